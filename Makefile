@@ -1,0 +1,61 @@
+# Leverframe: `make help` lists the targets. Each does its own set-up.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PYTHONDONTWRITEBYTECODE ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup fmt lint types test drills bench docs demo ci schemas pins wheel clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 2; }
+	@echo "==> setting up $(VENV) (about a minute the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+setup: $(STAMP) ## Create the virtual environment from the hashed requirements
+
+fmt: $(STAMP) ## Format and fix what can be fixed by itself
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lint: $(STAMP) ## Ruff, docstrings against code, import directions
+	$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	$(BIN)/pydoclint -q schemas policies streams agents serving experiments
+	$(BIN)/lint-imports --no-cache
+
+types: $(STAMP) ## mypy, strict
+	$(BIN)/mypy
+
+test: $(STAMP) ## All tests, on a real broker (started and stopped by the tests)
+	$(BIN)/python -m pytest -m "not drill" $(ARGS)
+
+drills: $(STAMP) ## Long failure drills: kills, lost disks, against an offline oracle
+	$(BIN)/python -m pytest -m drill -s $(ARGS)
+
+bench: $(STAMP) ## Throughput beside the ceiling of aiokafka, in one run (ARGS=--quick for a short form)
+	$(BIN)/python -m bench $(ARGS)
+
+docs: $(STAMP) ## Regenerate JSON Schemas, AsyncAPI and the generated tables
+	$(BIN)/python -m agents.cli.main schemas write
+
+demo: $(STAMP) ## The whole loop on this machine: broker, worker, models, rollback
+	$(BIN)/leverframe demo $(ARGS)
+
+wheel: $(STAMP) ## Build the wheel, install it elsewhere, smoke-test it
+	$(BIN)/python tests/wheel_smoke.py
+
+pins: ## Recompile requirements/*.txt from pyproject.toml (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -o requirements/dev.txt pyproject.toml
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/worker.txt pyproject.toml
+
+ci: lint types test wheel ## What .ci/run runs
+	@echo "ci: all green"
+
+clean: ## Remove what the targets made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist demo-output

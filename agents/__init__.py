@@ -1,0 +1,1 @@
+"""Thin Faust shells, app wiring, settings and the command line."""

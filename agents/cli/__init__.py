@@ -1,0 +1,1 @@
+"""The leverframe command, one file per group of commands."""

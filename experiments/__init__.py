@@ -1,0 +1,1 @@
+"""Data sets, models, simulations and the demo."""

@@ -1,0 +1,1 @@
+"""Statistics to weights and verdicts; pure functions."""

@@ -1,0 +1,1 @@
+"""Tests that protect users: anytime-valid verdicts on arms."""

@@ -1,0 +1,1 @@
+"""What is on the wire: typed records, their codec, their generated schemas."""

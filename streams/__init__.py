@@ -1,0 +1,1 @@
+"""What one micro-batch does: pure steps."""

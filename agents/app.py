@@ -1,0 +1,276 @@
+"""Wires the application: Faust for membership, agents, timers and web; lanes and ledgers for work.
+
+``build_app(settings)`` is the only way in; nothing happens at import. A module that Faust's own
+command line can load is one line: ``app = build_app(load_settings(path)).faust``.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import faust
+from msgspec import Struct
+from rocksdict import Cache
+
+from agents.attribute import AttributionShell
+from agents.learn import LearningShell
+from agents.settings import OTHER_ROUTES, Settings
+from schemas.errors import LeverframeError
+from streams.routes import Routes
+from streams.runtime.kafka import BrokerSettings
+from streams.runtime.lanes import Lanes
+from streams.runtime.ledger import Ledger, LedgerSettings, open_ledger
+from streams.runtime.microbatch import MicrobatchSchema, MicrobatchTransport, check_faust
+
+__all__ = ["Application", "build_app", "compile_routes"]
+
+log = logging.getLogger("leverframe")
+
+_BLOCK_CACHE_BYTES: Final = 64 << 20
+_BUFFERED_BATCHES: Final = 16
+
+
+class Application(Struct, kw_only=True):
+    """The parts of a worker that others may look at.
+
+    Attributes
+    ----------
+    faust : faust.App
+        To run.
+    attribution, learning : AttributionShell, LearningShell
+        The two shells, with their counts.
+    lanes : dict of str to Lanes
+        By agent name, with their open ledgers.
+    """
+
+    faust: Any
+    attribution: AttributionShell
+    learning: LearningShell
+    lanes: dict[str, Lanes]
+
+
+def compile_routes(settings: Settings) -> Routes:
+    """Build every route's policy and reward function.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the application.
+
+    Returns
+    -------
+    Routes
+        Ready for the steps.
+
+    Raises
+    ------
+    PolicyError
+        If a policy or reward function is unknown or has wrong parameters.
+    """
+    named = {name: route for name, route in settings.routes.items() if name != OTHER_ROUTES}
+    return Routes(named, settings.routes.get(OTHER_ROUTES))
+
+
+def end_process(error: BaseException) -> None:
+    """Fail-stop: say what happened and leave at once; the platform starts the worker again.
+
+    An orderly shutdown would wait for micro-batches that will never be acknowledged.
+
+    Parameters
+    ----------
+    error : BaseException
+        The first unexpected error.
+    """
+    if isinstance(error, LeverframeError):
+        log.critical("%s", error)
+        code = error.exit_code
+    else:
+        log.critical("unexpected error; nothing is lost, restart the worker", exc_info=error)
+        code = 1
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def build_app(
+    settings: Settings, on_failure: Callable[[BaseException], None] = end_process
+) -> Application:
+    """Wire a worker.
+
+    Parameters
+    ----------
+    settings : Settings
+        Checked.
+    on_failure : callable
+        Called with the first unexpected error.
+
+    Returns
+    -------
+    Application
+        Not yet running.
+
+    Raises
+    ------
+    LeverframeError
+        If Faust's compiled parts are missing, or the routes' settings are wrong.
+    """
+    check_faust()
+    routes = compile_routes(settings)
+    attribution = AttributionShell(settings, routes)
+    learning = LearningShell(settings, routes)
+    app = _faust_app(settings)
+    topics = settings.topic_names
+    cache = Cache(_BLOCK_CACHE_BYTES)
+
+    def opener(agent: str, changelog: str) -> Callable[[int], Any]:
+        ledgers = LedgerSettings(
+            app_id=topics.prefix + settings.app.id,
+            agent=agent,
+            changelog=changelog,
+            datadir=Path(settings.app.datadir) / settings.app.id,
+            broker=settings.broker,
+            cache=cache,
+        )
+
+        async def opened(partition: int) -> Ledger:
+            ledger = await open_ledger(ledgers, partition)
+            log.info(
+                "%s: open, %d entries restored in %.2f s",
+                ledger.name,
+                ledger.restored,
+                ledger.restore_seconds,
+            )
+            return ledger
+
+        return opened
+
+    lanes = {
+        "attribution": Lanes(
+            opener("attribution", topics.attribution_changelog),
+            attribution.handle,
+            attribution.tick,
+            on_failure,
+        ),
+        "learning": Lanes(
+            opener("learning", topics.learning_changelog),
+            learning.handle,
+            learning.tick,
+            on_failure,
+        ),
+    }
+    inputs = {
+        "attribution": (topics.predictions, topics.ground_truth),
+        "learning": (topics.rewards, topics.commands),
+    }
+    for name, names in inputs.items():
+        _agent(app, name, names, lanes[name])
+    _membership(app, lanes, inputs, learning)
+    _ticks(app, lanes, inputs, settings.app.tick_s)
+    return Application(faust=app, attribution=attribution, learning=learning, lanes=lanes)
+
+
+def _agent(app: Any, name: str, topics: Sequence[str], lanes: Lanes) -> None:
+    """One agent over all its input topics: order per partition is what everything rests on."""
+    channel = app.topic(*topics, schema=MicrobatchSchema())
+
+    async def run(stream: Any) -> None:
+        async for event in stream.noack().events():
+            message = event.message
+            await lanes.submit(message.partition, (message.topic, message.value, event.ack))
+
+    app.agent(channel, name=name, concurrency=1)(run)
+
+
+def _membership(
+    app: Any, lanes: dict[str, Lanes], inputs: dict[str, tuple[str, ...]], learning: LearningShell
+) -> None:
+    async def revoked(_: Any, partitions: Iterable[Any] = (), **__: Any) -> None:
+        for name, own in lanes.items():
+            own.suspended = True
+            gone = {tp.partition for tp in partitions if tp.topic in inputs[name]}
+            closing = [ledger for p, ledger in own.ledgers.items() if p in gone]
+            await own.close(gone)
+            learning.forget(closing)
+
+    async def assigned(_: Any, partitions: Iterable[Any] = (), **__: Any) -> None:
+        del partitions
+        for own in lanes.values():
+            own.suspended = False
+
+    async def stopping(_: Any, **__: Any) -> None:
+        for own in lanes.values():
+            own.suspended = True
+            await own.close()
+
+    # Faust holds receivers weakly.
+    app._leverframe_receivers = (revoked, assigned, stopping)  # noqa: SLF001
+    app.on_partitions_revoked.connect(revoked)
+    app.on_partitions_assigned.connect(assigned)
+    app.on_before_shutdown.connect(stopping)
+
+
+def _ticks(
+    app: Any, lanes: dict[str, Lanes], inputs: dict[str, tuple[str, ...]], tick_s: float
+) -> None:
+    async def tick() -> None:
+        if app.rebalancing or app.should_stop:
+            return
+        assignment = app.consumer.assignment()
+        for name, own in lanes.items():
+            own.tick({tp.partition for tp in assignment if tp.topic in inputs[name]})
+
+    app.timer(interval=tick_s, name="tick")(tick)
+
+
+def _faust_app(settings: Settings) -> Any:
+    topics = settings.topic_names
+    broker = settings.broker
+    web = settings.app.web_port > 0
+    app = faust.App(
+        topics.prefix + settings.app.id,
+        broker=[f"kafka://{server.strip()}" for server in broker.servers.split(",")],
+        broker_credentials=_credentials(broker),
+        datadir=Path(settings.app.datadir).absolute() / "faust",
+        store="memory://",
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        topic_partitions=settings.topics.partitions,
+        table_standby_replicas=0,
+        consumer_auto_offset_reset="earliest",
+        broker_session_timeout=settings.app.session_timeout_s,
+        broker_heartbeat_interval=settings.app.session_timeout_s / 5,
+        broker_request_timeout=max(40.0, settings.app.session_timeout_s),
+        broker_rebalance_timeout=60.0,
+        broker_commit_interval=1.0,
+        broker_max_poll_interval=300.0,
+        stream_buffer_maxsize=_BUFFERED_BATCHES,
+        stream_wait_empty=True,
+        stream_recovery_delay=0.0,
+        worker_redirect_stdouts=False,
+        web_enabled=web,
+        web_bind=settings.app.web_bind,
+        web_port=settings.app.web_port or 6066,
+        loghandlers=[],
+    )
+    app.transport = MicrobatchTransport(app.conf.broker_consumer, app)
+    return app
+
+
+def _credentials(broker: BrokerSettings) -> Any:
+    if broker.security == "plaintext":
+        return None
+    from streams.runtime.kafka import client_options
+
+    context = client_options(broker).get("ssl_context")
+    if broker.security == "ssl":
+        return faust.SSLCredentials(context)
+    return faust.SASLCredentials(
+        username=broker.username,
+        password=broker.password,
+        mechanism=broker.sasl_mechanism,
+        ssl_context=context,
+    )

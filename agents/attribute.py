@@ -1,0 +1,170 @@
+"""The shell of ``streams.attribution``: fetch entries, step, commit."""
+
+import struct
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+from agents.publish import dead_letter_output
+from agents.settings import Settings
+from schemas.codec import encode
+from streams.attribution import attribute
+from streams.entries import decode_entry, encode_entry
+from streams.expiry import EXPIRY_END, EXPIRY_PREFIX, bucket_of, decode_ids, index_changes, sweep
+from streams.routes import Routes
+from streams.runtime.kafka import partition_of
+from streams.runtime.ledger import Ledger, Output, Positions
+
+__all__ = ["AttributionShell"]
+
+# A producer's clock may lag behind another's by this much before its records count as late.
+GRACE_MS: Final = 5_000
+IDLE_AFTER_S: Final = 5.0
+_SWEEP_BUCKETS: Final = 16
+_UNIQUE: Final = struct.Struct(">cQ")
+
+
+class AttributionShell:
+    """Handles micro-batches of ``predictions`` and ``ground-truth``.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the application.
+    routes : Routes
+        Compiled from them.
+    """
+
+    def __init__(self, settings: Settings, routes: Routes) -> None:
+        self._topics = settings.topic_names
+        self._routes = routes
+        self._route_partitions = settings.topics.route_partitions
+        self._max_value_bytes = settings.app.max_value_bytes
+        self._reward_partition: dict[str, int] = {}
+        self.counts: Counter[tuple[str, str]] = Counter()
+
+    async def handle(self, ledger: Ledger, batches: list[tuple[str, Sequence[Any]]]) -> None:
+        """Join one micro-batch and make it durable.
+
+        Parameters
+        ----------
+        ledger : Ledger
+            Of the partition.
+        batches : list of (str, sequence)
+            Topic and raw records, in the order in which they were read.
+        """
+        fresh, positions = unseen(ledger.positions, batches)
+        if not fresh:
+            return
+        keys = [record.key for _, records in fresh for record in records if record.key]
+        found = zip(keys, ledger.get_many(keys), strict=True)
+        entries = {key.decode(): decode_entry(raw) for key, raw in found if raw is not None}
+        predictions = self._topics.predictions
+        outcome = attribute(
+            [(topic == predictions, records) for topic, records in fresh],
+            entries,
+            self._routes,
+            max_value_bytes=self._max_value_bytes,
+        )
+        changes: dict[bytes, bytes | None] = {
+            request_id.encode(): encode_entry(entry)
+            for request_id, entry in outcome.entries.items()
+        }
+        topic, records = fresh[0]
+        unique = _UNIQUE.pack(b"p" if topic == predictions else b"g", records[0].offset)
+        changes |= index_changes(outcome.expiring, unique)
+        rewards = self._topics.rewards
+        outputs = [
+            Output(rewards, self._partition(reward.route), reward.route.encode(), encode(reward))
+            for reward in outcome.rewards
+        ]
+        outputs += [
+            dead_letter_output(letter, self._topics.dead_letters, self._route_partitions)
+            for letter in outcome.dead_letters
+        ]
+        await ledger.commit(changes, outputs, positions)
+        self.counts.update(outcome.counts)
+
+    def _partition(self, route: str) -> int:
+        partition = self._reward_partition.get(route)
+        if partition is None:
+            partition = partition_of(route.encode(), self._route_partitions)
+            self._reward_partition[route] = partition
+        return partition
+
+    async def tick(self, ledger: Ledger, idle_s: dict[str, float]) -> None:
+        """Sweep what has expired, a bounded number of index entries at a time.
+
+        Parameters
+        ----------
+        ledger : Ledger
+            Of the partition.
+        idle_s : dict of str to float
+            Seconds since the last record of each input topic.
+        """
+        limit_ms = self._stream_time_ms(ledger.positions, idle_s) - GRACE_MS
+        due = [
+            (key, value)
+            for key, value in ledger.scan(EXPIRY_PREFIX, EXPIRY_END, _SWEEP_BUCKETS)
+            if bucket_of(key) < limit_ms
+        ]
+        if not due:
+            return
+        ids = [request_id for _, value in due for request_id in decode_ids(value)]
+        raw = ledger.get_many([request_id.encode() for request_id in ids])
+        swept = sweep(
+            {
+                request_id: None if value is None else decode_entry(value)
+                for request_id, value in zip(ids, raw, strict=True)
+            },
+            limit_ms,
+        )
+        changes: dict[bytes, bytes | None] = {key: None for key, _ in due}
+        changes |= {request_id.encode(): None for request_id in swept.expired}
+        changes |= index_changes(swept.expiring, due[0][0][2:])
+        await ledger.commit(changes, [])
+        self.counts.update(swept.counts)
+
+    def _stream_time_ms(self, positions: Positions, idle_s: dict[str, float]) -> int:
+        """The slower input's time, so that a backlog of labels never finds its predictions gone."""
+        wall_ms = time.time_ns() // 1_000_000
+        times = []
+        for topic in (self._topics.predictions, self._topics.ground_truth):
+            seen = positions.times_ms.get(topic, 0)
+            times.append(max(seen, wall_ms) if idle_s[topic] >= IDLE_AFTER_S else seen)
+        return min(times)
+
+
+def unseen(
+    positions: Positions, batches: list[tuple[str, Sequence[Any]]]
+) -> tuple[list[tuple[str, Sequence[Any]]], Positions]:
+    """Leave out what was counted before a restart; say how far the input is counted after this.
+
+    Parameters
+    ----------
+    positions : Positions
+        How far it was counted.
+    batches : list of (str, sequence)
+        Topic and raw records, in order.
+
+    Returns
+    -------
+    tuple of list and Positions
+        The records to count, and the positions after them.
+    """
+    after = Positions(dict(positions.offsets), dict(positions.times_ms))
+    fresh = []
+    for topic, records in batches:
+        counted = after.offsets.get(topic, 0)
+        part = (
+            records
+            if records[0].offset >= counted
+            else [record for record in records if record.offset >= counted]
+        )
+        if part:
+            fresh.append((topic, part))
+            after.offsets[topic] = part[-1].offset + 1
+            newest = max(record.timestamp for record in part)
+            after.times_ms[topic] = max(after.times_ms.get(topic, 0), newest)
+    return fresh, after

@@ -1,0 +1,102 @@
+"""``leverframe``: the first lines refuse a broken installation, the rest is lazy."""
+
+import importlib
+import sys
+from typing import Any, Final
+
+import click
+
+from agents.cli.packages import refuse_collisions
+from schemas.errors import LeverframeError
+
+__all__ = ["cli", "main"]
+
+# Command -> module that defines it, imported only when it is used, so that --help answers at once.
+_COMMANDS: Final = {
+    "arm": "agents.cli.steer",
+    "broker": "agents.cli.broker",
+    "demo": "agents.cli.demo",
+    "freeze": "agents.cli.steer",
+    "pin": "agents.cli.steer",
+    "promote": "agents.cli.steer",
+    "release": "agents.cli.steer",
+    "rollback": "agents.cli.steer",
+    "schemas": "agents.cli.schemas",
+    "set-policy": "agents.cli.steer",
+    "status": "agents.cli.status",
+    "topics": "agents.cli.topics",
+    "unfreeze": "agents.cli.steer",
+    "unpin": "agents.cli.steer",
+    "watch": "agents.cli.watch",
+    "worker": "agents.cli.worker",
+}
+_HELP: Final = {
+    "arm": "Register or retire an arm.",
+    "broker": "A real Apache Kafka for development.",
+    "demo": "The whole loop on this machine.",
+    "freeze": "Hold a route's weights as they are.",
+    "pin": "Send all traffic to one arm.",
+    "promote": "Make an arm the champion.",
+    "release": "Let a quarantined arm start again.",
+    "rollback": "Take all traffic off an arm.",
+    "schemas": "JSON Schemas and AsyncAPI of the records.",
+    "set-policy": "Change a route's policy.",
+    "status": "Weights, labels and means of the routes.",
+    "topics": "Create or check the topics.",
+    "unfreeze": "Let a route's weights move again.",
+    "unpin": "Let the policy weigh the arms again.",
+    "watch": "The control stream, readable.",
+    "worker": "Run the stream job.",
+}
+
+
+class _LazyGroup(click.Group):
+    """Finds commands by name without importing the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return all command names, sorted."""
+        del ctx
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        del ctx
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = getattr(
+            importlib.import_module(module), cmd_name.replace("-", "_")
+        )
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List commands from the table, importing nothing."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _HELP[name]) for name in sorted(_COMMANDS)])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="leverframe")
+def cli() -> None:
+    """Decide, live, which deployed model version answers."""
+
+
+def main(argv: list[str] | None = None) -> Any:
+    """Run the command line; an error of ours is one clear message and its exit code.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        Arguments; the process's own when left out.
+    """
+    try:
+        refuse_collisions()
+        cli.main(args=argv, prog_name="leverframe", standalone_mode=True)
+    except LeverframeError as error:
+        click.echo(f"leverframe: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""``leverframe worker``."""
+
+from pathlib import Path
+
+import click
+
+from agents.cli.options import config_option
+
+__all__ = ["worker"]
+
+
+@click.command()
+@config_option
+def worker(config: Path | None) -> None:
+    """Run the stream job until SIGTERM or Ctrl-C.
+
+    Each worker of a machine needs its own [app] datadir. Exit code 2: settings or topics are wrong;
+    1: an unexpected end, nothing is lost, start it again.
+
+    \b
+    Examples:
+      leverframe worker --config leverframe.toml
+      LEVERFRAME_BROKER=kafka:9092 leverframe worker
+    """
+    from agents.settings import load_settings
+    from agents.worker import run_worker
+
+    run_worker(load_settings(config))

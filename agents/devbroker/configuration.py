@@ -1,0 +1,104 @@
+"""The files that Kafka reads: its properties and how it logs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from agents.devbroker.ports import HOST
+
+__all__ = ["log_settings", "server_properties", "write_properties"]
+
+_PROPERTIES: Final[Mapping[str, str]] = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "inter.broker.listener.name": "PLAINTEXT",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    # a topic that nobody declared is a mistake, not a wish
+    "auto.create.topics.enable": "false",
+    # one node: nothing can be replicated
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    # the defaults of 50 partitions each cost seconds at the first commit and transaction
+    "offsets.topic.num.partitions": "8",
+    "transaction.state.log.num.partitions": "8",
+    "share.coordinator.state.topic.num.partitions": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    # 128 MB of the heap by default
+    "log.cleaner.dedupe.buffer.size": "33554432",
+}
+
+_LOG_SETTINGS: Final = """\
+status = error
+appender.out.type = Console
+appender.out.name = out
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %d %p %m (%c{1})%n
+rootLogger.level = WARN
+rootLogger.appenderRef.out.ref = out
+logger.server.name = kafka.server.KafkaRaftServer
+logger.server.level = INFO
+logger.broker.name = kafka.server.BrokerServer
+logger.broker.level = INFO
+"""
+
+
+def server_properties(
+    *, port: int, controller_port: int, log_dir: Path, extra: Mapping[str, str]
+) -> Mapping[str, str]:
+    """Return the properties of a broker that is its own controller, reachable on loopback only.
+
+    Parameters
+    ----------
+    port, controller_port : int
+        Of the two listeners.
+    log_dir : Path
+        Where the topics go.
+    extra : mapping
+        Win over ours.
+
+    Returns
+    -------
+    mapping
+        Names and values.
+    """
+    return {
+        **_PROPERTIES,
+        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        "controller.quorum.voters": f"1@{HOST}:{controller_port}",
+        "log.dirs": str(log_dir),
+        **extra,
+    }
+
+
+def write_properties(path: Path, properties: Mapping[str, str]) -> None:
+    """Write a Java properties file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    properties : mapping
+        Names and values.
+    """
+
+    def escape(value: str) -> str:
+        return value.replace("\\", "\\\\").replace("\n", "\\n")
+
+    lines = (f"{name}={escape(value)}\n" for name, value in sorted(properties.items()))
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def log_settings() -> str:
+    """Return the log4j2 settings: what matters, on standard output.
+
+    Returns
+    -------
+    str
+        In the form of a properties file.
+    """
+    return _LOG_SETTINGS

@@ -1,0 +1,34 @@
+"""One process at a time: a lock on a file, let go by the system when its holder dies."""
+
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["hold_lock"]
+
+
+@contextmanager
+def hold_lock(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock for the length of a ``with`` block.
+
+    Parameters
+    ----------
+    path : Path
+        The lock file; made, with its folder, when it is not there, and never removed.
+    on_wait : callable
+        Called once when another process holds the lock, before waiting for it.
+
+    Yields
+    ------
+    None
+        While the lock is held.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,112 @@
+"""Ports on the loopback address: which are free, and whether Kafka answers on one."""
+
+import socket
+import struct
+from typing import Final
+
+__all__ = ["HOST", "free_ports", "is_free", "kafka_answers"]
+
+HOST: Final = "127.0.0.1"
+_API_VERSIONS: Final = 18
+_METADATA: Final = 3
+_METADATA_VERSION: Final = 4  # the newest without tagged fields whose shape every Kafka >= 1 knows
+_TIMEOUT_S: Final = 2.0
+
+
+def free_ports(count: int) -> list[int]:
+    """Ask the system for ports that nobody listens on.
+
+    Parameters
+    ----------
+    count : int
+        How many, all different.
+
+    Returns
+    -------
+    list of int
+        The ports; another process may take one before you do.
+    """
+    sockets = [socket.create_server((HOST, 0)) for _ in range(count)]
+    ports = [int(each.getsockname()[1]) for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def is_free(port: int) -> bool:
+    """Tell whether a server could listen on a port now.
+
+    Parameters
+    ----------
+    port : int
+        On the loopback address.
+
+    Returns
+    -------
+    bool
+        False when another server has it, or it is one that we may not have.
+    """
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def kafka_answers(port: int, timeout_s: float = _TIMEOUT_S) -> bool:
+    """Tell whether a Kafka broker on a port serves requests and takes part in its cluster.
+
+    Parameters
+    ----------
+    port : int
+        On the loopback address.
+    timeout_s : float
+        The longest wait for an answer.
+
+    Returns
+    -------
+    bool
+        True when the broker knows its cluster and lists itself, under this port, as alive in it.
+    """
+    try:
+        with socket.create_connection((HOST, port), timeout=timeout_s) as connection:
+            _ask(connection, _API_VERSIONS, 0, b"")
+            # no topics, none to be created
+            answer = _ask(connection, _METADATA, _METADATA_VERSION, struct.pack(">i?", 0, False))
+    except (OSError, struct.error):
+        return False
+    return port in _listed_ports(answer)
+
+
+def _ask(connection: socket.socket, api_key: int, version: int, body: bytes) -> bytes:
+    """Send one request and return the answer after its correlation id."""
+    client = b"leverframe-devbroker"
+    header = struct.pack(f">hhih{len(client)}s", api_key, version, 1, len(client), client)
+    connection.sendall(struct.pack(">i", len(header) + len(body)) + header + body)
+    (size_bytes,) = struct.unpack(">i", _receive(connection, 4))
+    return _receive(connection, size_bytes)[4:]
+
+
+def _receive(connection: socket.socket, size_bytes: int) -> bytes:
+    """Read exactly so many bytes."""
+    parts = bytearray()
+    while len(parts) < size_bytes:
+        part = connection.recv(size_bytes - len(parts))
+        if not part:
+            raise ConnectionResetError("the server closed the connection")
+        parts += part
+    return bytes(parts)
+
+
+def _listed_ports(metadata: bytes) -> set[int]:
+    """Return the ports of the brokers in a Metadata answer, version 3 to 8."""
+    ports: set[int] = set()
+    _throttle_ms, brokers = struct.unpack_from(">ii", metadata)
+    at = 8
+    for _ in range(brokers):
+        (host_bytes,) = struct.unpack_from(">h", metadata, at + 4)
+        at += 6 + host_bytes
+        port, rack_bytes = struct.unpack_from(">ih", metadata, at)
+        at += 6 + max(rack_bytes, 0)
+        ports.add(port)
+    return ports

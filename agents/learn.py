@@ -1,0 +1,147 @@
+"""The shell of ``streams.learning``: fetch states, step, commit; heartbeats by wall time."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from agents.attribute import unseen
+from agents.publish import control_output, dead_letter_output
+from agents.settings import Settings
+from streams.learning import LearningOutcome, heartbeat, learn
+from streams.routes import Routes
+from streams.runtime.ledger import FIRST_KEY, Ledger, Output, Positions
+from streams.state import RouteState, decode_route, encode_route
+
+__all__ = ["LearningShell"]
+
+
+
+class LearningShell:
+    """Handles micro-batches of ``rewards`` and ``commands``.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the application.
+    routes : Routes
+        Compiled from them.
+    """
+
+    def __init__(self, settings: Settings, routes: Routes) -> None:
+        self._topics = settings.topic_names
+        self._routes = routes
+        self._route_partitions = settings.topics.route_partitions
+        self._max_value_bytes = settings.app.max_value_bytes
+        # Ledger -> route -> wall time of its newest control message.
+        self._published_ms: dict[Ledger, dict[str, int]] = {}
+        self.counts: Counter[tuple[str, str]] = Counter()
+
+    async def handle(self, ledger: Ledger, batches: list[tuple[str, Sequence[Any]]]) -> None:
+        """Fold one micro-batch and make it durable.
+
+        Parameters
+        ----------
+        ledger : Ledger
+            Of the partition.
+        batches : list of (str, sequence)
+            Topic and raw records, in the order in which they were read.
+        """
+        fresh, positions = unseen(ledger.positions, batches)
+        if not fresh:
+            return
+        routes = sorted({record.key for _, records in fresh for record in records if record.key})
+        states = {
+            key.decode(): decode_route(raw)
+            for key, raw in zip(routes, ledger.get_many(routes), strict=True)
+            if raw is not None
+        }
+        rewards = self._topics.rewards
+        outcome = learn(
+            [(topic == rewards, records) for topic, records in fresh],
+            states,
+            self._routes,
+            max_value_bytes=self._max_value_bytes,
+        )
+        await self._commit(ledger, outcome, positions)
+
+    async def tick(self, ledger: Ledger, idle_s: dict[str, float]) -> None:
+        """Publish the heartbeats that are due.
+
+        Parameters
+        ----------
+        ledger : Ledger
+            Of the partition.
+        idle_s : dict of str to float
+            Not used: heartbeats go by wall time.
+        """
+        del idle_s
+        published = self._published_ms.get(ledger)
+        if published is None:
+            published = self._published_ms[ledger] = {
+                key.decode(): 0 for key, _ in ledger.scan(FIRST_KEY)
+            }
+        now_ms = time.time_ns() // 1_000_000
+        due = []
+        for name, at_ms in published.items():
+            route = self._routes.get(name)
+            if route is not None and now_ms - at_ms >= route.settings.ttl_s * 1000 / 3:
+                due.append((name, route))
+        if not due:
+            return
+        raw = ledger.get_many([name.encode() for name, _ in due])
+        outcome = LearningOutcome()
+        for (name, route), value in zip(due, raw, strict=True):
+            if value is not None:
+                state = outcome.states[name] = decode_route(value)
+                outcome.control.append(heartbeat(state, route, now_ms))
+        await self._commit(ledger, outcome, None)
+
+    async def _commit(
+        self, ledger: Ledger, outcome: LearningOutcome, positions: Positions | None
+    ) -> None:
+        topics = self._topics
+        outputs: list[Output] = [
+            control_output(message, topics.control, ledger.partition)
+            for message in outcome.control
+        ]
+        outputs += [
+            dead_letter_output(letter, topics.dead_letters, self._route_partitions)
+            for letter in outcome.dead_letters
+        ]
+        changes: dict[bytes, bytes | None] = {
+            name.encode(): encode_route(state) for name, state in outcome.states.items()
+        }
+        await ledger.commit(changes, outputs, positions)
+        self.counts.update(outcome.counts)
+        now_ms = time.time_ns() // 1_000_000
+        # A ledger that has had no tick yet is scanned by its first one.
+        published = self._published_ms.get(ledger)
+        if published is not None:
+            published.update((message.route, now_ms) for message in outcome.control)
+
+    def forget(self, ledgers: Sequence[Ledger]) -> None:
+        """Drop what is kept for ledgers that were closed.
+
+        Parameters
+        ----------
+        ledgers : sequence of Ledger
+            Closed ones.
+        """
+        for ledger in ledgers:
+            self._published_ms.pop(ledger, None)
+
+    def states(self, ledger: Ledger) -> list[RouteState]:
+        """Return the states of all routes of a partition.
+
+        Parameters
+        ----------
+        ledger : Ledger
+            Of the partition.
+
+        Returns
+        -------
+        list of RouteState
+            Read from the cache; what the newest transaction left.
+        """
+        return [decode_route(value) for _, value in ledger.scan(FIRST_KEY)]

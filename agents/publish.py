@@ -1,0 +1,55 @@
+"""From records to outputs of a transaction."""
+
+from schemas.codec import encode
+from schemas.control import ControlMessage
+from schemas.dead_letter import DeadLetter
+from streams.runtime.ledger import Output, key_partition
+
+__all__ = ["control_output", "dead_letter_output"]
+
+
+def dead_letter_output(letter: DeadLetter, topic: str, partitions: int) -> Output:
+    """Return a dead letter as an output.
+
+    Parameters
+    ----------
+    letter : DeadLetter
+        With raw bytes, coordinates and reason.
+    topic : str
+        Full name of ``dead-letters``.
+    partitions : int
+        Its partition count.
+
+    Returns
+    -------
+    Output
+        Key and value as they came (cut to what a record may hold), the rest in headers.
+    """
+    key = letter.key if letter.key is None else letter.key[:1024]
+    return Output(
+        topic,
+        key_partition(key, letter.offset, partitions),
+        key,
+        letter.kept_value,
+        letter.headers,
+    )
+
+
+def control_output(message: ControlMessage, topic: str, partition: int) -> Output:
+    """Return a control message as an output.
+
+    Parameters
+    ----------
+    message : ControlMessage
+        Complete.
+    topic : str
+        Full name of ``control``.
+    partition : int
+        The route's partition: that of its ledger.
+
+    Returns
+    -------
+    Output
+        Keyed by route.
+    """
+    return Output(topic, partition, message.route.encode(), encode(message))

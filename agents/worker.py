@@ -1,0 +1,101 @@
+"""Runs a worker in this process until it is told to stop."""
+
+import asyncio
+import gc
+import logging
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import faust
+import uvloop
+
+from agents.app import build_app
+from agents.settings import Settings
+from schemas.errors import BrokerError
+from streams.runtime.topics import check_topics
+
+__all__ = ["run_worker"]
+
+log = logging.getLogger("leverframe")
+
+
+def set_up_logging(level: str) -> None:
+    """Send our log and Kafka's warnings to standard error.
+
+    Parameters
+    ----------
+    level : str
+        Of our own log; libraries below speak from warnings up.
+    """
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.WARNING,
+        format="%(asctime)s %(levelname)-8s %(name)s: %(message)s",
+        force=True,
+    )
+    for name in ("leverframe", "streams", "agents"):
+        logging.getLogger(name).setLevel(level.upper())
+
+
+class Worker(faust.Worker):
+    """Faust's worker with our own log, and nothing drawn on the terminal."""
+
+    def _setup_logging(self) -> None:
+        """Keep the logging that ``set_up_logging`` made."""
+
+
+def run_worker(settings: Settings) -> NoReturn:
+    """Check the topics, then run until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    settings : Settings
+        Checked.
+
+    Raises
+    ------
+    BrokerError
+        If no broker answers, or a topic is missing or has another partition count.
+    """
+    set_up_logging(settings.app.log_level)
+    asyncio.run(require_topics(settings))
+    Path(settings.app.datadir).mkdir(parents=True, exist_ok=True)
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    application = build_app(settings)
+    # Thousands of records live for one micro-batch: collect less often, and never what is loaded.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    worker = Worker(
+        application.faust, loglevel="WARN", redirect_stdouts=False, quiet=True, loop=loop
+    )
+    log.info(
+        "worker of %r on %s: %d + %d partitions",
+        settings.app.id,
+        settings.broker.servers,
+        settings.topics.partitions,
+        settings.topics.route_partitions,
+    )
+    worker.execute_from_commandline()
+
+
+async def require_topics(settings: Settings) -> None:
+    """Refuse to start when a topic is missing or has the wrong shape.
+
+    Parameters
+    ----------
+    settings : Settings
+        Say what must exist.
+
+    Raises
+    ------
+    BrokerError
+        Naming every such topic, with the cure.
+    """
+    findings = await check_topics(settings.broker, settings.declared_topics())
+    wrong = [f"{f.topic}: {f.state}; {f.detail}" for f in findings if f.state != "ok"]
+    if wrong:
+        raise BrokerError("the topics are not as declared:\n  " + "\n  ".join(wrong))

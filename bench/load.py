@@ -1,0 +1,127 @@
+"""Preloads topics with prediction and label pairs, as fast as aiokafka's batch builder goes."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from aiokafka import AIOKafkaProducer
+
+from schemas.codec import encode
+from schemas.ground_truth import GroundTruth
+from schemas.prediction import Prediction
+from streams.runtime.kafka import partition_of
+
+Keyed = tuple[bytes, bytes]
+
+
+def pairs(
+    count: int, *, routes: int = 10, arms: int = 4, seed: int = 1
+) -> Iterator[tuple[str, Keyed, Keyed]]:
+    """Yield request ids with their prediction and label records.
+
+    Parameters
+    ----------
+    count : int
+        Pairs.
+    routes, arms : int
+        Spread evenly.
+    seed : int
+        Of the labels.
+
+    Yields
+    ------
+    tuple
+        Request id, then key and value of the prediction and of the label.
+    """
+    rng = np.random.default_rng(seed)
+    right = rng.random(count) < 0.9
+    for i in range(count):
+        request_id = f"req-{seed}-{i:09d}"
+        key = request_id.encode()
+        prediction = Prediction(
+            request_id=request_id,
+            route=f"route-{i % routes}",
+            arm=f"arm-{i // routes % arms}",
+            prediction=1,
+            propensity=1 / arms,
+        )
+        label = GroundTruth(request_id=request_id, label=int(right[i]))
+        yield request_id, (key, encode(prediction)), (key, encode(label))
+
+
+async def preload(servers: str, topic: str, partitions: int, records: Iterable[Keyed]) -> int:
+    """Write records to a topic, partitioned as Kafka's default partitioner does.
+
+    Parameters
+    ----------
+    servers : str
+        Bootstrap servers.
+    topic : str
+        Full name.
+    partitions : int
+        Of the topic.
+    records : iterable of (bytes, bytes)
+        Key and value.
+
+    Returns
+    -------
+    int
+        Records written.
+    """
+    producer = AIOKafkaProducer(bootstrap_servers=servers, max_batch_size=256 << 10, acks=1)
+    await producer.start()
+    try:
+        building: dict[int, Any] = defaultdict(producer.create_batch)
+        pending: list[Any] = []
+        count = 0
+        for key, value in records:
+            at = partition_of(key, partitions)
+            if building[at].append(key=key, value=value, timestamp=None) is None:
+                pending.append(await producer.send_batch(building[at], topic, partition=at))
+                building[at] = producer.create_batch()
+                building[at].append(key=key, value=value, timestamp=None)
+            count += 1
+        for at, batch in building.items():
+            pending.append(await producer.send_batch(batch, topic, partition=at))
+        await asyncio.gather(*pending)
+        return count
+    finally:
+        await producer.stop()
+
+
+async def produce_at(
+    servers: str, records: Iterable[tuple[str, Keyed]], per_second: float
+) -> int:
+    """Send records open-loop at a stated rate.
+
+    Parameters
+    ----------
+    servers : str
+        Bootstrap servers.
+    records : iterable of (str, (bytes, bytes))
+        Topic, key and value.
+    per_second : float
+        Rate; records are sent at their due time whether or not earlier ones were answered.
+
+    Returns
+    -------
+    int
+        Records sent.
+    """
+    producer = AIOKafkaProducer(bootstrap_servers=servers, linger_ms=2)
+    await producer.start()
+    try:
+        began = time.monotonic()
+        count = 0
+        for count, (topic, (key, value)) in enumerate(records, start=1):
+            ahead = began + count / per_second - time.monotonic()
+            if ahead > 0.002:
+                await asyncio.sleep(ahead)
+            await producer.send(topic, value, key=key)
+        await producer.flush()
+        return count
+    finally:
+        await producer.stop()

@@ -1,0 +1,334 @@
+"""Reward functions: from a prediction and its label to one number, higher is better."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import ClassVar, Final, Protocol
+
+import msgspec
+
+from schemas.errors import PolicyError, RecordError
+from schemas.fields import LabelValue, PredictedValue
+
+__all__ = ["REWARDS", "RewardFunction", "make_reward", "to_unit"]
+
+
+class RewardFunction(Protocol):
+    """From a prediction and its label to a reward in a stated range.
+
+    Attributes
+    ----------
+    name : str
+        The word used in settings.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Lowest and highest reward, in the function's own unit."""
+        ...
+
+    def reward(self, prediction: PredictedValue, label: LabelValue) -> float:
+        """Return the reward; raise ``RecordError`` (``unrewardable``) where there is none."""
+        ...
+
+
+def to_unit(reward: float, low: float, high: float) -> float:
+    """Map a reward to [0, 1], clipping what lies outside the range.
+
+    Parameters
+    ----------
+    reward, low, high : float
+        In the unit of the reward function; ``low < high``.
+
+    Returns
+    -------
+    float
+        0 at ``low`` or below, 1 at ``high`` or above.
+
+    Examples
+    --------
+    >>> to_unit(-0.5, -2.0, 0.0)
+    0.75
+    """
+    return min(1.0, max(0.0, (reward - low) / (high - low)))
+
+
+def class_name(value: LabelValue) -> str:
+    """Return the text by which JSON would name a class: ``true``, ``3``, ``cat``.
+
+    Parameters
+    ----------
+    value : bool, int, float or str
+        A class as predicted or labelled.
+
+    Returns
+    -------
+    str
+        The same text for 3 and 3.0.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _number(value: object, what: str) -> float:
+    if isinstance(value, (int, float)):
+        return float(value)
+    raise RecordError("unrewardable", f"{what} must be a number for this reward, got {value!r:.80}")
+
+
+def _probabilities(prediction: PredictedValue, label: LabelValue) -> dict[str, float]:
+    """Class to probability; one number is the probability of class 1 (or true)."""
+    if isinstance(prediction, dict):
+        values = prediction
+    elif isinstance(prediction, str):
+        raise RecordError("unrewardable", "prediction must be a probability or class->probability")
+    else:
+        positive, negative = ("true", "false") if isinstance(label, bool) else ("1", "0")
+        values = {positive: float(prediction), negative: 1.0 - float(prediction)}
+    if not all(0.0 <= p <= 1.0 for p in values.values()):
+        raise RecordError("unrewardable", "a probability lies outside [0, 1]")
+    return values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """1 when the predicted class is the label, else 0; a mapping predicts its likeliest class."""
+
+    name: ClassVar[str] = "accuracy"
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """0 to 1."""
+        return (0.0, 1.0)
+
+    def reward(self, prediction: PredictedValue, label: LabelValue) -> float:
+        """Return 1.0 or 0.0."""
+        if isinstance(prediction, dict):
+            if not prediction:
+                raise RecordError("unrewardable", "prediction is an empty mapping")
+            best = max(prediction, key=prediction.__getitem__)
+            return 1.0 if best == class_name(label) else 0.0
+        return 1.0 if prediction == label else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brier:
+    """Minus the squared distance of the class probabilities from the label (Brier 1950)."""
+
+    name: ClassVar[str] = "brier"
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """-2 to 0."""
+        return (-2.0, 0.0)
+
+    def reward(self, prediction: PredictedValue, label: LabelValue) -> float:
+        """Return minus the Brier score, 0 at best."""
+        values = _probabilities(prediction, label)
+        truth = class_name(label)
+        missing = 0.0 if truth in values else 1.0
+        return -missing - sum((p - (c == truth)) ** 2 for c, p in values.items())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLoss:
+    """Log of the probability given to the label's class, clipped from below.
+
+    Parameters
+    ----------
+    clip : float
+        Smallest probability taken as such, in (0, 0.5).
+    """
+
+    name: ClassVar[str] = "log_loss"
+    clip: float = 1e-3
+
+    def __post_init__(self) -> None:
+        """Refuse a clip outside its range."""
+        if not 0 < self.clip < 0.5:
+            raise PolicyError(f"log_loss: clip must lie in (0, 0.5), got {self.clip}")
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """log(clip) to 0."""
+        return (math.log(self.clip), 0.0)
+
+    def reward(self, prediction: PredictedValue, label: LabelValue) -> float:
+        """Return the log probability of the truth, 0 at best."""
+        values = _probabilities(prediction, label)
+        return math.log(max(self.clip, values.get(class_name(label), 0.0)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbsoluteError:
+    """Minus the absolute error, no worse than ``-scale``.
+
+    Parameters
+    ----------
+    scale : float
+        Largest error told apart, in the label's unit, positive.
+    """
+
+    name: ClassVar[str] = "absolute_error"
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse a scale that is not positive."""
+        _require_positive(self.name, self.scale)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """-scale to 0."""
+        return (-self.scale, 0.0)
+
+    def reward(self, prediction: PredictedValue, label: LabelValue) -> float:
+        """Return minus the clipped absolute error."""
+        error = abs(_number(prediction, "prediction") - _number(label, "label"))
+        return -min(self.scale, error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SquaredError:
+    """Minus the squared error, no worse than ``-scale``.
+
+    Parameters
+    ----------
+    scale : float
+        Largest squared error told apart, in the label's unit squared, positive.
+    """
+
+    name: ClassVar[str] = "squared_error"
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse a scale that is not positive."""
+        _require_positive(self.name, self.scale)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """-scale to 0."""
+        return (-self.scale, 0.0)
+
+    def reward(self, prediction: PredictedValue, label: LabelValue) -> float:
+        """Return minus the clipped squared error."""
+        error = _number(prediction, "prediction") - _number(label, "label")
+        return -min(self.scale, error * error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostMatrix:
+    """Minus the cost of this kind of mistake, for classes whose mistakes differ in price.
+
+    Parameters
+    ----------
+    costs : mapping of str to mapping of str to float
+        ``costs[label][prediction]``, not negative; pairs left out cost 0.
+    """
+
+    name: ClassVar[str] = "cost_matrix"
+    costs: dict[str, dict[str, float]]
+
+    def __post_init__(self) -> None:
+        """Refuse an empty matrix and negative costs."""
+        values = [cost for row in self.costs.values() for cost in row.values()]
+        if not values or min(values) < 0 or max(values) <= 0:
+            raise PolicyError("cost_matrix: costs must not be negative, and one must be positive")
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Minus the highest cost to 0."""
+        return (-max(cost for row in self.costs.values() for cost in row.values()), 0.0)
+
+    def reward(self, prediction: PredictedValue, label: LabelValue) -> float:
+        """Return minus the cost; a mapping predicts its likeliest class."""
+        if isinstance(prediction, dict):
+            prediction = max(prediction, key=prediction.__getitem__, default="")
+        return -self.costs.get(class_name(label), {}).get(class_name(prediction), 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelIsReward:
+    """The label itself: clicks, revenue, ratings.
+
+    Parameters
+    ----------
+    low, high : float
+        Range that is mapped to [0, 1]; labels outside are clipped there.
+    """
+
+    name: ClassVar[str] = "label"
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse an empty range."""
+        if not self.low < self.high:
+            raise PolicyError(f"label: low must be below high, got {self.low} and {self.high}")
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """low to high."""
+        return (self.low, self.high)
+
+    def reward(self, prediction: PredictedValue, label: LabelValue) -> float:
+        """Return the label as a number."""
+        del prediction
+        return _number(label, "label")
+
+
+def _require_positive(name: str, scale: float) -> None:
+    if not (math.isfinite(scale) and scale > 0):
+        raise PolicyError(f"{name}: scale must be positive and finite, got {scale}")
+
+
+REWARDS: Final[Mapping[str, type[RewardFunction]]] = {
+    kind.name: kind
+    for kind in (Accuracy, Brier, LogLoss, AbsoluteError, SquaredError, CostMatrix, LabelIsReward)
+}
+
+
+def make_reward(name: str, params: Mapping[str, object]) -> RewardFunction:
+    """Build a reward function from settings.
+
+    Parameters
+    ----------
+    name : str
+        One of ``REWARDS``, or of the entry points ``leverframe.rewards``.
+    params : mapping
+        Its parameters.
+
+    Returns
+    -------
+    RewardFunction
+        Ready to use.
+
+    Raises
+    ------
+    PolicyError
+        For an unknown name or a wrong parameter, which it names.
+
+    Examples
+    --------
+    >>> make_reward("cost_matrix", {"costs": {"1": {"0": 5.0}}}).reward(0, 1)
+    -5.0
+    """
+    kind = REWARDS.get(name)
+    if kind is None:
+        found = [point for point in entry_points(group="leverframe.rewards") if point.name == name]
+        if not found:
+            known = ", ".join(sorted(REWARDS))
+            raise PolicyError(f"unknown reward function {name!r}; known: {known}")
+        kind = found[0].load()
+    try:
+        unknown = set(params) - set(getattr(kind, "__dataclass_fields__", {}))
+        if unknown:
+            raise PolicyError(f"{name}: unknown parameter {sorted(unknown)[0]!r}")
+        return msgspec.convert(dict(params), kind)
+    except msgspec.ValidationError as error:
+        raise PolicyError(f"{name}: {error}") from error

@@ -1,0 +1,53 @@
+"""Topic ``commands``, keyed by ``route``: an operator's intent."""
+
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+
+from schemas.fields import ArmName, EpochMs, Identifier, RouteName
+
+__all__ = ["Action", "Command"]
+
+Action: TypeAlias = Literal[
+    "register_arm",
+    "retire_arm",
+    "set_policy",
+    "promote",
+    "rollback",
+    "release",
+    "pin",
+    "unpin",
+    "freeze",
+    "unfreeze",
+]
+
+
+class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an operator, or a deployment pipeline, wants done on a route.
+
+    Attributes
+    ----------
+    command_id : str
+        Makes the command idempotent: a second one with the same id changes nothing.
+    route : str
+        Must equal the record's key.
+    action : str
+        One of ``register_arm``, ``retire_arm``, ``set_policy``, ``promote``, ``rollback``,
+        ``release``, ``pin``, ``unpin``, ``freeze``, ``unfreeze``.
+    arm : str, optional
+        The arm meant, where the action needs one.
+    params : dict, optional
+        ``validation_score`` for ``register_arm``; ``policy`` and ``params`` for ``set_policy``.
+    actor : str
+        Who asked, for the record.
+    issued_at_ms : int
+        Ms since the epoch.
+    """
+
+    command_id: Identifier
+    route: RouteName
+    action: Action
+    arm: ArmName | None = None
+    params: dict[str, Any] | None = None
+    actor: Identifier
+    issued_at_ms: EpochMs

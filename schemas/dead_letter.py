@@ -1,0 +1,74 @@
+"""Topic ``dead-letters``: a record set aside, its raw bytes kept, the reason in its headers."""
+
+from typing import Literal, TypeAlias, get_args
+
+from msgspec import Struct
+
+__all__ = ["HEADER_PREFIX", "MAX_KEPT_BYTES", "REASONS", "DeadLetter", "Reason"]
+
+Reason: TypeAlias = Literal[
+    "unreadable",  # not UTF-8 JSON, or nested beyond measure
+    "invalid",  # a field has the wrong type or is out of range, or a required one is missing
+    "tombstone",  # no value
+    "oversized",  # larger than the largest record that the job accepts
+    "missing_key",  # no key
+    "key_mismatch",  # the key differs from request_id, or from route
+    "unknown_route",  # no section for it in the settings, and none for other routes
+    "unknown_arm",  # not registered, and the route does not register by first reward
+    "conflict",  # a second prediction with the same request_id and other content
+    "window_closed",  # a change to an account whose attribution window has ended
+    "unrewardable",  # the reward function has no value for this prediction and label
+    "unsupported",  # understood, but this version cannot do it yet
+    "refused",  # a command that makes no sense in the route's state
+    "limit",  # more routes or arms than the job accepts
+]
+REASONS: tuple[str, ...] = get_args(Reason)
+
+HEADER_PREFIX = "leverframe."
+# The broker's default limit is 1 MiB a batch; the rest is room for headers.
+MAX_KEPT_BYTES = 900_000
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):
+    """A record set aside.
+
+    Attributes
+    ----------
+    key, value : bytes or None
+        As they came; the value is cut at ``MAX_KEPT_BYTES``, and ``truncated`` says so.
+    topic, partition, offset, timestamp_ms
+        Where it lay.
+    reason : str
+        One of ``REASONS``.
+    detail : str
+        What exactly is wrong, for people.
+    """
+
+    key: bytes | None
+    value: bytes | None
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    reason: str
+    detail: str
+
+    @property
+    def kept_value(self) -> bytes | None:
+        """The value, cut to what a dead letter may hold."""
+        return self.value if self.value is None else self.value[:MAX_KEPT_BYTES]
+
+    @property
+    def headers(self) -> list[tuple[str, bytes]]:
+        """Coordinates and reason as Kafka headers."""
+        fields = {
+            "reason": self.reason,
+            "detail": self.detail[:1000],
+            "topic": self.topic,
+            "partition": str(self.partition),
+            "offset": str(self.offset),
+            "timestamp_ms": str(self.timestamp_ms),
+        }
+        if self.value is not None and len(self.value) > MAX_KEPT_BYTES:
+            fields["truncated"] = str(len(self.value))
+        return [(HEADER_PREFIX + name, text.encode()) for name, text in fields.items()]

@@ -1,0 +1,30 @@
+"""Topic ``ground-truth``, keyed by ``request_id``: the true outcome, later."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from schemas.fields import EpochMs, LabelValue, RequestId
+
+__all__ = ["GroundTruth"]
+
+
+class GroundTruth(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The label of one request.
+
+    Attributes
+    ----------
+    request_id : str
+        Of the prediction it belongs to; must equal the record's key.
+    label : bool, int, float, str or None
+        The true outcome; null withdraws an earlier label.
+    labelled_at_ms : int, optional
+        Ms since the epoch; the record's time when left out.
+    weight : float, optional
+        How much this label counts, dimensionless, not negative; 1 when left out.
+    """
+
+    request_id: RequestId
+    label: LabelValue
+    labelled_at_ms: EpochMs | None = None
+    weight: Annotated[float, Meta(ge=0, le=1e6)] | None = None

@@ -1,0 +1,46 @@
+"""Topic ``predictions``, keyed by ``request_id``: one served request."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from schemas.fields import ArmName, EpochMs, PredictedValue, Propensity, RequestId, RouteName, Serial
+
+__all__ = ["Prediction"]
+
+
+class Prediction(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Which arm answered a request, with what, and at which propensity.
+
+    Attributes
+    ----------
+    request_id : str
+        1 to 128 characters; must equal the record's key.
+    route : str
+        The place where the model was chosen.
+    arm : str
+        The model version that answered.
+    prediction : bool, int, float, str or dict of str to float
+        The answer; a mapping is class to probability.
+    propensity : float, optional
+        Probability in (0, 1] with which the arm was chosen.
+    epoch, seq : int, optional
+        Of the control message in force when the arm was chosen.
+    context : list of float, optional
+        Features for contextual policies.
+    predicted_at_ms : int, optional
+        Ms since the epoch; the record's time when left out.
+    shown : bool
+        False: the answer was not used. Counted, never rewarded.
+    """
+
+    request_id: RequestId
+    route: RouteName
+    arm: ArmName
+    prediction: PredictedValue
+    propensity: Propensity | None = None
+    epoch: Serial | None = None
+    seq: Serial | None = None
+    context: Annotated[list[float], Meta(max_length=4096)] | None = None
+    predicted_at_ms: EpochMs | None = None
+    shown: bool = True

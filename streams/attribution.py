@@ -1,0 +1,390 @@
+"""Attribution: joins predictions and labels by request id into rewards (DESIGN.md section 6).
+
+Pure: a micro-batch and the entries of its requests go in; changed entries, rewards and dead letters
+come out. Whether a pair lies within its window is decided by record times alone, so the outcome
+does not depend on how the input was cut into micro-batches, nor on when expired entries are swept.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from schemas.codec import DECODE_ERRORS, decode_error, decoder
+from schemas.dead_letter import DeadLetter
+from schemas.errors import RecordError
+from schemas.ground_truth import GroundTruth
+from schemas.prediction import Prediction
+from schemas.reward import Reward, RewardCause
+from streams.entries import Attributed, EarlyLabel, Entry, Waiting
+from streams.routes import Route, Routes
+
+__all__ = ["AttributionOutcome", "InputRecord", "attribute", "dead_letter"]
+
+EXPIRY_BUCKET_MS = 1000
+
+
+class InputRecord(Protocol):
+    """A Kafka record as the transport hands it over; ``timestamp`` is its record time in ms."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+
+
+class AttributionOutcome(msgspec.Struct, kw_only=True):
+    """What one micro-batch changes.
+
+    Attributes
+    ----------
+    entries : dict of str to Entry
+        Changed entries by request id; untouched ones are not in here.
+    rewards : list of Reward
+        In the order in which their second halves came.
+    dead_letters : list of DeadLetter
+        Records that could not be used.
+    expiring : dict of int to list of str
+        Expiry bucket (ms, start of the bucket) to requests first seen in this micro-batch.
+    counts : Counter of (str, str)
+        ``(what, route)`` to number of events; the route is "" where it is not known.
+    """
+
+    entries: dict[str, Entry] = msgspec.field(default_factory=dict)
+    rewards: list[Reward] = msgspec.field(default_factory=list)
+    dead_letters: list[DeadLetter] = msgspec.field(default_factory=list)
+    expiring: defaultdict[int, list[str]] = msgspec.field(default_factory=lambda: defaultdict(list))
+    counts: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+
+
+def dead_letter(record: InputRecord, error: RecordError) -> DeadLetter:
+    """Set a record aside with its reason.
+
+    Parameters
+    ----------
+    record : InputRecord
+        The record as it came.
+    error : RecordError
+        Why it cannot be used.
+
+    Returns
+    -------
+    DeadLetter
+        With the raw bytes and the coordinates.
+    """
+    return DeadLetter(
+        key=record.key,
+        value=record.value,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        reason=error.reason,
+        detail=error.detail,
+    )
+
+
+def check_envelope(record: InputRecord, max_value_bytes: int) -> bytes:
+    """Return the value of a record that has a key and a value of acceptable size.
+
+    Parameters
+    ----------
+    record : InputRecord
+        Any record keyed by an id.
+    max_value_bytes : int
+        Largest value accepted.
+
+    Returns
+    -------
+    bytes
+        The value.
+
+    Raises
+    ------
+    RecordError
+        ``missing_key``, ``tombstone`` or ``oversized``.
+    """
+    value = record.value
+    if record.key is None:
+        raise RecordError("missing_key", "the record has no key; it must be the request_id")
+    if value is None:
+        raise RecordError("tombstone", "the record has no value")
+    if len(value) > max_value_bytes:
+        raise RecordError(
+            "oversized", f"the value has {len(value)} bytes, at most {max_value_bytes} are accepted"
+        )
+    return value
+
+
+def check_key(key: bytes | None, expected: str, field: str) -> None:
+    """Refuse a record whose key is not the identifier that its value states.
+
+    Parameters
+    ----------
+    key : bytes or None
+        The record's key.
+    expected : str
+        The identifier in the value.
+    field : str
+        Its name, for the message.
+
+    Raises
+    ------
+    RecordError
+        ``key_mismatch``, or ``invalid`` for an identifier that begins with NUL.
+    """
+    if key != expected.encode():
+        raise RecordError(
+            "key_mismatch", f"the key is {key!r:.200}, {field} is {expected!r}: they must be equal"
+        )
+    if expected < "\x01":
+        raise RecordError("invalid", f"{field} must not begin with NUL")
+
+
+class _Step:
+    """One micro-batch under way: the entries as they change, and what comes out."""
+
+    def __init__(self, entries: Mapping[str, Entry], routes: Routes) -> None:
+        self.before = entries
+        self.routes = routes
+        self.out = AttributionOutcome()
+
+    def entry(self, request_id: str) -> Entry | None:
+        return self.out.entries.get(request_id) or self.before.get(request_id)
+
+    # -- predictions -------------------------------------------------------------------------
+
+    def prediction(self, record: InputRecord, prediction: Prediction) -> None:
+        route = self.routes.get(prediction.route)
+        if route is None:
+            raise RecordError(
+                "unknown_route",
+                f"route {prediction.route!r} has no section [routes.<name>] in the settings, "
+                "and there is none for other routes",
+            )
+        request_id = prediction.request_id
+        entry = self.entry(request_id)
+        waiting = _waiting(record.timestamp, prediction, route)
+        counts = self.out.counts
+        counts["prediction", prediction.route] += 1
+        if entry is None:
+            self.out.entries[request_id] = waiting
+            self._expire(request_id, waiting.expires_ms)
+        elif type(entry) is EarlyLabel:
+            self._early(request_id, waiting, entry, route)
+        else:
+            self._again(waiting, entry)
+
+    def _again(self, waiting: Waiting, entry: Entry) -> None:
+        first = entry.prediction if isinstance(entry, Attributed) else entry
+        if isinstance(first, Waiting) and not _same_content(first, waiting):
+            raise RecordError(
+                "conflict", "a prediction with this request_id and other content came first"
+            )
+        self.out.counts["duplicate_prediction", waiting.route] += 1
+
+    def _early(self, request_id: str, waiting: Waiting, early: EarlyLabel, route: Route) -> None:
+        if waiting.arrived_ms - early.arrived_ms > route.window_ms:
+            self.out.counts["late_prediction", waiting.route] += 1
+            self.out.entries[request_id] = waiting
+            self._expire(request_id, waiting.expires_ms)
+        elif early.label is None:
+            self.out.entries[request_id] = waiting
+        else:
+            self._reward(
+                request_id, waiting, early.label, early.labelled_at_ms, waiting.arrived_ms, route
+            )
+
+    # -- labels ------------------------------------------------------------------------------
+
+    def label(self, record: InputRecord, truth: GroundTruth) -> None:
+        request_id = truth.request_id
+        entry = self.entry(request_id)
+        labelled_at_ms = record.timestamp if truth.labelled_at_ms is None else truth.labelled_at_ms
+        if type(entry) is Waiting:
+            route = self._route_of(entry)
+            self.out.counts["label", entry.route] += 1
+            if record.timestamp > entry.expires_ms:
+                self.out.counts["late_label", entry.route] += 1
+            elif truth.label is not None:
+                self._reward(request_id, entry, truth.label, labelled_at_ms, record.timestamp, route)
+        elif type(entry) is Attributed:
+            self._revise(record, truth, entry, labelled_at_ms)
+        else:
+            self._label_first(request_id, record.timestamp, truth, labelled_at_ms)
+
+    def _label_first(
+        self, request_id: str, arrived_ms: int, truth: GroundTruth, labelled_at_ms: int
+    ) -> None:
+        expires_ms = arrived_ms + self.routes.longest_window_ms
+        if self.entry(request_id) is None:
+            self._expire(request_id, expires_ms)
+        self.out.counts["early_label", ""] += 1
+        self.out.entries[request_id] = EarlyLabel(
+            arrived_ms, expires_ms, truth.label, labelled_at_ms
+        )
+
+    def _revise(
+        self, record: InputRecord, truth: GroundTruth, entry: Attributed, labelled_at_ms: int
+    ) -> None:
+        waiting = entry.prediction
+        self.out.counts["label", waiting.route] += 1
+        if truth.label == entry.label and type(truth.label) is type(entry.label):
+            self.out.counts["duplicate_label", waiting.route] += 1
+            return
+        if record.timestamp > waiting.expires_ms:
+            raise RecordError(
+                "window_closed",
+                f"the attribution window of this request ended at {waiting.expires_ms} ms; "
+                "the reward in force stays",
+            )
+        self._reward(
+            truth.request_id,
+            waiting,
+            truth.label,
+            labelled_at_ms,
+            record.timestamp,
+            self._route_of(waiting),
+            entry,
+        )
+
+    # -- both --------------------------------------------------------------------------------
+
+    def _route_of(self, waiting: Waiting) -> Route:
+        route = self.routes.get(waiting.route)
+        if route is None:
+            raise RecordError("unknown_route", f"route {waiting.route!r} left the settings")
+        return route
+
+    def _expire(self, request_id: str, expires_ms: int) -> None:
+        self.out.expiring[expires_ms - expires_ms % EXPIRY_BUCKET_MS].append(request_id)
+
+    def _reward(  # noqa: PLR0913 - the parts of one reward
+        self,
+        request_id: str,
+        waiting: Waiting,
+        label: object,
+        labelled_at_ms: int,
+        now_ms: int,
+        route: Route,
+        before: Attributed | None = None,
+    ) -> None:
+        # A label for an answer that nobody saw is an account of its own, but never a reward.
+        shown = waiting.shown
+        reward = None if label is None or not shown else route.reward.reward(waiting.prediction, label)  # type: ignore[arg-type] # narrowed by the decoder
+        revision = 0 if before is None else before.revision + 1
+        counted_at_ms = now_ms if before is None else before.counted_at_ms
+        self.out.entries[request_id] = Attributed(
+            waiting, label, labelled_at_ms, reward, revision, counted_at_ms  # type: ignore[arg-type]
+        )
+        if not shown:
+            self.out.counts["not_shown", waiting.route] += 1
+            return
+        previous = None if before is None else before.reward
+        cause: RewardCause = "label"
+        if reward is None:
+            cause = "withdrawal"
+        elif before is not None:
+            cause = "revision"
+        self.out.counts[cause, waiting.route] += 1
+        self.out.rewards.append(
+            Reward(
+                request_id=request_id,
+                route=waiting.route,
+                arm=waiting.arm,
+                reward=reward,
+                previous_reward=previous,
+                revision=revision,
+                cause=cause,
+                propensity=waiting.propensity,
+                epoch=waiting.epoch,
+                seq=waiting.seq,
+                context=waiting.context,
+                predicted_at_ms=waiting.predicted_at_ms,
+                labelled_at_ms=labelled_at_ms,
+                attributed_at_ms=now_ms,
+                counted_at_ms=None if before is None else counted_at_ms,
+            )
+        )
+
+
+def _waiting(arrived_ms: int, prediction: Prediction, route: Route) -> Waiting:
+    stated = prediction.predicted_at_ms
+    return Waiting(
+        arrived_ms,
+        arrived_ms + route.window_ms,
+        prediction.route,
+        prediction.arm,
+        prediction.prediction,
+        prediction.propensity,
+        prediction.epoch,
+        prediction.seq,
+        prediction.context,
+        arrived_ms if stated is None else stated,
+        prediction.shown,
+    )
+
+
+def _same_content(a: Waiting, b: Waiting) -> bool:
+    """Whether two predictions say the same; when they arrived does not count."""
+    return (a.route, a.arm, a.prediction, a.propensity, a.epoch, a.seq, a.context, a.shown) == (
+        b.route, b.arm, b.prediction, b.propensity, b.epoch, b.seq, b.context, b.shown,
+    )  # fmt: skip
+
+
+_decode_prediction = decoder(Prediction)
+_decode_label = decoder(GroundTruth)
+
+
+def attribute(
+    batches: Iterable[tuple[bool, Sequence[InputRecord]]],
+    entries: Mapping[str, Entry],
+    routes: Routes,
+    *,
+    max_value_bytes: int,
+) -> AttributionOutcome:
+    """Join one micro-batch.
+
+    Parameters
+    ----------
+    batches : iterable of (bool, sequence of InputRecord)
+        Runs of records in the order in which they were read; True marks predictions, False labels.
+    entries : mapping of str to Entry
+        The entries of the requests in the micro-batch that have one.
+    routes : Routes
+        Settings of all routes.
+    max_value_bytes : int
+        Largest value accepted.
+
+    Returns
+    -------
+    AttributionOutcome
+        Everything that changes; the caller makes it durable in one transaction.
+    """
+    step = _Step(entries, routes)
+    take_prediction, take_label = step.prediction, step.label
+    for is_prediction, records in batches:
+        for record in records:
+            try:
+                value = check_envelope(record, max_value_bytes)
+                if is_prediction:
+                    prediction = _decode_prediction(value)
+                    check_key(record.key, prediction.request_id, "request_id")
+                    take_prediction(record, prediction)
+                else:
+                    truth = _decode_label(value)
+                    check_key(record.key, truth.request_id, "request_id")
+                    take_label(record, truth)
+            except RecordError as error:
+                _set_aside(step.out, record, error)
+            except DECODE_ERRORS as error:
+                _set_aside(step.out, record, decode_error(error))
+    return step.out
+
+
+def _set_aside(out: AttributionOutcome, record: InputRecord, error: RecordError) -> None:
+    out.dead_letters.append(dead_letter(record, error))
+    out.counts["dead_letter:" + error.reason, ""] += 1

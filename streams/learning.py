@@ -1,0 +1,252 @@
+"""Learning: folds rewards and commands into the routes' states and says what to publish.
+
+Pure, and a fold over single records: the outcome does not depend on how they were cut into
+micro-batches. Statistics move by exactly the difference that a reward record states.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from policies.rewards import to_unit
+from schemas.codec import DECODE_ERRORS, decode_error, decoder
+from schemas.command import Command
+from schemas.control import ControlKind, ControlMessage
+from schemas.dead_letter import DeadLetter
+from schemas.errors import RecordError
+from schemas.reward import Reward
+from streams.attribution import InputRecord, check_envelope, check_key, dead_letter
+from streams.decision import decide, is_due, reweigh
+from streams.rollout import apply_command, register_arm, remember_command
+from streams.routes import Route, Routes
+from streams.state import NANO, ArmState, RouteState, new_route, salt_of, state_digest
+
+__all__ = ["LearningOutcome", "heartbeat", "learn"]
+
+
+class LearningOutcome(msgspec.Struct, kw_only=True):
+    """What one micro-batch changes.
+
+    Attributes
+    ----------
+    states : dict of str to RouteState
+        Changed states by route.
+    control : list of ControlMessage
+        In the order in which they must be published.
+    dead_letters : list of DeadLetter
+        Records that could not be used.
+    counts : Counter of (str, str)
+        ``(what, route)`` to number of events.
+    """
+
+    states: dict[str, RouteState] = msgspec.field(default_factory=dict)
+    control: list[ControlMessage] = msgspec.field(default_factory=list)
+    dead_letters: list[DeadLetter] = msgspec.field(default_factory=list)
+    counts: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+
+
+_decode_reward = decoder(Reward)
+_decode_command = decoder(Command)
+
+
+def learn(
+    batches: Iterable[tuple[bool, Sequence[InputRecord]]],
+    states: Mapping[str, RouteState],
+    routes: Routes,
+    *,
+    max_value_bytes: int,
+) -> LearningOutcome:
+    """Fold one micro-batch.
+
+    Parameters
+    ----------
+    batches : iterable of (bool, sequence of InputRecord)
+        Runs of records in the order in which they were read; True marks rewards, False commands.
+    states : mapping of str to RouteState
+        The states of the routes in the micro-batch that have one; they are changed in place.
+    routes : Routes
+        Settings of all routes.
+    max_value_bytes : int
+        Largest value accepted.
+
+    Returns
+    -------
+    LearningOutcome
+        Everything that changes; the caller makes it durable in one transaction.
+    """
+    step = _Step(states, routes)
+    for is_reward, records in batches:
+        for record in records:
+            try:
+                value = check_envelope(record, max_value_bytes)
+                if is_reward:
+                    reward = _decode_reward(value)
+                    check_key(record.key, reward.route, "route")
+                    step.reward(reward)
+                else:
+                    command = _decode_command(value)
+                    check_key(record.key, command.route, "route")
+                    step.command(command, record.timestamp)
+            except RecordError as error:
+                step.set_aside(record, error)
+            except DECODE_ERRORS as error:
+                step.set_aside(record, decode_error(error))
+    return step.out
+
+
+class _Step:
+    """One micro-batch under way."""
+
+    def __init__(self, states: Mapping[str, RouteState], routes: Routes) -> None:
+        self.before = states
+        self.routes = routes
+        self.out = LearningOutcome()
+
+    def set_aside(self, record: InputRecord, error: RecordError) -> None:
+        self.out.dead_letters.append(dead_letter(record, error))
+        self.out.counts["dead_letter:" + error.reason, ""] += 1
+
+    def _state(self, name: str) -> RouteState:
+        return self.out.states.get(name) or self.before.get(name) or new_route(name)
+
+    def _route(self, name: str) -> Route:
+        route = self.routes.get(name)
+        if route is None:
+            raise RecordError("unknown_route", f"route {name!r} has no section in the settings")
+        return route
+
+    def reward(self, reward: Reward) -> None:
+        route = self._route(reward.route)
+        state = self._state(reward.route)
+        now_ms = reward.attributed_at_ms
+        arm = state.arms.get(reward.arm)
+        if arm is None:
+            if route.settings.register_arms == "command":
+                raise RecordError(
+                    "unknown_arm",
+                    f"arm {reward.arm!r} is not registered on {reward.route!r}; register it with: "
+                    f"leverframe arm register {reward.route} {reward.arm}",
+                )
+            arm = register_arm(state, reward.arm, route, now_ms)
+            self.out.states[reward.route] = state
+            count_reward(arm, reward, route)
+            self.out.counts["counted", reward.route] += 1
+            reweigh(state, route, now_ms, newcomer=reward.arm)
+            self._publish(state, route, "routing", _registered(reward.arm, "first_reward"), now_ms)
+            return
+        self.out.states[reward.route] = state
+        count_reward(arm, reward, route)
+        self.out.counts["counted", reward.route] += 1
+        state.labels_since_decision += 1
+        if is_due(state, route, now_ms):
+            for kind, cause in decide(state, route, now_ms):
+                self._publish(state, route, kind, cause, now_ms)
+
+    def command(self, command: Command, now_ms: int) -> None:
+        route = self._route(command.route)
+        state = self._state(command.route)
+        answer = apply_command(state, command, route, now_ms)
+        if answer is None:
+            self.out.counts["duplicate_command", command.route] += 1
+            return
+        self.out.states[command.route] = state
+        kind, cause = answer
+        if kind != "rollback" and state.eligible:
+            newcomer = command.arm if command.action in {"register_arm", "release"} else None
+            reweigh(state, route, now_ms, newcomer=newcomer)
+        self._publish(state, route, kind, cause, now_ms)
+        remember_command(state, command.command_id)
+
+    def _publish(
+        self, state: RouteState, route: Route, kind: ControlKind, cause: dict[str, Any], now_ms: int
+    ) -> None:
+        state.weights = dict(state.target)
+        state.cause = cause
+        self.out.counts["control:" + kind, state.route] += 1
+        self.out.control.append(_message(state, route, kind, now_ms))
+
+
+def count_reward(arm: ArmState, reward: Reward, route: Route) -> None:
+    """Move an arm's statistics by exactly what a reward record changes.
+
+    Parameters
+    ----------
+    arm : ArmState
+        Changed in place.
+    reward : Reward
+        A first reward, a revision or a withdrawal.
+    route : Route
+        Range of the reward function, and bucket width.
+    """
+    settings = route.settings
+    first_counted_ms = (
+        reward.attributed_at_ms if reward.counted_at_ms is None else reward.counted_at_ms
+    )
+    index = first_counted_ms // settings.bucket_ms
+    newest = max(arm.buckets, default=index)
+    bucket = arm.buckets.get(index)
+    if bucket is None and index > newest - settings.max_buckets:
+        bucket = arm.buckets[index] = [0, 0, 0]
+        for old in [i for i in arm.buckets if i <= index - settings.max_buckets]:
+            del arm.buckets[old]
+    for value, sign in ((reward.previous_reward, -1), (reward.reward, 1)):
+        if value is None:
+            continue
+        unit = to_unit(value, route.reward_low, route.reward_high)
+        nano, square = sign * round(unit * NANO), sign * round(unit * unit * NANO)
+        arm.count += sign
+        arm.sum_nano += nano
+        arm.square_nano += square
+        if reward.propensity:
+            arm.inverse_propensity_nano += sign * round(unit / reward.propensity * NANO)
+        if bucket is not None:
+            bucket[0] += sign
+            bucket[1] += nano
+            bucket[2] += square
+
+
+def _registered(arm: str, how: str) -> dict[str, Any]:
+    return {"why": "registered", "arm": arm, "how": how}
+
+
+def heartbeat(state: RouteState, route: Route, now_ms: int) -> ControlMessage:
+    """Say again what is in force, so that subscribers know that somebody watches.
+
+    Parameters
+    ----------
+    state : RouteState
+        ``seq`` is raised in place.
+    route : Route
+        Its settings.
+    now_ms : int
+        Wall time; heartbeats change nothing that a replay compares.
+
+    Returns
+    -------
+    ControlMessage
+        With the cause of the newest routing change.
+    """
+    return _message(state, route, "heartbeat", now_ms)
+
+
+def _message(state: RouteState, route: Route, kind: ControlKind, now_ms: int) -> ControlMessage:
+    state.seq += 1
+    weights = {name: 0.0 for name, arm in state.arms.items() if arm.phase != "retired"}
+    weights.update(state.weights)
+    return ControlMessage(
+        route=state.route,
+        epoch=state.epoch,
+        seq=state.seq,
+        kind=kind,
+        weights=weights,
+        champion=state.champion,
+        quarantined=[name for name, arm in state.arms.items() if arm.phase == "quarantined"],
+        safe_weights={state.champion: 1.0} if state.champion is not None else {},
+        ttl_ms=round(route.settings.ttl_s * 1000),
+        issued_at_ms=now_ms,
+        salt=salt_of(state.route),
+        cause=state.cause,
+        state_digest=state_digest(state),
+    )

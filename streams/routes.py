@@ -1,0 +1,170 @@
+"""What the settings say about each route, compiled once: reward, window, policy, guard, limits."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from policies.base import Policy
+from policies.registry import make_policy
+from policies.rewards import RewardFunction, make_reward
+
+__all__ = ["GuardSettings", "NamedParams", "Route", "RouteSettings", "Routes"]
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class NamedParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A policy or reward function by name.
+
+    Attributes
+    ----------
+    name : str
+        As registered.
+    params : dict
+        Its parameters.
+    """
+
+    name: str
+    params: dict[str, object] = field(default_factory=dict)
+
+
+class GuardSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When an arm is rolled back; see ``policies.guard``.
+
+    Attributes
+    ----------
+    enabled : bool
+        False: verdicts are computed and shown, nothing is rolled back.
+    alpha : float
+        Chance of any false rollback over the life of a route's guard, with unlimited peeking.
+    margin : float
+        How much worse than the champion is still tolerable, in rewards mapped to [0, 1].
+    """
+
+    enabled: bool = True
+    alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.01
+    margin: Share = 0.0
+
+
+class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One route, as written in the settings file.
+
+    Attributes
+    ----------
+    window_s : float
+        Attribution window from the record time of the first half, seconds.
+    reward : NamedParams
+        Reward function.
+    policy : NamedParams
+        Policy, until a ``set_policy`` command changes it.
+    guard : GuardSettings
+        When an arm is rolled back.
+    register_arms : {"first_reward", "command"}
+        Whether an unknown arm is registered by its first reward, or is a dead letter.
+    nursery_labels : int
+        Labels for which a new arm gets ``nursery_share``, whatever the policy says.
+    nursery_share : float
+        Share of traffic of an arm in the nursery.
+    floor : float
+        Least share of every eligible arm, so that all of them can still be judged.
+    max_step : float
+        Largest change of one arm's share in one decision; a rollback skips it.
+    min_publish_change : float
+        A decision that moves every arm by less than this is not published.
+    promote : bool
+        Whether a challenger that is better by an anytime-valid test becomes the champion.
+    decision_interval_ms, decision_labels : int
+        A decision is due after this much stream time, or this many labels, whichever is first.
+    bucket_ms : int
+        Width of the time buckets that windowed and discounted policies use, milliseconds.
+    max_buckets : int
+        Buckets kept; the memory of windowed and discounted policies.
+    ttl_s : float
+        Validity of a control message; heartbeats come three times as often.
+    max_arms : int
+        More arms than this are refused (dead letter ``limit``).
+    """
+
+    window_s: Annotated[float, Meta(gt=0, le=366 * 86400)] = 3600.0
+    reward: NamedParams = NamedParams(name="accuracy")
+    policy: NamedParams = NamedParams(name="thompson")
+    guard: GuardSettings = GuardSettings()
+    register_arms: Literal["first_reward", "command"] = "first_reward"
+    nursery_labels: Annotated[int, Meta(ge=0)] = 50
+    nursery_share: Share = 0.1
+    floor: Share = 0.02
+    max_step: Annotated[float, Meta(gt=0, le=1)] = 0.2
+    min_publish_change: Share = 0.01
+    promote: bool = True
+    decision_interval_ms: Annotated[int, Meta(ge=0)] = 20
+    decision_labels: Annotated[int, Meta(ge=1)] = 256
+    bucket_ms: Annotated[int, Meta(ge=1)] = 10_000
+    max_buckets: Annotated[int, Meta(ge=1, le=4096)] = 120
+    ttl_s: Annotated[float, Meta(gt=0)] = 15.0
+    max_arms: Annotated[int, Meta(ge=1, le=10_000)] = 100
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """A route's settings with its functions built.
+
+    Attributes
+    ----------
+    settings : RouteSettings
+        As written.
+    reward : RewardFunction
+        Built from ``settings.reward``.
+    reward_low, reward_high : float
+        The reward's range, in its own unit.
+    policy : Policy
+        Built from ``settings.policy``.
+    window_ms : int
+        Attribution window.
+    """
+
+    settings: RouteSettings
+    reward: RewardFunction
+    reward_low: float
+    reward_high: float
+    policy: Policy
+    window_ms: int
+
+
+def _compile(settings: RouteSettings) -> Route:
+    reward = make_reward(settings.reward.name, settings.reward.params)
+    low, high = reward.range
+    return Route(
+        settings=settings,
+        reward=reward,
+        reward_low=low,
+        reward_high=high,
+        policy=make_policy(settings.policy.name, settings.policy.params),
+        window_ms=round(settings.window_s * 1000),
+    )
+
+
+class Routes:
+    """All routes, and what holds for a route that the settings do not name.
+
+    Parameters
+    ----------
+    named : mapping of str to RouteSettings
+        Routes by name.
+    others : RouteSettings, optional
+        For any other route; when left out, such a route is unknown (dead letter).
+
+    Raises
+    ------
+    PolicyError
+        If a policy or reward function is unknown or has wrong parameters.
+    """
+
+    def __init__(self, named: Mapping[str, RouteSettings], others: RouteSettings | None) -> None:
+        self._named = {name: _compile(settings) for name, settings in named.items()}
+        self._others = None if others is None else _compile(others)
+        known = [*self._named.values(), *([self._others] if self._others else [])]
+        self.longest_window_ms = max((route.window_ms for route in known), default=0)
+        self.get = self._named.get if self._others is None else self._get_or_others
+
+    def _get_or_others(self, name: str) -> Route | None:
+        return self._named.get(name, self._others)

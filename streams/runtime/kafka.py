@@ -1,0 +1,87 @@
+"""How aiokafka clients are made: one place for servers, security and sizes."""
+
+import ssl
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+from aiokafka.partitioner import murmur2
+
+__all__ = ["BrokerSettings", "client_options", "partition_of"]
+
+MAX_REQUEST_BYTES: Final = 1_000_000
+
+
+class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How to reach Kafka.
+
+    Attributes
+    ----------
+    servers : str
+        Bootstrap servers, ``host:port`` separated by commas.
+    security : {"plaintext", "ssl", "sasl_plaintext", "sasl_ssl"}
+        Protocol.
+    sasl_mechanism : str
+        For the SASL protocols.
+    username, password : str
+        For the SASL protocols; give the password by the environment, not in the file.
+    ca_file : str
+        Certificate authority, for the TLS protocols; the system's when empty.
+    """
+
+    servers: str = "127.0.0.1:9092"
+    security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = "plaintext"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    username: str = ""
+    password: str = ""
+    ca_file: str = ""
+
+    def __repr__(self) -> str:
+        """Leave the password out."""
+        return f"BrokerSettings(servers={self.servers!r}, security={self.security!r})"
+
+
+def client_options(broker: BrokerSettings) -> Mapping[str, Any]:
+    """Return the keyword arguments that any aiokafka client needs.
+
+    Parameters
+    ----------
+    broker : BrokerSettings
+        From the settings.
+
+    Returns
+    -------
+    mapping
+        Servers and security.
+    """
+    options: dict[str, Any] = {
+        "bootstrap_servers": broker.servers,
+        "security_protocol": broker.security.upper(),
+    }
+    if broker.security.endswith("ssl"):
+        options["ssl_context"] = ssl.create_default_context(cafile=broker.ca_file or None)
+    if broker.security.startswith("sasl"):
+        options |= {
+            "sasl_mechanism": broker.sasl_mechanism,
+            "sasl_plain_username": broker.username,
+            "sasl_plain_password": broker.password,
+        }
+    return options
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return the partition that Java's and aiokafka's producers choose for a key.
+
+    Parameters
+    ----------
+    key : bytes
+        Of the record.
+    partitions : int
+        Of the topic.
+
+    Returns
+    -------
+    int
+        0 to ``partitions - 1``.
+    """
+    return int((murmur2(key) & 0x7FFFFFFF) % partitions)

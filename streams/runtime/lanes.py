@@ -1,0 +1,187 @@
+"""One lane for each partition: its micro-batches in order, the lanes of others meanwhile.
+
+While one lane waits for its transaction, others use the processor. What arrived on a lane during
+that wait is taken together in the next transaction, so that micro-batches are small when idle and
+large under load. The first unexpected error stops everything: nothing is acknowledged after it.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final
+
+from streams.runtime.ledger import Ledger
+
+__all__ = ["Batch", "Lanes"]
+
+log = logging.getLogger(__name__)
+
+# Enough to fill the next transaction; more would only make a revocation wait.
+_WAITING_BATCHES: Final = 4
+_TRANSACTION_RECORDS: Final = 10_000
+
+Batch = tuple[str, Sequence[Any], Callable[[], None]]
+"""Topic, raw records, and what acknowledges them."""
+
+
+class _Lane:
+    """The waiting work of one partition and the task that does it."""
+
+    def __init__(self) -> None:
+        self.batches: deque[Batch] = deque()
+        self.tick_due = False
+        self.wake = asyncio.Event()
+        self.room = asyncio.Event()
+        self.room.set()
+        self.idle = asyncio.Event()
+        self.closing = False
+        self.ledger: Ledger | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.last_arrival_s: dict[str, float] = {}
+
+
+class Lanes:
+    """The lanes of one agent.
+
+    Parameters
+    ----------
+    open_ledger : callable
+        From a partition to its ledger; called at the partition's first work.
+    handle : callable
+        Does one micro-batch: gets the ledger and runs of (topic, records).
+    tick : callable
+        Does what time demands on a partition: gets the ledger and the idle seconds by topic.
+    on_failure : callable
+        Called once with the first unexpected error; it is expected to end the process.
+    """
+
+    def __init__(
+        self,
+        open_ledger: Callable[[int], Awaitable[Ledger]],
+        handle: Callable[[Ledger, list[tuple[str, Sequence[Any]]]], Awaitable[None]],
+        tick: Callable[[Ledger, dict[str, float]], Awaitable[None]],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self._open_ledger = open_ledger
+        self._handle = handle
+        self._tick = tick
+        self._on_failure = on_failure
+        self._lanes: dict[int, _Lane] = {}
+        self._failed = False
+        self.suspended = False
+
+    @property
+    def ledgers(self) -> dict[int, Ledger]:
+        """The open ledgers by partition."""
+        return {p: lane.ledger for p, lane in self._lanes.items() if lane.ledger is not None}
+
+    def _lane(self, partition: int) -> _Lane:
+        lane = self._lanes.get(partition)
+        if lane is None:
+            lane = self._lanes[partition] = _Lane()
+            lane.task = asyncio.get_running_loop().create_task(
+                self._run(partition, lane), name=f"lane-{partition}"
+            )
+        return lane
+
+    async def submit(self, partition: int, batch: Batch) -> None:
+        """Queue one micro-batch; wait while the lane is full.
+
+        Parameters
+        ----------
+        partition : int
+            Its partition.
+        batch : Batch
+            Acknowledged when its transaction has committed.
+        """
+        if self._failed:
+            return
+        lane = self._lane(partition)
+        await lane.room.wait()
+        lane.batches.append(batch)
+        lane.last_arrival_s[batch[0]] = time.monotonic()
+        if len(lane.batches) >= _WAITING_BATCHES:
+            lane.room.clear()
+        lane.wake.set()
+
+    def tick(self, partitions: Iterable[int]) -> None:
+        """Ask for a tick on each partition, opening its ledger if need be.
+
+        Parameters
+        ----------
+        partitions : iterable of int
+            Those assigned to this worker.
+        """
+        if self.suspended or self._failed:
+            return
+        for partition in partitions:
+            lane = self._lane(partition)
+            lane.tick_due = True
+            lane.wake.set()
+
+    async def close(self, partitions: Iterable[int] | None = None) -> None:
+        """Finish what is queued on the lanes, then close their ledgers.
+
+        Parameters
+        ----------
+        partitions : iterable of int, optional
+            All when left out.
+        """
+        chosen = list(self._lanes) if partitions is None else list(partitions)
+        for partition in chosen:
+            lane = self._lanes.get(partition)
+            if lane is not None and lane.task is not None:
+                lane.closing = True
+                lane.wake.set()
+                await asyncio.wait([lane.task])
+                self._lanes.pop(partition, None)
+
+    async def _run(self, partition: int, lane: _Lane) -> None:
+        try:
+            await lane.wake.wait()
+            lane.ledger = await self._open_ledger(partition)
+            opened_s = time.monotonic()
+            while lane.batches or lane.tick_due or not lane.closing:
+                await lane.wake.wait()
+                lane.wake.clear()
+                while lane.batches:
+                    await self._take(lane, lane.ledger)
+                if lane.tick_due:
+                    lane.tick_due = False
+                    now_s = time.monotonic()
+                    await self._tick(lane.ledger, _idle(lane, opened_s, now_s))
+            await lane.ledger.close()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - fail-stop: see the module's docstring
+            self._failed = True
+            self._on_failure(error)
+
+    async def _take(self, lane: _Lane, ledger: Ledger) -> None:
+        taken: list[Batch] = []
+        records = 0
+        while lane.batches and (not taken or records + len(lane.batches[0][1]) <= _TRANSACTION_RECORDS):
+            taken.append(lane.batches.popleft())
+            records += len(taken[-1][1])
+        lane.room.set()
+        await self._handle(ledger, [(topic, part) for topic, part, _ in taken])
+        for _, _, acknowledge in taken:
+            acknowledge()
+
+
+class _Forever(dict[str, float]):
+    """Idle seconds by topic; a topic that never spoke is idle since the ledger was opened."""
+
+    def __init__(self, known: dict[str, float], otherwise: float) -> None:
+        super().__init__(known)
+        self._otherwise = otherwise
+
+    def __missing__(self, topic: str) -> float:
+        return self._otherwise
+
+
+def _idle(lane: _Lane, opened_s: float, now_s: float) -> dict[str, float]:
+    known = {topic: now_s - at for topic, at in lane.last_arrival_s.items()}
+    return _Forever(known, now_s - opened_s)

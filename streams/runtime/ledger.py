@@ -1,0 +1,321 @@
+"""The exactly-once state of one partition: RocksDB + changelog + transaction (DESIGN.md section 5).
+
+The log is the truth and RocksDB a cache that is never ahead of it. One Kafka transaction holds the
+changed entries, the next input offsets and the outputs; only after it committed is the cache
+written and the input acknowledged. A crash at any point either left no transaction or left it whole.
+Opening a ledger fences every earlier owner of the same partition.
+"""
+
+import asyncio
+import logging
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, ProducerFenced
+from rocksdict import Cache
+
+from schemas.errors import LedgerError
+from streams.runtime.kafka import BrokerSettings, client_options, partition_of
+from streams.runtime.restore import restore
+from streams.runtime.store import Place, Store, open_store
+
+__all__ = ["FIRST_KEY", "Ledger", "LedgerSettings", "Output", "Positions", "open_ledger"]
+
+log = logging.getLogger(__name__)
+
+POSITIONS_KEY: Final = b"\x00positions"
+# Keys that begin with NUL are the ledger's own.
+FIRST_KEY: Final = b"\x01"
+_BATCH_BYTES: Final = 512 << 10
+
+
+class Positions(msgspec.Struct):
+    """How far the input was counted, kept in the ledger itself.
+
+    Attributes
+    ----------
+    offsets : dict of str to int
+        Next offset of each input topic; what lies below was counted.
+    times_ms : dict of str to int
+        Highest record time seen on each input topic.
+    """
+
+    offsets: dict[str, int] = msgspec.field(default_factory=dict)
+    times_ms: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class Output(msgspec.Struct, frozen=True, gc=False):
+    """A record to be published with a transaction.
+
+    Attributes
+    ----------
+    topic : str
+        Full name.
+    partition : int
+        Chosen by the caller, as Kafka's default partitioner would.
+    key, value : bytes or None
+        As on the wire.
+    headers : list of (str, bytes)
+        As on the wire.
+    """
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]] = []
+
+
+class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What all ledgers of an agent share.
+
+    Attributes
+    ----------
+    app_id, agent : str
+        Name the transactional ids.
+    changelog : str
+        Full name of the changelog topic.
+    datadir : Path
+        Where the caches live.
+    broker : BrokerSettings
+        How to reach Kafka.
+    cache : Cache
+        RocksDB block cache of the process.
+    transaction_timeout_ms : int
+        After this the broker aborts an open transaction of a dead worker by itself.
+    """
+
+    app_id: str
+    agent: str
+    changelog: str
+    datadir: Path
+    broker: BrokerSettings
+    cache: Cache
+    transaction_timeout_ms: int = 30_000
+
+
+class Ledger:
+    """State of one partition; made by ``open_ledger``.
+
+    Parameters
+    ----------
+    settings : LedgerSettings
+        Of its agent.
+    partition : int
+        Its partition.
+    store : Store
+        The cache, restored.
+    producer : AIOKafkaProducer
+        Transactional, started.
+    """
+
+    def __init__(
+        self, settings: LedgerSettings, partition: int, store: Store, producer: AIOKafkaProducer
+    ) -> None:
+        self.partition = partition
+        self.restored = 0
+        self.restore_seconds = 0.0
+        self._settings = settings
+        self._store = store
+        self._producer = producer
+        raw = store.get_many([POSITIONS_KEY])[0]
+        self.positions = (
+            Positions() if raw is None else msgspec.msgpack.decode(raw, type=Positions)
+        )
+        self.get_many = store.get_many
+        self.scan = store.scan
+        self.size_bytes = store.size_bytes
+
+    async def commit(
+        self,
+        changes: Mapping[bytes, bytes | None],
+        outputs: Iterable[Output],
+        positions: Positions | None = None,
+    ) -> None:
+        """Make one micro-batch durable: transaction first, then the cache.
+
+        Parameters
+        ----------
+        changes : mapping of bytes to bytes or None
+            Changed entries; None deletes.
+        outputs : iterable of Output
+            Published with the transaction, in order for each partition.
+        positions : Positions, optional
+            How far the input is counted then; as before when left out.
+
+        Raises
+        ------
+        LedgerError
+            If the transaction failed or this worker was fenced. Nothing may be acknowledged after
+            that: the process must end, the log decides what was counted.
+        """
+        after = self.positions if positions is None else positions
+        entries = [*changes.items(), (POSITIONS_KEY, msgspec.msgpack.encode(after))]
+        batches: defaultdict[tuple[str, int], list[Any]] = defaultdict(list)
+        home = (self._settings.changelog, self.partition)
+        for key, value in entries:
+            self._append(batches[home], key, value, [])
+        for output in outputs:
+            target = batches[output.topic, output.partition]
+            self._append(target, output.key, output.value, output.headers)
+        try:
+            next_offset = await self._transact(batches, home)
+        except ProducerFenced as error:
+            raise LedgerError(
+                f"{self.name}: another worker owns this partition now; this one was fenced. "
+                "Nothing is lost. If it happens often, check for two workers with one datadir or "
+                "for pauses longer than the session timeout."
+            ) from error
+        except (KafkaError, asyncio.TimeoutError) as error:
+            raise LedgerError(
+                f"{self.name}: the transaction failed ({error!r}). Nothing is lost; the worker "
+                "must be restarted and will find out from the log what was counted."
+            ) from error
+        self._store.write(entries, Place(next_offset, time.time_ns() // 1_000_000))
+        self.positions = after
+
+    async def _transact(
+        self, batches: Mapping[tuple[str, int], list[Any]], home: tuple[str, int]
+    ) -> int:
+        producer = self._producer
+        await producer.begin_transaction()
+        ends = await asyncio.gather(
+            *(self._send(topic, partition, built) for (topic, partition), built in batches.items())
+        )
+        await producer.commit_transaction()
+        return dict(zip(batches, ends, strict=True))[home]
+
+    async def _send(self, topic: str, partition: int, built: list[Any]) -> int:
+        """Send batches of one partition in order; return the offset after the last record."""
+        futures = [
+            (await self._producer.send_batch(batch, topic, partition=partition), batch)
+            for batch in built
+        ]
+        end = 0
+        for future, batch in futures:
+            metadata = await future
+            end = metadata.offset + batch.record_count()
+        return end
+
+    def _append(
+        self,
+        built: list[Any],
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[tuple[str, bytes]],
+    ) -> None:
+        fields = {"key": key, "value": value, "timestamp": None, "headers": headers}
+        if built and built[-1].append(**fields) is not None:
+            return
+        batch = self._producer.create_batch()
+        batch.append(**fields)
+        built.append(batch)
+
+    @property
+    def name(self) -> str:
+        """``<app>-<agent>-<partition>``: also the transactional id."""
+        return transactional_id(self._settings, self.partition)
+
+    async def close(self) -> None:
+        """Stop the producer and release the cache."""
+        await self._producer.stop()
+        self._store.close()
+
+
+def transactional_id(settings: LedgerSettings, partition: int) -> str:
+    """Return the id that fences earlier owners of a partition.
+
+    Parameters
+    ----------
+    settings : LedgerSettings
+        Of the agent.
+    partition : int
+        The partition.
+
+    Returns
+    -------
+    str
+        The same for every worker.
+    """
+    return f"{settings.app_id}-{settings.agent}-{partition}"
+
+
+async def open_ledger(settings: LedgerSettings, partition: int) -> Ledger:
+    """Take a partition over: fence its earlier owners, then bring the cache up to date.
+
+    Parameters
+    ----------
+    settings : LedgerSettings
+        Of the agent.
+    partition : int
+        The partition.
+
+    Returns
+    -------
+    Ledger
+        Ready to read and commit.
+
+    Raises
+    ------
+    LedgerError
+        If the broker refuses the transactional id or the changelog cannot be read.
+    """
+    began = time.monotonic()
+    producer = AIOKafkaProducer(
+        **client_options(settings.broker),
+        transactional_id=transactional_id(settings, partition),
+        transaction_timeout_ms=settings.transaction_timeout_ms,
+        acks="all",
+        linger_ms=0,
+        max_batch_size=_BATCH_BYTES,
+        max_request_size=4 * _BATCH_BYTES,
+    )
+    await producer.start()
+    try:
+        # Waits for the producer id, and so for the abort of an earlier owner's open transaction.
+        await producer.begin_transaction()
+        await producer.abort_transaction()
+        path = settings.datadir / settings.agent / str(partition)
+        store = open_store(path, settings.cache)
+        restored, rebuild = await restore(store, settings.changelog, partition, settings.broker)
+        if rebuild:
+            store.close()
+            shutil.rmtree(path, ignore_errors=True)
+            store = open_store(path, settings.cache)
+            restored, _ = await restore(store, settings.changelog, partition, settings.broker)
+    except KafkaError as error:
+        await producer.stop()
+        raise LedgerError(
+            f"{transactional_id(settings, partition)}: cannot take the partition over ({error!r}). "
+            "Check that the topics exist (leverframe topics check) and that this user may use "
+            "transactional ids."
+        ) from error
+    ledger = Ledger(settings, partition, store, producer)
+    ledger.restored, ledger.restore_seconds = restored, time.monotonic() - began
+    return ledger
+
+
+def key_partition(key: bytes | None, fallback: int, partitions: int) -> int:
+    """Return the partition for a record that may have no key.
+
+    Parameters
+    ----------
+    key : bytes or None
+        Of the record.
+    fallback : int
+        A number to spread records without key, such as their offset.
+    partitions : int
+        Of the topic.
+
+    Returns
+    -------
+    int
+        0 to ``partitions - 1``.
+    """
+    return fallback % partitions if key is None else partition_of(key, partitions)

@@ -1,0 +1,193 @@
+"""A Faust transport that hands over whole fetches: one Faust event is one micro-batch.
+
+Faust's cost is per event, about 55 microseconds; with one event for each fetch of each partition it
+vanishes (DESIGN.md section 5, docs/adr/0004-micro-batches.md). The transport keeps Faust's group
+membership, rebalancing, flow control and agents, and changes what stands in the way:
+
+- ``getmany`` yields one message per partition and slice; its value is the list of raw records and its
+  offset that of the last one.
+- Offsets: a partition is handled in order by one lane, so "highest acknowledged + 1" is the whole
+  truth. Faust's gap bookkeeping (faust-streaming#401 family) would commit one micro-batch at a time.
+- Faust forgets acknowledged offsets before the commit of a revocation (#502): commit first.
+- Halves of a pair must lie on one worker: partitions are assigned by range, which gives equally
+  partitioned topics to the same member.
+- Input is read committed, since our own ``rewards`` are transactional.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import faust
+import faust.streams
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from schemas.errors import LeverframeError
+
+__all__ = ["MicrobatchSchema", "MicrobatchTransport", "check_faust", "slices"]
+
+MAX_RECORDS: Final = 4000
+MAX_BYTES: Final = 4 << 20
+FETCH_WAIT_MS: Final = 20
+FETCH_BYTES: Final = 1 << 20
+
+
+def check_faust() -> None:
+    """Refuse to start without Faust's compiled stream iterator.
+
+    The pure-Python one acknowledges events that were skipped in a rebalance, unprocessed.
+
+    Raises
+    ------
+    LeverframeError
+        With the cure.
+    """
+    if getattr(faust.streams, "_CStreamIterator", None) is None:
+        raise LeverframeError(
+            "Faust's compiled stream iterator is missing. Unset NO_CYTHON and reinstall "
+            "faust-streaming from a wheel for this Python."
+        )
+
+
+def slices(
+    records: Sequence[Any], max_records: int = MAX_RECORDS, max_bytes: int = MAX_BYTES
+) -> Iterator[Sequence[Any]]:
+    """Cut what one fetch brought for one partition into micro-batches.
+
+    Parameters
+    ----------
+    records : sequence
+        Raw aiokafka records.
+    max_records : int
+        Most records of one micro-batch.
+    max_bytes : int
+        Most bytes of keys and values of one micro-batch; a single larger record goes alone.
+
+    Yields
+    ------
+    sequence
+        Not empty, in order.
+    """
+    begin, size = 0, 0
+    for at, record in enumerate(records):
+        length = max(0, record.serialized_key_size) + max(0, record.serialized_value_size)
+        if at > begin and (at - begin >= max_records or size + length > max_bytes):
+            yield records[begin:at]
+            begin, size = at, 0
+        size += length
+    if begin < len(records):
+        yield records[begin:]
+
+
+class MicrobatchSchema(faust.Schema):
+    """Passes a list of raw records through undecoded."""
+
+    def loads_key(self, app: Any, message: Any, **kwargs: Any) -> Any:
+        """Return the key of the last record."""
+        del app, kwargs
+        return message.key
+
+    def loads_value(self, app: Any, message: Any, **kwargs: Any) -> Any:
+        """Return the list of records."""
+        del app, kwargs
+        return message.value
+
+
+class MicrobatchThread(AIOKafkaConsumerThread):
+    """The consumer's thread, reading committed data in large fetches."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        self._assignor = RangePartitionAssignor
+        # Faust has no settings for these; aiokafka reads them when it starts.
+        consumer._partition_assignment_strategy = (RangePartitionAssignor,)  # noqa: SLF001
+        consumer._isolation_level = "read_committed"  # noqa: SLF001
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
+        consumer._max_partition_fetch_bytes = FETCH_BYTES  # noqa: SLF001
+        return consumer
+
+
+class MicrobatchConsumer(Consumer):
+    """Yields micro-batches and commits what was acknowledged, no more and no less."""
+
+    def _new_consumer_thread(self) -> MicrobatchThread:
+        return MicrobatchThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+        """Fetch, and yield one message per partition and slice.
+
+        Parameters
+        ----------
+        timeout : float
+            Longest wait, seconds.
+
+        Yields
+        ------
+        tuple of TP and ConsumerMessage
+            Whose value is the list of raw records.
+        """
+        records, active = await self._wait_next_records(timeout)
+        if records is None or self.should_stop:
+            return
+        if not self.flow_active:
+            await self.perform_seek()
+            return
+        generation = self.app.consumer_generation_id
+        for tp, message in self._messages(records, generation):
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return
+            if active is None or tp in active or tp in self._buffered_partitions:
+                self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+                yield tp, message
+
+    def _messages(
+        self, records: Mapping[TP, Sequence[Any]], generation: int
+    ) -> Iterator[tuple[TP, Any]]:
+        for tp, fetched in records.items():
+            for part in slices(fetched):
+                last = part[-1]
+                yield tp, ConsumerMessage(
+                    last.topic,
+                    last.partition,
+                    last.offset,
+                    last.timestamp / 1000.0,
+                    last.timestamp_type,
+                    (),
+                    last.key,
+                    part,
+                    None,
+                    tp=tp,
+                    generation_id=generation,
+                )
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Keep no gaps: offsets between two micro-batches hold no records of ours."""
+
+    def _new_offset(self, tp: TP) -> int | None:
+        acked = self._acked[tp]
+        if not acked:
+            return None
+        highest: int = max(acked)
+        acked.clear()
+        self._acked_index[tp].clear()
+        return highest + 1
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Commit what is acknowledged before Faust forgets it.
+
+        Parameters
+        ----------
+        revoked : set of TP
+            Partitions that leave this worker.
+        """
+        if not self.should_stop:
+            await self.commit()
+        await super().on_partitions_revoked(revoked)
+
+
+class MicrobatchTransport(Transport):
+    """Faust transport of micro-batches; set ``app.transport`` to one."""
+
+    Consumer = MicrobatchConsumer

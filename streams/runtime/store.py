@@ -1,0 +1,170 @@
+"""The local cache of one ledger: RocksDB, raw bytes, one write batch for each transaction."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+
+from schemas.errors import LedgerError
+
+__all__ = ["Changes", "Store", "open_store"]
+
+Changes = Sequence[tuple[bytes, bytes | None]]
+"""Keys with their new values; None deletes."""
+
+# Local only, never in the changelog: where in the changelog this cache stands.
+_PLACE_KEY: Final = b"\x00\x00place"
+
+
+class Place(msgspec.Struct, array_like=True, frozen=True):
+    """Where a cache stands: next changelog offset to read, and when it was written (ms)."""
+
+    next_offset: int
+    written_at_ms: int
+
+
+class Store:
+    """RocksDB of one partition.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder; the parents must exist.
+    cache : Cache
+        Block cache shared by all stores of the process, so that memory does not grow with them.
+    """
+
+    def __init__(self, path: Path, cache: Cache) -> None:
+        self.path = path
+        self._db = Rdict(str(path), _options(cache))
+
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        """Read many keys in one call.
+
+        Parameters
+        ----------
+        keys : list of bytes
+            Any, duplicates included.
+
+        Returns
+        -------
+        list of bytes or None
+            One for each key, in order.
+        """
+        if not keys:
+            return []
+        found: list[bytes | None] = self._db[keys]
+        return found
+
+    def scan(
+        self, begin: bytes, end: bytes | None = None, limit: int | None = None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield entries of a key range, in key order.
+
+        Parameters
+        ----------
+        begin : bytes
+            First key of the range.
+        end : bytes, optional
+            First key beyond it; to the last key when left out.
+        limit : int, optional
+            Most entries to yield.
+
+        Yields
+        ------
+        tuple of bytes
+            Key and value.
+        """
+        for count, (key, value) in enumerate(self._db.items(from_key=begin)):
+            if count == limit or (end is not None and key >= end):
+                return
+            yield key, value
+
+    def write(self, changes: Changes, place: Place) -> None:
+        """Apply the changes of one transaction, and the place after it, as one atomic batch.
+
+        Parameters
+        ----------
+        changes : sequence of (bytes, bytes or None)
+            As in the changelog.
+        place : Place
+            Where the cache stands then.
+        """
+        batch = WriteBatch(raw_mode=True)
+        put, delete = batch.put, batch.delete
+        for key, value in changes:
+            if value is None:
+                delete(key)
+            else:
+                put(key, value)
+        put(_PLACE_KEY, msgspec.msgpack.encode(place))
+        self._db.write(batch)
+
+    @property
+    def place(self) -> Place | None:
+        """Where the cache stands; None for a new one."""
+        raw = self._db.get(_PLACE_KEY)
+        return None if raw is None else msgspec.msgpack.decode(raw, type=Place)
+
+    def size_bytes(self) -> int:
+        """Return the size of its live files on disk, bytes."""
+        return sum(int(file["size"]) for file in self._db.live_files())
+
+    def close(self) -> None:
+        """Flush and release the lock of the folder."""
+        self._db.close()
+
+
+def _options(cache: Cache) -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)  # noqa: FBT003 - RocksDB's own signature
+    options.set_write_buffer_size(16 << 20)
+    options.set_max_write_buffer_number(3)
+    options.set_max_background_jobs(2)
+    options.set_max_open_files(256)
+    options.set_keep_log_file_num(2)
+    # Most keys of a micro-batch are new: filters answer "not here" without touching a block.
+    options.set_memtable_whole_key_filtering(True)  # noqa: FBT003
+    options.set_memtable_prefix_bloom_ratio(0.1)
+    table = BlockBasedOptions()
+    table.set_block_cache(cache)
+    table.set_bloom_filter(10, False)  # noqa: FBT003
+    table.set_cache_index_and_filter_blocks(True)  # noqa: FBT003
+    options.set_block_based_table_factory(table)
+    return options
+
+
+def open_store(path: Path, cache: Cache) -> Store:
+    """Open a partition's cache; one that cannot be read is thrown away, since the log is the truth.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder, made if missing.
+    cache : Cache
+        Shared block cache.
+
+    Returns
+    -------
+    Store
+        Empty if it was new or unreadable.
+
+    Raises
+    ------
+    LedgerError
+        If another process holds the folder.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return Store(path, cache)
+    except Exception as error:  # noqa: BLE001 - rocksdict raises bare Exception
+        if "lock" in str(error).lower():
+            raise LedgerError(
+                f"{path} is in use by another process. Give each worker of a machine its own "
+                "[app] datadir."
+            ) from error
+        shutil.rmtree(path, ignore_errors=True)
+        return Store(path, cache)

@@ -1,0 +1,246 @@
+"""What the learning ledger keeps for each route: versioned msgpack of typed structs.
+
+Sums are whole numbers of 1e-9 rewards mapped to [0, 1], so that any order of arrival, any cut into
+micro-batches and any revision give exactly the same state; see docs/adr/0006-integer-statistics.md.
+"""
+
+import hashlib
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+import numpy as np
+from msgspec import Struct, field
+
+from policies.guard.evidence import Evidence
+from policies.statistics import ArmStats, TimeBuckets
+
+__all__ = [
+    "NANO",
+    "ArmPhase",
+    "ArmState",
+    "RouteState",
+    "arm_stats",
+    "decode_route",
+    "encode_route",
+    "new_route",
+    "state_digest",
+]
+
+NANO: Final = 1_000_000_000
+
+ArmPhase: TypeAlias = Literal["nursery", "candidate", "quarantined", "retired"]
+
+
+class ArmState(Struct, array_like=True):
+    """Everything known of one arm.
+
+    Attributes
+    ----------
+    registration : int
+        1 for the first arm ever registered on the route, 2 for the second, ...
+    registered_at_ms : int
+        Stream time, ms since the epoch.
+    validation_score : float or None
+        On held-out data, as given at registration.
+    phase : {"nursery", "candidate", "quarantined", "retired"}
+        Where it stands; the champion is named by the route and is a candidate here.
+    nursery_until : int
+        Label count at which the nursery ends.
+    count, sum_nano, square_nano, inverse_propensity_nano : int
+        Lifetime statistics; sums in 1e-9.
+    buckets : dict of int to list of int
+        Bucket index (stream time // width) to count, sum and sum of squares.
+    evidence : Evidence
+        The guard's.
+    """
+
+    registration: int
+    registered_at_ms: int
+    validation_score: float | None
+    phase: ArmPhase
+    nursery_until: int
+    count: int = 0
+    sum_nano: int = 0
+    square_nano: int = 0
+    inverse_propensity_nano: int = 0
+    buckets: dict[int, list[int]] = field(default_factory=dict)
+    evidence: Evidence = field(default_factory=Evidence)
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """Lifetime count and sum in 1e-9 rewards."""
+        return self.count, self.sum_nano
+
+    @property
+    def is_eligible(self) -> bool:
+        """Whether the arm may receive traffic."""
+        return self.phase in {"nursery", "candidate"}
+
+
+class RouteState(Struct, array_like=True, tag=1):
+    """Everything known of one route; decoded afresh for each micro-batch, so a step may change it.
+
+    Attributes
+    ----------
+    route : str
+        Its name.
+    epoch, seq : int
+        Of the newest control message.
+    champion : str or None
+        The arm that traffic returns to.
+    arms : dict of str to ArmState
+        In the order of registration.
+    weights : dict of str to float
+        In force: what the newest control message says.
+    target : dict of str to float
+        What the newest decision wants; published once it differs enough.
+    policy : tuple of str and dict, or None
+        Set by command; None means as in the settings.
+    pinned : str or None
+        The arm to which a person pinned all traffic.
+    frozen : bool
+        Whether a person froze the weights.
+    last_known_good : list of str
+        Former champions, newest last.
+    last_decision_ms : int
+        Stream time of the newest decision.
+    labels_since_decision : int
+        Counted since then.
+    commands : dict of str to int
+        The most recent command ids and the seq that answered each.
+    cause : dict
+        Evidence of the newest routing change; heartbeats carry it on.
+    """
+
+    route: str
+    epoch: int = 0
+    seq: int = 0
+    champion: str | None = None
+    arms: dict[str, ArmState] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
+    target: dict[str, float] = field(default_factory=dict)
+    policy: tuple[str, dict[str, Any]] | None = None
+    pinned: str | None = None
+    frozen: bool = False
+    last_known_good: list[str] = field(default_factory=list)
+    last_decision_ms: int = 0
+    labels_since_decision: int = 0
+    commands: dict[str, int] = field(default_factory=dict)
+    cause: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def eligible(self) -> list[str]:
+        """Names of the arms that may receive traffic."""
+        return [name for name, arm in self.arms.items() if arm.is_eligible]
+
+
+encode_route: Final = msgspec.msgpack.Encoder().encode
+decode_route: Final = msgspec.msgpack.Decoder(RouteState).decode
+
+
+def new_route(route: str) -> RouteState:
+    """Return the state of a route that has no arms yet.
+
+    Parameters
+    ----------
+    route : str
+        Its name.
+
+    Returns
+    -------
+    RouteState
+        At epoch 0, seq 0.
+    """
+    return RouteState(route)
+
+
+def salt_of(route: str) -> str:
+    """Return the salt of a route's assignments: constant, and different from any other route's.
+
+    Parameters
+    ----------
+    route : str
+        Its name.
+
+    Returns
+    -------
+    str
+        16 hex digits.
+    """
+    return hashlib.blake2b(route.encode(), digest_size=8, person=b"lf-salt").hexdigest()
+
+
+def state_digest(state: RouteState) -> str:
+    """Return a digest of all that a replay of the same records must reproduce.
+
+    The sequence number is left out, since heartbeats raise it by wall time.
+
+    Parameters
+    ----------
+    state : RouteState
+        Any state.
+
+    Returns
+    -------
+    str
+        16 hex digits.
+    """
+    body = (
+        state.route,
+        state.epoch,
+        state.champion,
+        state.arms,
+        state.weights,
+        state.policy,
+        state.pinned,
+        state.frozen,
+        state.last_known_good,
+    )
+    return hashlib.blake2b(msgspec.msgpack.encode(body), digest_size=8).hexdigest()
+
+
+def arm_stats(state: RouteState, bucket_ms: int) -> ArmStats:
+    """Lay the route's arms out as arrays, for policies.
+
+    Parameters
+    ----------
+    state : RouteState
+        With at least one arm.
+    bucket_ms : int
+        Width of its time buckets.
+
+    Returns
+    -------
+    ArmStats
+        K arms in the order of registration.
+    """
+    arms = list(state.arms.values())
+    totals = np.array(
+        [[a.count, a.sum_nano / NANO, a.square_nano / NANO, a.inverse_propensity_nano / NANO] for a in arms]
+    )
+    indices = sorted({index for arm in arms for index in arm.buckets})
+    cube = np.zeros((3, len(indices), len(arms)))
+    position = {index: at for at, index in enumerate(indices)}
+    for k, arm in enumerate(arms):
+        for index, (count, total, square) in arm.buckets.items():
+            cube[:, position[index], k] = count, total / NANO, square / NANO
+    names = list(state.arms)
+    return ArmStats(
+        count=totals[:, 0],
+        reward_sum=totals[:, 1],
+        reward_square_sum=totals[:, 2],
+        inverse_propensity_sum=totals[:, 3],
+        eligible=np.array([arm.is_eligible for arm in arms]),
+        champion=names.index(state.champion) if state.champion in state.arms else -1,
+        validation_score=np.array(
+            [np.nan if a.validation_score is None else a.validation_score for a in arms]
+        ),
+        registered_at_ms=np.array([arm.registered_at_ms for arm in arms], dtype=np.int64),
+        buckets=TimeBuckets(
+            width_ms=bucket_ms,
+            start_ms=np.array([index * bucket_ms for index in indices], dtype=np.int64),
+            count=cube[0],
+            reward_sum=cube[1],
+            reward_square_sum=cube[2],
+        ),
+    )

@@ -1,0 +1,148 @@
+"""The one table of topics: names, keys, partitions, cleanup (DESIGN.md section 4)."""
+
+from collections.abc import Iterator
+from typing import Final, Literal
+
+from msgspec import Struct
+
+__all__ = ["TOPICS", "TopicSpec", "Topics", "changelog_name"]
+
+DAY_MS: Final = 86_400_000
+
+
+class TopicSpec(Struct, frozen=True, kw_only=True):
+    """One topic as it must exist on the broker.
+
+    Attributes
+    ----------
+    name : str
+        Without the prefix.
+    key : str
+        What the key of a record is.
+    partitioned_by : {"request", "route"}
+        Which of the two partition counts applies.
+    cleanup : str
+        Kafka's ``cleanup.policy``.
+    retention_ms : int
+        Kafka's ``retention.ms``; the attribution window is added where it matters.
+    """
+
+    name: str
+    key: str
+    partitioned_by: Literal["request", "route"]
+    cleanup: str
+    retention_ms: int = 7 * DAY_MS
+
+
+TOPICS: Final = (
+    TopicSpec(name="predictions", key="request_id", partitioned_by="request", cleanup="delete"),
+    TopicSpec(name="ground-truth", key="request_id", partitioned_by="request", cleanup="delete"),
+    TopicSpec(
+        name="commands",
+        key="route",
+        partitioned_by="route",
+        cleanup="delete",
+        retention_ms=90 * DAY_MS,
+    ),
+    TopicSpec(name="rewards", key="route", partitioned_by="route", cleanup="delete"),
+    TopicSpec(name="control", key="route", partitioned_by="route", cleanup="compact"),
+    TopicSpec(name="control-acks", key="route", partitioned_by="route", cleanup="delete"),
+    TopicSpec(name="dead-letters", key="as it came", partitioned_by="route", cleanup="delete"),
+    TopicSpec(
+        name="attribution-changelog",
+        key="request_id",
+        partitioned_by="request",
+        cleanup="compact,delete",
+    ),
+    TopicSpec(
+        name="learning-changelog", key="route", partitioned_by="route", cleanup="compact"
+    ),
+)
+
+
+def changelog_name(app_id: str, agent: str) -> str:
+    """Return the changelog's topic name, without the prefix.
+
+    Parameters
+    ----------
+    app_id : str
+        Id of the application.
+    agent : {"attribution", "learning"}
+        Whose ledger it is.
+
+    Returns
+    -------
+    str
+        For example ``leverframe-attribution-changelog``.
+    """
+    return f"{app_id}-{agent}-changelog"
+
+
+class Topics:
+    """Full names of all topics for one application.
+
+    Parameters
+    ----------
+    app_id : str
+        Id of the application: names its changelogs and consumer group.
+    prefix : str
+        Put before every name; empty by default.
+    """
+
+    def __init__(self, app_id: str, prefix: str = "") -> None:
+        self._app_id = app_id
+        self.prefix = prefix
+        self.predictions = prefix + "predictions"
+        self.ground_truth = prefix + "ground-truth"
+        self.commands = prefix + "commands"
+        self.rewards = prefix + "rewards"
+        self.control = prefix + "control"
+        self.control_acks = prefix + "control-acks"
+        self.dead_letters = prefix + "dead-letters"
+        self.attribution_changelog = prefix + changelog_name(app_id, "attribution")
+        self.learning_changelog = prefix + changelog_name(app_id, "learning")
+
+    def full_name(self, spec: TopicSpec) -> str:
+        """Return a topic's name on the broker.
+
+        Parameters
+        ----------
+        spec : TopicSpec
+            A row of ``TOPICS``.
+
+        Returns
+        -------
+        str
+            With prefix, and for a changelog with the application's id.
+        """
+        own = f"{self._app_id}-" if spec.name.endswith("-changelog") else ""
+        return f"{self.prefix}{own}{spec.name}"
+
+    def declared(
+        self, *, partitions: int, route_partitions: int, longest_window_ms: int
+    ) -> Iterator[tuple[str, int, dict[str, str]]]:
+        """Yield name, partition count and settings of every topic.
+
+        Parameters
+        ----------
+        partitions : int
+            Of topics keyed by request_id.
+        route_partitions : int
+            Of topics keyed by route.
+        longest_window_ms : int
+            Longest attribution window: what is deleted by age is kept at least twice as long.
+
+        Yields
+        ------
+        tuple of str, int, dict of str to str
+            Ready for the broker.
+        """
+        for spec in TOPICS:
+            config = {"cleanup.policy": spec.cleanup}
+            if "delete" in spec.cleanup:
+                config["retention.ms"] = str(max(spec.retention_ms, 2 * longest_window_ms + DAY_MS))
+            if "compact" in spec.cleanup:
+                config["min.cleanable.dirty.ratio"] = "0.3"
+                config["segment.ms"] = str(DAY_MS)
+            count = partitions if spec.partitioned_by == "request" else route_partitions
+            yield self.full_name(spec), count, config

@@ -1,0 +1,44 @@
+"""Fixtures that all tests share."""
+
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+
+@dataclass(frozen=True)
+class BrokerAddress:
+    """Where the tests' broker is."""
+
+    bootstrap: str
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerAddress]:
+    """Give a real Kafka broker: the one in LEVERFRAME_BROKER, else one that ends with the tests."""
+    if given := os.environ.get("LEVERFRAME_BROKER"):
+        yield BrokerAddress(given)
+        return
+    from agents.devbroker.assets import cache_root
+    from agents.devbroker.broker import start_broker
+
+    running = start_broker(
+        data_dir=tmp_path_factory.mktemp("broker"),
+        port=None,
+        cache=cache_root(),
+        report=lambda line: print(line, file=sys.stderr),
+        detached=False,
+    )
+    try:
+        yield BrokerAddress(running.bootstrap)
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def unique_prefix() -> str:
+    """Give a prefix for topic names that no other test has, such as ``t1a2b3c-``."""
+    return f"t{uuid.uuid4().hex[:6]}-"

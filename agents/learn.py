@@ -33,6 +33,7 @@ class LearningShell:
         self._routes = routes
         self._route_partitions = settings.topics.route_partitions
         self._max_value_bytes = settings.app.max_value_bytes
+        self._key = settings.control_key
         # Ledger -> route -> wall time of its newest control message.
         self._published_ms: dict[Ledger, dict[str, int]] = {}
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -102,7 +103,7 @@ class LearningShell:
     ) -> None:
         topics = self._topics
         outputs: list[Output] = [
-            control_output(message, topics.control, ledger.partition)
+            control_output(message, topics.control, ledger.partition, self._key)
             for message in outcome.control
         ]
         outputs += [

@@ -3,6 +3,7 @@
 from schemas.codec import encode
 from schemas.control import ControlMessage
 from schemas.dead_letter import DeadLetter
+from schemas.signing import sign
 from streams.runtime.ledger import Output, key_partition
 
 __all__ = ["control_output", "dead_letter_output"]
@@ -35,7 +36,9 @@ def dead_letter_output(letter: DeadLetter, topic: str, partitions: int) -> Outpu
     )
 
 
-def control_output(message: ControlMessage, topic: str, partition: int) -> Output:
+def control_output(
+    message: ControlMessage, topic: str, partition: int, key: bytes | None
+) -> Output:
     """Return a control message as an output.
 
     Parameters
@@ -46,10 +49,13 @@ def control_output(message: ControlMessage, topic: str, partition: int) -> Outpu
         Full name of ``control``.
     partition : int
         The route's partition: that of its ledger.
+    key : bytes or None
+        Signs the message, if given.
 
     Returns
     -------
     Output
         Keyed by route.
     """
-    return Output(topic, partition, message.route.encode(), encode(message))
+    signed = message if key is None else sign(message, key)
+    return Output(topic, partition, message.route.encode(), encode(signed))

@@ -43,6 +43,8 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         How often time-driven work is looked at: expiry, heartbeats.
     log_level : str
         Of the log.
+    control_key : str
+        Signs control messages (HMAC-SHA256); unsigned when empty. Give it by the environment.
     """
 
     id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,80}$")] = "leverframe"
@@ -53,6 +55,11 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     session_timeout_s: Annotated[float, Meta(ge=1, le=300)] = 15.0
     tick_s: Annotated[float, Meta(ge=0.01, le=60)] = 0.5
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    control_key: str = ""
+
+    def __repr__(self) -> str:
+        """Leave the key out."""
+        return f"AppSettings(id={self.id!r}, datadir={self.datadir!r})"
 
 
 class TopicSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -96,6 +103,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     broker: BrokerSettings = BrokerSettings()
     topics: TopicSettings = TopicSettings()
     routes: dict[str, RouteSettings] = field(default_factory=lambda: {OTHER_ROUTES: RouteSettings()})
+
+    @property
+    def control_key(self) -> bytes | None:
+        """Key that signs control messages; None when the setting is empty."""
+        return self.app.control_key.encode() or None
 
     @property
     def topic_names(self) -> Topics:
@@ -144,7 +156,7 @@ def load_settings(
     Traceback (most recent call last):
         ...
     schemas.errors.SettingsError: the settings have 2 faults:
-      app.name: unknown key; known: datadir, id, log_level, max_value_bytes, session_timeout_s, \
+      app.name: unknown key; known: control_key, datadir, id, log_level, max_value_bytes, session_timeout_s, \
 tick_s, web_bind, web_port
       topics.partitions: Expected `int` >= 1
     """

@@ -20,7 +20,7 @@ from streams.rollout import fallback_of, promote, roll_back
 from streams.routes import Route
 from streams.state import NANO, RouteState, arm_stats
 
-__all__ = ["Decision", "decide", "is_due", "reweigh"]
+__all__ = ["Decision", "arms_now", "decide", "is_due", "reweigh"]
 
 Decision = tuple[ControlKind, dict[str, Any]]
 """Kind and cause of the control message that a decision asks for."""
@@ -259,15 +259,28 @@ def _since(start: Sequence[int], totals: tuple[int, int]) -> tuple[int, float]:
 
 
 def _evidence(state: RouteState, why: str) -> dict[str, Any]:
+    return {"why": why, "arms": arms_now(state)}
+
+
+def arms_now(state: RouteState) -> dict[str, Any]:
+    """Return what the arms look like, for the cause of a control message.
+
+    Parameters
+    ----------
+    state : RouteState
+        Any.
+
+    Returns
+    -------
+    dict
+        Phase, labels and mean reward (mapped to [0, 1]) by arm, without retired ones.
+    """
     return {
-        "why": why,
-        "arms": {
-            name: {
-                "phase": arm.phase,
-                "labels": arm.count,
-                "mean": round(arm.sum_nano / NANO / arm.count, _DIGITS) if arm.count else None,
-            }
-            for name, arm in state.arms.items()
-            if arm.phase != "retired"
-        },
+        name: {
+            "phase": arm.phase,
+            "labels": arm.count,
+            "mean": round(arm.sum_nano / NANO / arm.count, _DIGITS) if arm.count else None,
+        }
+        for name, arm in state.arms.items()
+        if arm.phase != "retired"
     }

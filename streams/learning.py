@@ -18,7 +18,7 @@ from schemas.dead_letter import DeadLetter
 from schemas.errors import RecordError
 from schemas.reward import Reward
 from streams.attribution import InputRecord, check_envelope, check_key, dead_letter
-from streams.decision import decide, is_due, reweigh
+from streams.decision import arms_now, decide, is_due, reweigh
 from streams.rollout import apply_command, register_arm, remember_command
 from streams.routes import Route, Routes
 from streams.state import NANO, ArmState, RouteState, new_route, salt_of, state_digest
@@ -165,7 +165,7 @@ class _Step:
         state.weights = dict(state.target)
         state.cause = cause
         self.out.counts["control:" + kind, state.route] += 1
-        self.out.control.append(_message(state, route, kind, now_ms))
+        self.out.control.append(_message(state, route, kind, cause, now_ms))
 
 
 def count_reward(arm: ArmState, reward: Reward, route: Route) -> None:
@@ -226,12 +226,15 @@ def heartbeat(state: RouteState, route: Route, now_ms: int) -> ControlMessage:
     Returns
     -------
     ControlMessage
-        With the cause of the newest routing change.
+        With the cause of the newest routing change, and the arms as they stand now.
     """
-    return _message(state, route, "heartbeat", now_ms)
+    cause = {"why": "heartbeat", "last_change": state.cause, "arms": arms_now(state)}
+    return _message(state, route, "heartbeat", cause, now_ms)
 
 
-def _message(state: RouteState, route: Route, kind: ControlKind, now_ms: int) -> ControlMessage:
+def _message(
+    state: RouteState, route: Route, kind: ControlKind, cause: dict[str, Any], now_ms: int
+) -> ControlMessage:
     state.seq += 1
     weights = {name: 0.0 for name, arm in state.arms.items() if arm.phase != "retired"}
     weights.update(state.weights)
@@ -247,6 +250,6 @@ def _message(state: RouteState, route: Route, kind: ControlKind, now_ms: int) ->
         ttl_ms=round(route.settings.ttl_s * 1000),
         issued_at_ms=now_ms,
         salt=salt_of(state.route),
-        cause=state.cause,
+        cause=cause,
         state_digest=state_digest(state),
     )

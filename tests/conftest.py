@@ -29,7 +29,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerAddress]:
         data_dir=tmp_path_factory.mktemp("broker"),
         port=None,
         cache=cache_root(),
-        report=lambda line: print(line, file=sys.stderr),
+        report=lambda line: sys.stderr.write(f"{line}\n"),
         detached=False,
     )
     try:

@@ -15,7 +15,7 @@ __all__ = ["cli", "main"]
 _COMMANDS: Final = {
     "arm": "agents.cli.steer",
     "broker": "agents.cli.broker",
-    "demo": "agents.cli.demo",
+    "demo": "experiments.demo.command",
     "freeze": "agents.cli.steer",
     "pin": "agents.cli.steer",
     "promote": "agents.cli.steer",

@@ -164,15 +164,15 @@ def _missing(folder: Path, jars: Iterable[Jar]) -> list[Jar]:
     return [jar for jar in jars if size_bytes(folder / jar.file_name) != jar.size_bytes]
 
 
-def _fetch_all(
-    folder: Path, jars: list[Jar], report: Callable[[str], None], fetch: Fetch
-) -> None:
+def _fetch_all(folder: Path, jars: list[Jar], report: Callable[[str], None], fetch: Fetch) -> None:
     """Bring jars into a folder, several at once; the first failure ends it."""
     folder.mkdir(parents=True, exist_ok=True)
     for left_over in folder.glob("part-*"):  # we hold the lock: nobody works in it
         shutil.rmtree(left_over, ignore_errors=True)
     total = sum(jar.size_bytes for jar in jars)
-    report(f"Downloading Apache Kafka {KAFKA_VERSION}: {len(jars)} jars, {total / 1e6:.0f} MB, once.")
+    report(
+        f"Downloading Apache Kafka {KAFKA_VERSION}: {len(jars)} jars, {total / 1e6:.0f} MB, once."
+    )
     with (
         tempfile.TemporaryDirectory(dir=folder, prefix="part-") as part,
         _progress(total, report) as advance,

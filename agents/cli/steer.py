@@ -1,0 +1,134 @@
+"""The commands that change a route: each sends a command and waits for the job's answer."""
+
+import asyncio
+import getpass
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agents.cli.options import config_option, json_option
+
+__all__ = [
+    "arm",
+    "freeze",
+    "pin",
+    "promote",
+    "release",
+    "rollback",
+    "set_policy",
+    "unfreeze",
+    "unpin",
+]
+
+
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        config_option,
+        json_option,
+        click.option("--timeout", default=15.0, show_default=True, help="Seconds to wait."),
+        click.option("--actor", default=None, help="Who asks; your user name when left out."),
+    ):
+        command = option(command)
+    return command
+
+
+def _ask(
+    route: str,
+    action: Any,
+    arm_name: str | None,
+    params: dict[str, Any] | None = None,
+    *,
+    config: Path | None,
+    as_json: bool,
+    timeout: float,
+    actor: str | None,
+) -> None:
+    from agents.cli.following import ask
+    from agents.cli.watch import line
+    from agents.settings import load_settings
+    from schemas.codec import encode
+
+    message = asyncio.run(
+        ask(
+            load_settings(config),
+            route,
+            action,
+            arm=arm_name,
+            params=params,
+            actor=actor or getpass.getuser(),
+            timeout_s=timeout,
+        )
+    )
+    click.echo(encode(message) if as_json else line(message))
+
+
+def _on_arm(action: str, text: str) -> click.Command:
+    @click.command(name=action, help=text)
+    @click.argument("route")
+    @click.argument("arm")
+    @_options
+    def command(route: str, arm: str, **options: Any) -> None:
+        _ask(route, action, arm, **options)
+
+    return command
+
+
+def _on_route(action: str, text: str) -> click.Command:
+    @click.command(name=action, help=text)
+    @click.argument("route")
+    @_options
+    def command(route: str, **options: Any) -> None:
+        _ask(route, action, None, **options)
+
+    return command
+
+
+rollback = _on_arm("rollback", "Take all traffic off ARM at once and return it to the last known good.")
+promote = _on_arm("promote", "Make ARM the champion of ROUTE.")
+pin = _on_arm("pin", "Send all traffic of ROUTE to ARM until unpinned.")
+release = _on_arm("release", "Let a quarantined ARM start again in the nursery.")
+unpin = _on_route("unpin", "Let the policy weigh the arms of ROUTE again.")
+freeze = _on_route("freeze", "Hold the weights of ROUTE; a rollback still goes through.")
+unfreeze = _on_route("unfreeze", "Let the weights of ROUTE move again.")
+
+
+@click.group()
+def arm() -> None:
+    """Register or retire an arm."""
+
+
+@arm.command()
+@click.argument("route")
+@click.argument("arm_name", metavar="ARM")
+@click.option("--validation-score", type=float, default=None, help="Score on held-out data.")
+@_options
+def register(route: str, arm_name: str, validation_score: float | None, **options: Any) -> None:
+    """Register ARM on ROUTE; it starts in the nursery."""
+    params = None if validation_score is None else {"validation_score": validation_score}
+    _ask(route, "register_arm", arm_name, params, **options)
+
+
+@arm.command()
+@click.argument("route")
+@click.argument("arm_name", metavar="ARM")
+@_options
+def retire(route: str, arm_name: str, **options: Any) -> None:
+    """Retire ARM for good."""
+    _ask(route, "retire_arm", arm_name, **options)
+
+
+@click.command()
+@click.argument("route")
+@click.argument("policy")
+@click.option("--params", default="{}", help='Parameters as JSON, such as {"epsilon": 0.05}.')
+@_options
+def set_policy(route: str, policy: str, params: str, **options: Any) -> None:
+    """Change the policy of ROUTE to POLICY."""
+    try:
+        parsed = json.loads(params)
+    except json.JSONDecodeError as error:
+        raise click.BadParameter(f"not JSON: {error}", param_hint="--params") from error
+    _ask(route, "set_policy", None, {"policy": policy, "params": parsed}, **options)

@@ -1,0 +1,66 @@
+"""``leverframe watch``."""
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agents.cli.options import config_option, json_option
+
+__all__ = ["watch"]
+
+
+@click.command()
+@click.argument("route", required=False)
+@config_option
+@json_option
+@click.option("--heartbeats", is_flag=True, help="Show heartbeats as well.")
+def watch(route: str | None, config: Path | None, *, as_json: bool, heartbeats: bool) -> None:
+    """Follow the control stream, of all routes or of ROUTE, until Ctrl-C."""
+    from agents.cli.following import subscriber
+    from agents.settings import load_settings
+    from schemas.codec import encode
+
+    def show(message: Any) -> None:
+        if route not in {None, message.route} or (message.kind == "heartbeat" and not heartbeats):
+            return
+        click.echo(encode(message) if as_json else line(message))
+
+    async def follow() -> None:
+        async with subscriber(load_settings(config), on_routing=show):
+            await asyncio.Event().wait()
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(follow())
+
+
+def line(message: Any) -> str:
+    """Return one control message as a line for people.
+
+    Parameters
+    ----------
+    message : ControlMessage
+        Any.
+
+    Returns
+    -------
+    str
+        Time, route, epoch and seq, kind, weights and why.
+    """
+    at = datetime.fromtimestamp(message.issued_at_ms / 1000, tz=UTC).strftime("%H:%M:%S.%f")[:-3]
+    weights = " ".join(f"{arm}={share:.3f}" for arm, share in message.weights.items())
+    cause = message.cause
+    why = str(cause.get("why", ""))
+    if why == "guard":
+        why = (
+            f"guard: {cause['arm']} has mean {cause['mean']:.3f} of {cause['labels']} labels, "
+            f"{cause['compared_with']} {cause['reference_mean']:.3f} of {cause['reference_labels']}"
+        )
+    elif why == "command":
+        why = f"command {cause['action']} by {cause['actor']}"
+    elif "arm" in cause:
+        why = f"{why}: {cause['arm']}"
+    return f"{at} {message.route} {message.epoch}.{message.seq} {message.kind:9} {weights} | {why}"

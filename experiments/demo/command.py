@@ -1,0 +1,76 @@
+"""``leverframe demo``."""
+
+from pathlib import Path
+
+import click
+
+__all__ = ["demo"]
+
+
+@click.command()
+@click.option("--duration", default=90.0, show_default=True, help="Longest time of the story, seconds.")
+@click.option("--seed", default=7, show_default=True, help="Of data split, requests and models.")
+@click.option("--rate", default=400.0, show_default=True, help="Requests a second.")
+@click.option("--keep", is_flag=True, help="Leave broker and worker running.")
+@click.option("--tty/--no-tty", default=True, help="Live view, or plain lines.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("demo-output"),
+    show_default=True,
+    help="Folder for summary.json, control.jsonl, traffic.png and worker.log.",
+)
+def demo(duration: float, seed: int, rate: float, output: Path, *, keep: bool, tty: bool) -> None:
+    """Show the whole loop on this machine: a better model wins traffic, breaks, is rolled back.
+
+    Exit code 0 only if the shift and the rollback really happened.
+    """
+    try:
+        from experiments.demo.scenario import DemoOptions, run_demo
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"{error.name} is missing; the demo needs: pip install 'leverframe[demo]'"
+        ) from error
+    summary = run_demo(
+        DemoOptions(
+            duration_s=duration, seed=seed, rate=rate, keep=keep, tty=tty, output=output
+        )
+    )
+    show(summary, output)
+    if not (summary.shifted and summary.rolled_back):
+        click.echo("the demo did not reach its end: no shift or no rollback was seen", err=True)
+        raise SystemExit(1)
+
+
+def show(summary: object, output: Path) -> None:
+    """Print the figures as a table.
+
+    Parameters
+    ----------
+    summary : Summary
+        Of the demo.
+    output : Path
+        Where the files are.
+    """
+    from msgspec import to_builtins
+    from rich.console import Console
+    from rich.table import Table
+
+    figures = to_builtins(summary)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(justify="right")
+
+    def row(text: str, value: float | None, form: str, unit: str = "") -> None:
+        table.add_row(text, "-" if value is None else f"{value:{form}}{unit}")
+
+    row("labels until most traffic moved", figures["labels_until_shift"], ",d")
+    row("  in seconds", figures["seconds_until_shift"], ".1f", " s")
+    row("labels of the broken arm until rollback", figures["labels_until_rollback"], ",d")
+    row("  from the break, label delay included", figures["milliseconds_until_rollback"], ",.0f", " ms")
+    row("  from the deciding label to the subscriber", figures["decision_milliseconds"], ",.0f", " ms")
+    row("mean reward", figures["mean_reward"], ".4f")
+    row("  had the first champion answered everything", figures["static_mean_reward"], ".4f")
+    row("  gained over static routing", figures["gain_over_static"], "+.4f")
+    Console(highlight=False).print(table)
+    click.echo(f"files: {', '.join(str(path) for path in sorted(output.iterdir()) if path.is_file())}")

@@ -1,0 +1,87 @@
+"""The demo's picture: who answered, how well, and when the levers moved."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from experiments.demo.models import ARMS
+from experiments.demo.observer import Observer
+from experiments.demo.summary import Milestones
+
+__all__ = ["draw"]
+
+# Okabe-Ito: told apart with any kind of colour vision.
+COLOURS: Final = {"logistic-v1": "#0072B2", "bayes-v1": "#999999", "forest-v2": "#E69F00"}
+_BIN_S: Final = 0.5
+
+
+def draw(path: Path, observer: Observer, milestones: Milestones) -> None:
+    """Write a PNG: traffic share by arm above, mean reward below.
+
+    Parameters
+    ----------
+    path : Path
+        Of the picture.
+    observer : Observer
+        What was seen.
+    milestones : Milestones
+        Marked as lines.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, (share, quality) = plt.subplots(
+        2, 1, figsize=(9, 5.2), sharex=True, height_ratios=[3, 2], layout="constrained"
+    )
+    _shares(share, observer)
+    _rewards(quality, observer)
+    marks = (
+        (milestones.registered_s, "forest-v2 arrives"),
+        (milestones.shifted_s, "it wins traffic"),
+        (milestones.broken_s, "its input breaks"),
+        (milestones.rolled_back_s, "rolled back"),
+    )
+    for number, (at, text) in enumerate(marks):
+        if at is None:
+            continue
+        for axes in (share, quality):
+            axes.axvline(at, color="black", linewidth=1, linestyle=":" if number % 2 == 0 else "-")
+        share.annotate(
+            text, (at, 1.02 + 0.09 * (number % 2)), xycoords=("data", "axes fraction"),
+            fontsize=9, ha="center", annotation_clip=False,
+        )  # fmt: skip
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def _shares(axes: Any, observer: Observer) -> None:
+    times = [at for at, _ in observer.messages] + [observer.now_s]
+    for_arm = []
+    for arm in ARMS:
+        shares = [message.weights.get(arm, 0.0) for _, message in observer.messages]
+        for_arm.append([*shares, shares[-1] if shares else 0.0])
+    axes.stackplot(
+        times, for_arm, labels=ARMS, colors=[COLOURS[arm] for arm in ARMS], step="post", alpha=0.9
+    )
+    axes.set_ylim(0, 1)
+    axes.set_ylabel("share of traffic")
+    axes.legend(loc="center left", fontsize=9, framealpha=0.9)
+
+
+def _rewards(axes: Any, observer: Observer) -> None:
+    for arm in ARMS:
+        seen = [(at, r.reward) for at, r in observer.rewards if r.arm == arm and r.reward is not None]
+        if not seen:
+            continue
+        at = np.array([pair[0] for pair in seen])
+        value = np.array([pair[1] for pair in seen])
+        bins = (at / _BIN_S).astype(int)
+        used = np.unique(bins)
+        means = [value[bins == b].mean() for b in used]
+        axes.plot((used + 0.5) * _BIN_S, means, ".-", color=COLOURS[arm], label=arm, linewidth=1)
+    axes.set_ylim(0, 1.03)
+    axes.set_ylabel("mean reward")
+    axes.set_xlabel("seconds")

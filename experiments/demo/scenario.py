@@ -1,0 +1,300 @@
+"""The story of the demo: a challenger arrives, wins traffic, breaks, and is rolled back."""
+
+import asyncio
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import Struct
+
+from agents.cli.following import ask
+from agents.settings import Settings, load_settings
+from experiments.demo.labels import label
+from experiments.demo.models import ARMS, CHALLENGER, load_data, train
+from experiments.demo.observer import Observer
+from experiments.demo.plot import draw
+from experiments.demo.replica import ServerOptions, serve
+from experiments.demo.summary import Milestones, Summary, summarize, write_results
+from experiments.demo.view import make_view
+from schemas.errors import LeverframeError
+from streams.runtime.topics import create_topics
+
+__all__ = ["DemoOptions", "run_demo"]
+
+ROUTE: Final = "shuttle"
+REPLICAS: Final = 2
+# Labels that are needed before the next act, so that each is seen to be decided by data.
+_QUIET_LABELS: Final = 300
+_LEAD_LABELS: Final = 1000
+
+
+class DemoOptions(Struct, frozen=True, kw_only=True):
+    """What a user may choose.
+
+    Attributes
+    ----------
+    duration_s : float
+        Longest time of the three acts together; the demo ends earlier when its story is told.
+    seed : int
+        Of data split, requests and models.
+    rate : float
+        Requests a second.
+    keep : bool
+        Leave broker and worker running at the end.
+    tty : bool
+        False for plain lines.
+    output : Path
+        Folder of the results.
+    """
+
+    duration_s: float
+    seed: int
+    rate: float
+    keep: bool
+    tty: bool
+    output: Path
+
+
+def run_demo(options: DemoOptions) -> Summary:
+    """Run the whole loop on this machine.
+
+    Parameters
+    ----------
+    options : DemoOptions
+        Chosen by the user.
+
+    Returns
+    -------
+    Summary
+        Also written to the output folder.
+    """
+    options.output.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        view = make_view(tty=options.tty)
+        say: Callable[[str], None] = view.say
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leverframe-demo-")))
+        if options.keep:
+            folder = options.output / "state"
+        servers = _broker(stack, folder, options, say)
+        settings, environment = _settings(servers, folder)
+        asyncio.run(create_topics(settings.broker, settings.declared_topics(), 1))
+        say("starting the worker, two model servers and a label source")
+        log = options.output / "worker.log"
+        worker = stack.enter_context(_worker(environment, log, keep=options.keep))
+        context = multiprocessing.get_context("spawn")
+        broken, stop = context.Event(), context.Event()
+        stack.enter_context(_servers(context, settings, options, broken, stop))
+        stack.enter_context(view)
+        summary = asyncio.run(_play(settings, options, view, broken, lambda: _check(worker, log)))
+        stop.set()
+        if options.keep:
+            _tell_how_to_go_on(servers, environment, worker, say)
+        return summary
+
+
+def _check(worker: subprocess.Popen[bytes], log: Path) -> None:
+    if worker.poll() is not None:
+        tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        raise LeverframeError(f"the worker ended with code {worker.returncode}; {log}:\n{tail}")
+
+
+def _broker(
+    stack: ExitStack, folder: Path, options: DemoOptions, say: Callable[[str], None]
+) -> str:
+    given = os.environ.get("LEVERFRAME_BROKER")
+    if given:
+        say(f"using the broker at {given}")
+        return given
+    from agents.devbroker.assets import cache_root
+    from agents.devbroker.broker import start_broker
+
+    say("starting a real Apache Kafka (the first time its jars are downloaded, 45 MB)")
+    running = start_broker(
+        data_dir=folder / "broker",
+        port=None,
+        cache=cache_root(),
+        report=say,
+        detached=options.keep,
+    )
+    if not options.keep:
+        stack.callback(running.stop)
+    return str(running.bootstrap)
+
+
+def _settings(servers: str, folder: Path) -> tuple[Settings, dict[str, str]]:
+    route = f"LEVERFRAME_ROUTES__{ROUTE.upper()}__"
+    environment = {
+        "LEVERFRAME_BROKER": servers,
+        "LEVERFRAME_APP__DATADIR": str(folder / "worker"),
+        "LEVERFRAME_TOPICS__PREFIX": f"demo-{uuid.uuid4().hex[:6]}-",
+        route + "REGISTER_ARMS": "command",
+        route + "WINDOW_S": "60",
+        route + "FLOOR": "0.05",
+        route + "MAX_STEP": "0.05",
+        route + "NURSERY_LABELS": "40",
+    }
+    return load_settings(None, environment), environment
+
+
+@contextmanager
+def _worker(
+    environment: dict[str, str], log: Path, *, keep: bool
+) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "agents.cli.main", "worker"],
+            env={**os.environ, **environment},
+            stdout=out,
+            stderr=out,
+            start_new_session=keep,
+        )
+    try:
+        yield process
+    finally:
+        if not keep:
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def _servers(
+    context: Any, settings: Settings, options: DemoOptions, broken: Any, stop: Any
+) -> Iterator[None]:
+    topics = settings.topic_names
+    processes = []
+    for replica in range(REPLICAS):
+        server = ServerOptions(
+            servers=settings.broker.servers,
+            predictions=topics.predictions,
+            ground_truth=topics.ground_truth,
+            control=topics.control,
+            acks=topics.control_acks,
+            route=ROUTE,
+            seed=options.seed,
+            rate=options.rate,
+            replica=replica,
+            replicas=REPLICAS,
+        )
+        processes.append(context.Process(target=serve, args=(server, broken, stop), daemon=True))
+    processes.append(context.Process(target=label, args=(server, stop), daemon=True))
+    for process in processes:
+        process.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for process in processes:
+            process.join(10)
+            if process.is_alive():
+                process.kill()
+
+
+async def _play(
+    settings: Settings,
+    options: DemoOptions,
+    view: Any,
+    broken: Any,
+    check: Callable[[], None],
+) -> Summary:
+    data = load_data(options.seed)
+    models = train(data, options.seed)
+    observer = Observer(settings, ROUTE)
+    await observer.start()
+    drawing = asyncio.create_task(_draw(view, observer, check))
+    try:
+        story = asyncio.create_task(_story(settings, options, observer, view.say, broken))
+        await asyncio.wait({story, drawing}, return_when=asyncio.FIRST_COMPLETED)
+        if drawing.done():
+            story.cancel()
+            drawing.result()
+        milestones, seen_ms = story.result()
+        view.refresh(observer)
+        summary = summarize(observer, milestones, data, models, seen_ms)
+        write_results(options.output, observer, summary)
+        await asyncio.to_thread(draw, options.output / "traffic.png", observer, milestones)
+        return summary
+    finally:
+        drawing.cancel()
+        with suppress(asyncio.CancelledError):
+            await drawing
+        await observer.stop()
+
+
+async def _draw(view: Any, observer: Observer, check: Callable[[], None]) -> None:
+    while True:
+        view.refresh(observer)
+        check()
+        await asyncio.sleep(0.25)
+
+
+async def _story(
+    settings: Settings,
+    options: DemoOptions,
+    observer: Observer,
+    say: Callable[[str], None],
+    broken: Any,
+) -> tuple[Milestones, float | None]:
+    milestones = Milestones()
+    deadline = time.monotonic() + options.duration_s
+
+    def left() -> float:
+        return max(0.0, deadline - time.monotonic())
+
+    async def register(arm: str) -> None:
+        await ask(
+            settings, ROUTE, "register_arm", arm=arm, params=None, actor="demo", timeout_s=60
+        )
+
+    for arm in ARMS:
+        if arm != CHALLENGER:
+            await register(arm)
+    say(f"two models serve at {options.rate:.0f} requests a second; labels come about a second late")
+    await observer.until(lambda: len(observer.rewards) >= _QUIET_LABELS, left())
+    say(f"a better model arrives: {CHALLENGER} (random forest, all nine sensors)")
+    milestones.registered_s = observer.now_s
+    await register(CHALLENGER)
+    if not await observer.until(lambda: observer.weights.get(CHALLENGER, 0) > 0.5, left()):
+        return milestones, None
+    milestones.shifted_s = observer.now_s
+    say(f"{CHALLENGER} has most of the traffic")
+    target = len(observer.rewards) + _LEAD_LABELS
+    await observer.until(lambda: len(observer.rewards) >= target, left() / 2)
+    say(f"now its input is corrupted on purpose: {CHALLENGER} sees its columns four places off")
+    milestones.broken_s = observer.now_s
+    broken.set()
+
+    def rolled_back() -> bool:
+        newest = observer.newest
+        return newest is not None and CHALLENGER in newest.quarantined
+
+    if not await observer.until(rolled_back, left()):
+        return milestones, None
+    seen_ms = time.time_ns() / 1e6
+    milestones.rolled_back_s = observer.now_s
+    say(f"{CHALLENGER} is off the line")
+    target = len(observer.rewards) + _QUIET_LABELS
+    await observer.until(lambda: len(observer.rewards) >= target, min(5.0, left()))
+    return milestones, seen_ms
+
+
+def _tell_how_to_go_on(
+    servers: str,
+    environment: dict[str, str],
+    worker: subprocess.Popen[bytes],
+    say: Callable[[str], None],
+) -> None:
+    exports = " ".join(f"{name}={value}" for name, value in environment.items())
+    say(f"kept running: broker at {servers}, worker with pid {worker.pid}. To look:")
+    say(f"  {exports} leverframe status")

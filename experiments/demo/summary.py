@@ -1,0 +1,168 @@
+"""What the demo measured, computed from what it saw."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+from msgspec import Struct, to_builtins
+
+from experiments.demo.models import CHALLENGER, CHAMPION, Data, Model
+from experiments.demo.observer import Observer
+from experiments.demo.replica import row_of
+from schemas.codec import encode
+from schemas.control import ControlMessage
+
+__all__ = ["Milestones", "Summary", "summarize", "write_results"]
+
+
+class Milestones(Struct, kw_only=True):
+    """When things happened, seconds since the demo began; None if they did not.
+
+    Attributes
+    ----------
+    registered_s : float or None
+        The challenger was registered.
+    shifted_s : float or None
+        A control message gave the challenger more than half of the traffic.
+    broken_s : float or None
+        The challenger's input was corrupted.
+    rolled_back_s : float or None
+        The rollback was seen by a subscriber.
+    """
+
+    registered_s: float | None = None
+    shifted_s: float | None = None
+    broken_s: float | None = None
+    rolled_back_s: float | None = None
+
+
+class Summary(Struct, kw_only=True, frozen=True):
+    """The figures of one demo.
+
+    Attributes
+    ----------
+    shifted, rolled_back : bool
+        Whether traffic really moved, and the broken arm was really taken off.
+    labels_until_shift : int or None
+        Rewards of the route between registration and shift.
+    seconds_until_shift : float or None
+        The same, as time.
+    labels_until_rollback : int or None
+        Rewards of the challenger between the break and the rollback.
+    milliseconds_until_rollback : float or None
+        From the break to the subscriber's callback; label delay included.
+    decision_milliseconds : float or None
+        From the record time of the deciding label to the subscriber's callback.
+    rewards, mean_reward : int, float
+        Of the whole run.
+    static_mean_reward, gain_over_static : float
+        Had the champion answered the same requests; and the difference.
+    health : dict
+        Counts of the join at the end.
+    """
+
+    shifted: bool
+    rolled_back: bool
+    labels_until_shift: int | None
+    seconds_until_shift: float | None
+    labels_until_rollback: int | None
+    milliseconds_until_rollback: float | None
+    decision_milliseconds: float | None
+    rewards: int
+    mean_reward: float
+    static_mean_reward: float
+    gain_over_static: float
+    health: dict[str, int]
+
+
+def _between(start_s: float | None, end_s: float | None) -> float | None:
+    return None if start_s is None or end_s is None else end_s - start_s
+
+
+def summarize(
+    observer: Observer,
+    milestones: Milestones,
+    data: Data,
+    models: dict[str, Model],
+    rollback_seen_ms: float | None,
+) -> Summary:
+    """Compute the figures.
+
+    Parameters
+    ----------
+    observer : Observer
+        What was seen.
+    milestones : Milestones
+        When.
+    data, models
+        To ask what the champion would have answered to the same requests.
+    rollback_seen_ms : float, optional
+        Wall time at which the rollback was seen, ms since the epoch.
+
+    Returns
+    -------
+    Summary
+        All from measurements.
+    """
+    scored = [(at, reward) for at, reward in observer.rewards if reward.reward is not None]
+
+    def labels(start_s: float | None, end_s: float | None, arm: str | None) -> int | None:
+        if start_s is None or end_s is None:
+            return None
+        return sum(start_s <= at <= end_s and arm in {None, r.arm} for at, r in scored)
+
+    rows = [row_of(reward.request_id) for _, reward in scored]
+    static = models[CHAMPION].predict(data.features[rows]) if rows else []
+    static_right = sum(
+        int(answer) == int(data.labels[row]) for answer, row in zip(static, rows, strict=True)
+    )
+    count = max(1, len(scored))
+    mean = sum(reward.reward or 0.0 for _, reward in scored) / count
+    rollback = _rollback_message(observer)
+    until = _between(milestones.broken_s, milestones.rolled_back_s)
+    return Summary(
+        shifted=milestones.shifted_s is not None,
+        rolled_back=rollback is not None,
+        labels_until_shift=labels(milestones.registered_s, milestones.shifted_s, None),
+        seconds_until_shift=_between(milestones.registered_s, milestones.shifted_s),
+        labels_until_rollback=labels(milestones.broken_s, milestones.rolled_back_s, CHALLENGER),
+        milliseconds_until_rollback=None if until is None else until * 1000,
+        decision_milliseconds=(
+            None
+            if rollback is None or rollback_seen_ms is None
+            else rollback_seen_ms - rollback.issued_at_ms
+        ),
+        rewards=len(scored),
+        mean_reward=mean,
+        static_mean_reward=static_right / count,
+        gain_over_static=mean - static_right / count,
+        health=dict(observer.health),
+    )
+
+
+def _rollback_message(observer: Observer) -> ControlMessage | None:
+    for _, message in observer.messages:
+        if message.kind == "rollback" and CHALLENGER in message.quarantined:
+            return message
+    return None
+
+
+def write_results(folder: Path, observer: Observer, summary: Summary) -> None:
+    """Write the summary and the control messages.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if missing.
+    observer : Observer
+        With the messages.
+    summary : Summary
+        The figures.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    figures: dict[str, Any] = to_builtins(summary)
+    (folder / "summary.json").write_bytes(
+        orjson.dumps(figures, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    )
+    lines = b"".join(encode(message) + b"\n" for _, message in observer.messages)
+    (folder / "control.jsonl").write_bytes(lines)

@@ -1,0 +1,56 @@
+"""Signs control messages and checks them: HMAC-SHA256 over the message without its signature."""
+
+import hashlib
+import hmac
+
+import msgspec
+
+from schemas.codec import encode
+from schemas.control import ControlMessage
+from schemas.errors import ControlError
+
+__all__ = ["sign", "verify"]
+
+
+def _mac(message: ControlMessage, key: bytes) -> str:
+    bare = msgspec.structs.replace(message, signature=None)
+    return hmac.new(key, encode(bare), hashlib.sha256).hexdigest()
+
+
+def sign(message: ControlMessage, key: bytes) -> ControlMessage:
+    """Return the message with its signature.
+
+    Parameters
+    ----------
+    message : ControlMessage
+        Complete but for the signature.
+    key : bytes
+        Shared with the subscribers.
+
+    Returns
+    -------
+    ControlMessage
+        Signed.
+    """
+    return msgspec.structs.replace(message, signature=_mac(message, key))
+
+
+def verify(message: ControlMessage, key: bytes) -> None:
+    """Refuse a message that was not signed with the key.
+
+    Parameters
+    ----------
+    message : ControlMessage
+        As read.
+    key : bytes
+        Shared with the job.
+
+    Raises
+    ------
+    ControlError
+        If the signature is missing or wrong.
+    """
+    if message.signature is None:
+        raise ControlError(f"control message of {message.route!r} is not signed")
+    if not hmac.compare_digest(message.signature, _mac(message, key)):
+        raise ControlError(f"control message of {message.route!r} has a wrong signature")

@@ -1,0 +1,138 @@
+"""What a serving process knows of its routes: pure, with time as an argument."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from schemas.codec import decode
+from schemas.control import ControlMessage
+from schemas.errors import ControlError, RecordError
+from schemas.signing import verify
+from serving.assigner import Assigner
+
+__all__ = ["InForce", "RoutingTable"]
+
+
+class InForce(Struct, frozen=True):
+    """What holds for a route now.
+
+    Attributes
+    ----------
+    message : ControlMessage
+        The newest one.
+    is_fallback : bool
+        Whether the safe weights hold, since nothing was heard for ``ttl_ms``.
+    """
+
+    message: ControlMessage
+    is_fallback: bool
+
+
+class RoutingTable:
+    """Keeps the newest control message of each route and ignores anything not higher.
+
+    Parameters
+    ----------
+    key : bytes, optional
+        If given, unsigned and wrongly signed messages are refused.
+    clock_s : callable
+        Monotonic seconds.
+    """
+
+    def __init__(self, key: bytes | None, clock_s: Callable[[], float]) -> None:
+        self._key = key
+        self._clock_s = clock_s
+        self._messages: dict[str, ControlMessage] = {}
+        self._heard_s: dict[str, float] = {}
+        self._assigners: dict[str, tuple[bool, Assigner | None]] = {}
+        self.refused = 0
+
+    def offer(self, value: bytes) -> ControlMessage | None:
+        """Take a record of the ``control`` topic.
+
+        Parameters
+        ----------
+        value : bytes
+            As read.
+
+        Returns
+        -------
+        ControlMessage or None
+            The message if it is in force now; None if it was ignored or refused.
+
+        Raises
+        ------
+        ControlError
+            If the record cannot be read or is not signed with the key.
+        """
+        try:
+            message = decode(ControlMessage, value)
+            if self._key is not None:
+                verify(message, self._key)
+        except RecordError as error:
+            self.refused += 1
+            raise ControlError(str(error)) from error
+        except ControlError:
+            self.refused += 1
+            raise
+        known = self._messages.get(message.route)
+        if known is not None and (message.epoch, message.seq) <= (known.epoch, known.seq):
+            return None
+        self._messages[message.route] = message
+        self._heard_s[message.route] = self._clock_s()
+        if known is None or known.weights != message.weights:
+            self._assigners.pop(message.route, None)
+        return message
+
+    @property
+    def routes(self) -> list[str]:
+        """Names of the routes heard of."""
+        return list(self._messages)
+
+    def in_force(self, route: str) -> InForce | None:
+        """Return what holds for a route.
+
+        Parameters
+        ----------
+        route : str
+            Its name.
+
+        Returns
+        -------
+        InForce or None
+            None if nothing was ever heard of it.
+        """
+        message = self._messages.get(route)
+        if message is None:
+            return None
+        silent_ms = (self._clock_s() - self._heard_s[route]) * 1000
+        return InForce(message, silent_ms > message.ttl_ms)
+
+    def assign(self, route: str, unit_id: str) -> tuple[str, float, ControlMessage] | None:
+        """Choose the arm for a unit.
+
+        Parameters
+        ----------
+        route : str
+            Its name.
+        unit_id : str
+            Request or user id.
+
+        Returns
+        -------
+        tuple or None
+            Arm, propensity and the message in force; None if the route has no weights yet.
+        """
+        now = self.in_force(route)
+        if now is None:
+            return None
+        cached = self._assigners.get(route)
+        if cached is None or cached[0] != now.is_fallback:
+            weights = now.message.safe_weights if now.is_fallback else now.message.weights
+            usable = any(share > 0 for share in weights.values())
+            cached = (now.is_fallback, Assigner(weights, now.message.salt) if usable else None)
+            self._assigners[route] = cached
+        if cached[1] is None:
+            return None
+        arm, propensity = cached[1].assign(unit_id)
+        return arm, propensity, now.message

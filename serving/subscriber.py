@@ -1,0 +1,271 @@
+"""Follows the ``control`` topic inside a serving system; imports neither Faust nor numpy.
+
+Usage::
+
+    async with Subscriber(servers, control="control", replica="web-1") as routing:
+        arm, propensity, message = routing.assign("checkout", request_id)
+
+``ThreadSubscriber`` is the same for servers without an event loop.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from schemas.codec import encode
+from schemas.control import ControlAck, ControlMessage
+from schemas.errors import ControlError
+from serving.routing import RoutingTable
+
+__all__ = ["Subscriber", "ThreadSubscriber", "weights_digest"]
+
+log = logging.getLogger(__name__)
+
+Callback = Callable[[ControlMessage], None]
+
+
+def weights_digest(weights: Mapping[str, float]) -> str:
+    """Return a digest of weights, for acknowledgements.
+
+    Parameters
+    ----------
+    weights : mapping of str to float
+        As in a control message.
+
+    Returns
+    -------
+    str
+        16 hex digits; the same for any order of the arms.
+    """
+    text = "\n".join(f"{arm}={weights[arm]!r}" for arm in sorted(weights))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Subscriber:
+    """Asyncio form.
+
+    Parameters
+    ----------
+    servers : str
+        Bootstrap servers.
+    control, acks : str
+        Full topic names; no acknowledgements when ``acks`` is left out.
+    replica : str
+        Name of this serving process.
+    key : bytes, optional
+        If given, messages that are not signed with it are refused.
+    on_routing, on_rollback : callable, optional
+        Called with each message that comes into force; ``on_rollback`` only with rollbacks, first.
+    options : mapping, optional
+        More aiokafka options, such as security.
+    """
+
+    def __init__(
+        self,
+        servers: str,
+        *,
+        control: str = "control",
+        acks: str | None = None,
+        replica: str = "replica",
+        key: bytes | None = None,
+        on_routing: Callback | None = None,
+        on_rollback: Callback | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._servers = servers
+        self._control = control
+        self._acks = acks
+        self._replica = replica
+        self._on_routing = on_routing
+        self._on_rollback = on_rollback
+        self._options = dict(options or {})
+        self._task: asyncio.Task[None] | None = None
+        self._producer: Any = None
+        self._ready = asyncio.Event()
+        self.table = RoutingTable(key, time.monotonic)
+        self.assign = self.table.assign
+        self.in_force = self.table.in_force
+
+    async def __aenter__(self) -> Self:
+        """Start, and wait until the topic was read to its end."""
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop."""
+        await self.stop()
+
+    async def start(self) -> None:
+        """Read the topic from its start to its end, then follow it.
+
+        Raises
+        ------
+        KafkaError
+            If the broker or the topic is not there at the start; later outages are waited out.
+        """
+        consumer = AIOKafkaConsumer(
+            self._control,
+            bootstrap_servers=self._servers,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=50,
+            **self._options,
+        )
+        await consumer.start()
+        if self._acks is not None:
+            self._producer = AIOKafkaProducer(bootstrap_servers=self._servers, **self._options)
+            await self._producer.start()
+        self._task = asyncio.create_task(self._follow(consumer), name="control-subscriber")
+        waiting = asyncio.create_task(self._ready.wait())
+        await asyncio.wait({waiting, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if self._task.done():
+            self._task.result()
+
+    async def stop(self) -> None:
+        """Stop following; what is in force stays readable."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        if self._producer is not None:
+            await self._producer.stop()
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the topic is being followed and no known route has fallen back."""
+        following = self._task is not None and not self._task.done() and self._ready.is_set()
+        states = [self.in_force(route) for route in self.table.routes]
+        return following and not any(state.is_fallback for state in states if state is not None)
+
+    async def _follow(self, consumer: Any) -> None:
+        tps = list(consumer.assignment())
+        try:
+            ends = await consumer.end_offsets(tps)
+            while True:
+                fetched = await self._fetch(consumer)
+                for records in fetched.values():
+                    for record in records:
+                        if record.value is not None:
+                            await self._take(record.value)
+                if not self._ready.is_set():
+                    reached = [await consumer.position(tp) >= ends[tp] for tp in tps]
+                    if all(reached):
+                        self._ready.set()
+        finally:
+            await consumer.stop()
+
+    async def _fetch(self, consumer: Any) -> Mapping[Any, Any]:
+        try:
+            fetched: Mapping[Any, Any] = await consumer.getmany(timeout_ms=200)
+        except KafkaError as error:
+            log.warning("control topic: %r; trying again", error)
+            await asyncio.sleep(0.2)
+            return {}
+        return fetched
+
+    async def _take(self, value: bytes) -> None:
+        try:
+            message = self.table.offer(value)
+        except ControlError as error:
+            log.warning("%s", error)
+            return
+        if message is None:
+            return
+        if message.kind == "rollback" and self._on_rollback is not None:
+            self._on_rollback(message)
+        if self._on_routing is not None:
+            self._on_routing(message)
+        if self._producer is not None and message.kind != "heartbeat":
+            ack = ControlAck(
+                route=message.route,
+                replica=self._replica,
+                epoch=message.epoch,
+                seq=message.seq,
+                applied_at_ms=time.time_ns() // 1_000_000,
+                weights_digest=weights_digest(message.weights),
+            )
+            await self._producer.send(self._acks, encode(ack), key=message.route.encode())
+
+
+class ThreadSubscriber:
+    """Plain-thread form, for servers without an event loop.
+
+    Parameters
+    ----------
+    servers : str
+        Bootstrap servers.
+    **options : object
+        As for ``Subscriber``.
+    """
+
+    def __init__(self, servers: str, **options: Any) -> None:
+        self._servers = servers
+        self._options = options
+        self._started = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._subscriber: Subscriber | None = None
+        self._error: BaseException | None = None
+        self._stopping: asyncio.Event | None = None
+        self._thread = threading.Thread(target=self._run, name="control-subscriber", daemon=True)
+
+    def start(self, timeout_s: float = 30.0) -> None:
+        """Start, and wait until the topic was read to its end.
+
+        Parameters
+        ----------
+        timeout_s : float
+            Longest wait, seconds.
+
+        Raises
+        ------
+        TimeoutError
+            If the topic was not read in time.
+        """
+        self._thread.start()
+        if not self._started.wait(timeout_s):
+            raise TimeoutError(f"the control topic was not read within {timeout_s:.0f} s")
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """Stop and wait for the thread."""
+        if self._loop is not None and self._stopping is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+
+    def assign(self, route: str, unit_id: str) -> tuple[str, float, ControlMessage] | None:
+        """Choose the arm for a unit; see ``RoutingTable.assign``."""
+        return None if self._subscriber is None else self._subscriber.assign(route, unit_id)
+
+    @property
+    def is_healthy(self) -> bool:
+        """As for ``Subscriber``."""
+        return self._subscriber is not None and self._subscriber.is_healthy
+
+    def _run(self) -> None:
+        asyncio.run(self._main())
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        subscriber = Subscriber(self._servers, **self._options)
+        try:
+            await subscriber.start()
+        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
+            self._error = error
+            self._started.set()
+            return
+        self._subscriber = subscriber
+        self._started.set()
+        await self._stopping.wait()
+        await subscriber.stop()

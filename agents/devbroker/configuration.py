@@ -6,7 +6,7 @@ from typing import Final
 
 from agents.devbroker.ports import HOST
 
-__all__ = ["log_settings", "server_properties", "write_properties"]
+__all__ = ["LOG_SETTINGS", "server_properties", "write_properties"]
 
 _PROPERTIES: Final[Mapping[str, str]] = {
     "process.roles": "broker,controller",
@@ -31,7 +31,7 @@ _PROPERTIES: Final[Mapping[str, str]] = {
     "log.cleaner.dedupe.buffer.size": "33554432",
 }
 
-_LOG_SETTINGS: Final = """\
+LOG_SETTINGS: Final = """\
 status = error
 appender.out.type = Console
 appender.out.name = out
@@ -44,6 +44,7 @@ logger.server.level = INFO
 logger.broker.name = kafka.server.BrokerServer
 logger.broker.level = INFO
 """
+"""How log4j2 writes what matters to standard output."""
 
 
 def server_properties(
@@ -53,8 +54,10 @@ def server_properties(
 
     Parameters
     ----------
-    port, controller_port : int
-        Of the two listeners.
+    port : int
+        For clients.
+    controller_port : int
+        For the broker's own controller.
     log_dir : Path
         Where the topics go.
     extra : mapping
@@ -91,14 +94,3 @@ def write_properties(path: Path, properties: Mapping[str, str]) -> None:
 
     lines = (f"{name}={escape(value)}\n" for name, value in sorted(properties.items()))
     path.write_text("".join(lines), encoding="utf-8")
-
-
-def log_settings() -> str:
-    """Return the log4j2 settings: what matters, on standard output.
-
-    Returns
-    -------
-    str
-        In the form of a properties file.
-    """
-    return _LOG_SETTINGS

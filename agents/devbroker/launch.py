@@ -61,8 +61,10 @@ class Launch:
 
         Parameters
         ----------
-        port, controller_port : int
-            Of the two listeners.
+        port : int
+            For clients.
+        controller_port : int
+            For the broker's own controller.
 
         Returns
         -------
@@ -123,7 +125,7 @@ class Launch:
         return [
             str(self.java),
             f"-Xmx{self.heap_mb}m",
-            # measured beside G1 on 2 cores: same throughput, 170 MB less memory, starts 0.1 s sooner
+            # measured beside G1 on 2 cores: same throughput, 170 MB less memory, faster start
             "-XX:+UseSerialGC",
             "-XX:+ExitOnOutOfMemoryError",
             f"-XX:ErrorFile={data_dir / 'java-crash.log'}",

@@ -21,8 +21,8 @@ def pin(version: str) -> None:
     inputs, transitive = context.resolver.resolve([wanted])
     artifacts = [each.artifact for each in inputs]
     artifacts += [each.artifact for each in transitive if each.scope in {"compile", "runtime"}]
-    # Kafka's own archive ships the bridge from slf4j to log4j2, its POM file does not name it. It is
-    # not resolved together with Kafka: jgo would then let its POM choose the versions of all others.
+    # Kafka ships the bridge from slf4j to log4j2, but its POM does not name it. Resolved together
+    # with Kafka, its POM would choose the versions of all others (jgo 3.2): so it comes alone.
     log4j = next(each.version for each in artifacts if each.artifactId == "log4j-core")
     bridge = f"org.apache.logging.log4j:log4j-slf4j-impl:{log4j}"
     artifacts.append(context.create_dependency(bridge).artifact)

@@ -1,15 +1,18 @@
 """Ports on the loopback address: which are free, and whether Kafka answers on one."""
 
+import errno
 import socket
 import struct
 from typing import Final
 
-__all__ = ["HOST", "free_ports", "is_free", "kafka_answers"]
+__all__ = ["HOST", "free_ports", "kafka_answers", "why_not_free"]
 
 HOST: Final = "127.0.0.1"
 _API_VERSIONS: Final = 18
 _METADATA: Final = 3
 _METADATA_VERSION: Final = 4  # the newest without tagged fields whose shape every Kafka >= 1 knows
+_NO_TOPICS: Final = struct.pack(">ib", 0, 0)  # asks about none, has none created
+_MAX_ANSWER_BYTES: Final = 1_000_000
 _TIMEOUT_S: Final = 2.0
 
 
@@ -33,8 +36,8 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def is_free(port: int) -> bool:
-    """Tell whether a server could listen on a port now.
+def why_not_free(port: int) -> str:
+    """Tell what would keep a server from listening on a port now.
 
     Parameters
     ----------
@@ -43,14 +46,17 @@ def is_free(port: int) -> bool:
 
     Returns
     -------
-    bool
-        False when another server has it, or it is one that we may not have.
+    str
+        Ends a sentence that began with "Port 9092"; empty when the port is free.
     """
     try:
         socket.create_server((HOST, port)).close()
-    except OSError:
-        return False
-    return True
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            return f"cannot be used: {error.strerror}"
+        who = "a Kafka broker" if kafka_answers(port) else "another program"
+        return f"is taken by {who}"
+    return ""
 
 
 def kafka_answers(port: int, timeout_s: float = _TIMEOUT_S) -> bool:
@@ -71,11 +77,10 @@ def kafka_answers(port: int, timeout_s: float = _TIMEOUT_S) -> bool:
     try:
         with socket.create_connection((HOST, port), timeout=timeout_s) as connection:
             _ask(connection, _API_VERSIONS, 0, b"")
-            # no topics, none to be created
-            answer = _ask(connection, _METADATA, _METADATA_VERSION, struct.pack(">i?", 0, False))
+            answer = _ask(connection, _METADATA, _METADATA_VERSION, _NO_TOPICS)
+            return port in _listed_ports(answer)
     except (OSError, struct.error):
         return False
-    return port in _listed_ports(answer)
 
 
 def _ask(connection: socket.socket, api_key: int, version: int, body: bytes) -> bytes:
@@ -84,6 +89,8 @@ def _ask(connection: socket.socket, api_key: int, version: int, body: bytes) -> 
     header = struct.pack(f">hhih{len(client)}s", api_key, version, 1, len(client), client)
     connection.sendall(struct.pack(">i", len(header) + len(body)) + header + body)
     (size_bytes,) = struct.unpack(">i", _receive(connection, 4))
+    if not 0 <= size_bytes <= _MAX_ANSWER_BYTES:
+        raise ConnectionError("this is not Kafka's protocol")
     return _receive(connection, size_bytes)[4:]
 
 

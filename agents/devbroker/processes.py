@@ -1,4 +1,4 @@
-"""Processes by pid *and* start time, so that a pid used again is not mistaken for the first owner."""
+"""Processes by pid *and* start time: a pid used again is not taken for its first owner."""
 
 import os
 import shutil
@@ -29,11 +29,10 @@ def start_mark(pid: int) -> str | None:
     str or None
         Made from the process's start time; None when it does not run, or is dead but unreaped.
     """
-    stat = Path(f"/proc/{pid}/stat")
-    if not stat.parent.parent.joinpath("self").exists():
+    if not Path("/proc/self/stat").exists():
         return _start_mark_by_ps(pid)
     try:
-        fields = stat.read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return None
@@ -56,9 +55,11 @@ def is_running(pid: int, mark: str) -> bool:
     bool
         False also when another process has the pid now.
     """
-    with suppress(ChildProcessError):  # not our child: its parent reaps it
-        os.waitpid(pid, os.WNOHANG)
-    return start_mark(pid) == mark
+    found = start_mark(pid)
+    if found is None:
+        with suppress(ChildProcessError):  # not our child: its parent reaps it
+            os.waitpid(pid, os.WNOHANG)
+    return found == mark
 
 
 def spawn(

@@ -1,6 +1,5 @@
 """What is known about a running broker, in ``<data_dir>/broker.json``, for other processes."""
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -58,7 +57,7 @@ def write_state(data_dir: Path, state: BrokerState) -> None:
     """
     part = data_dir / f"{_FILE}.part"
     part.write_bytes(msgspec.json.encode(state))
-    os.replace(part, data_dir / _FILE)
+    part.replace(data_dir / _FILE)
 
 
 def read_state(data_dir: Path) -> BrokerState | None:
@@ -74,19 +73,27 @@ def read_state(data_dir: Path) -> BrokerState | None:
     BrokerState or None
         None when none was started, or it runs no more, or the file cannot be read.
     """
-    try:
-        state = msgspec.json.decode((data_dir / _FILE).read_bytes(), type=BrokerState)
-    except (OSError, msgspec.MsgspecError):
-        return None
-    return state if is_running(state.pid, state.start_mark) else None
+    state = _read(data_dir)
+    return state if state and is_running(state.pid, state.start_mark) else None
 
 
-def forget_state(data_dir: Path) -> None:
-    """Remove the state file.
+def forget_state(data_dir: Path, state: BrokerState) -> None:
+    """Remove the state file, unless another broker wrote it since.
 
     Parameters
     ----------
     data_dir : Path
         Of the broker.
+    state : BrokerState
+        What was written.
     """
-    (data_dir / _FILE).unlink(missing_ok=True)
+    if _read(data_dir) == state:
+        (data_dir / _FILE).unlink(missing_ok=True)
+
+
+def _read(data_dir: Path) -> BrokerState | None:
+    """Return what the state file says; None when it is not there or makes no sense."""
+    try:
+        return msgspec.json.decode((data_dir / _FILE).read_bytes(), type=BrokerState)
+    except (OSError, msgspec.MsgspecError):
+        return None

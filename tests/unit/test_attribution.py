@@ -1,0 +1,147 @@
+"""The table of DESIGN.md section 6, row by row, and bad input."""
+
+import pytest
+from records import MAX_VALUE_BYTES, T0, Record, label_record, prediction_record, routes, runs
+
+from schemas.codec import encode
+from schemas.prediction import Prediction
+from streams.attribution import AttributionOutcome, attribute
+
+
+def joined(*records: Record, window_s: float = 1.0, reward: str = "accuracy") -> AttributionOutcome:
+    batch = runs(records, "predictions")
+    route = routes(window_s=window_s, reward=reward)
+    return attribute(batch, {}, route, max_value_bytes=MAX_VALUE_BYTES)
+
+
+def reasons(outcome: AttributionOutcome) -> list[str]:
+    return [letter.reason for letter in outcome.dead_letters]
+
+
+def test_attribution_rewards_a_label_after_its_prediction() -> None:
+    """Prediction then label: one reward, with the times of both."""
+    (reward,) = joined(prediction_record("x", 10), label_record("x", 1, 60)).rewards
+    assert (reward.reward, reward.revision, reward.cause) == (1.0, 0, "label")
+    assert (reward.predicted_at_ms, reward.attributed_at_ms) == (T0 + 10, T0 + 60)
+
+
+def test_attribution_rewards_a_label_before_its_prediction() -> None:
+    """Label then prediction: one reward, at the prediction's time."""
+    (reward,) = joined(label_record("x", 0), prediction_record("x", 60)).rewards
+    assert (reward.reward, reward.attributed_at_ms) == (0.0, T0 + 60)
+
+
+@pytest.mark.parametrize(
+    "again", [prediction_record("x", 70), label_record("x", 1, 70)], ids=["prediction", "label"]
+)
+def test_attribution_counts_duplicates_and_does_nothing_else(again: Record) -> None:
+    """The same half twice: one reward, no dead letter."""
+    outcome = joined(prediction_record("x"), label_record("x", 1, 60), again)
+    assert len(outcome.rewards) == 1
+    assert not outcome.dead_letters
+    assert sum(count for (what, _), count in outcome.counts.items() if "duplicate" in what) == 1
+
+
+def test_attribution_sets_a_conflicting_prediction_aside() -> None:
+    """The same id with another answer: the first one wins, the second is a dead letter."""
+    outcome = joined(prediction_record("x"), prediction_record("x", prediction=0))
+    assert reasons(outcome) == ["conflict"]
+
+
+def test_attribution_revises_and_withdraws() -> None:
+    """Another label revises, null withdraws; each says what it replaces and when that counted."""
+    outcome = joined(
+        prediction_record("x"),
+        label_record("x", 1, 10),
+        label_record("x", 0, 20),
+        label_record("x", None, 30),
+    )
+    told = [(r.reward, r.previous_reward, r.revision, r.cause) for r in outcome.rewards]
+    assert told == [
+        (1.0, None, 0, "label"),
+        (0.0, 1.0, 1, "revision"),
+        (None, 0.0, 2, "withdrawal"),
+    ]
+    assert [r.counted_at_ms for r in outcome.rewards] == [None, T0 + 10, T0 + 10]
+
+
+def test_attribution_tells_late_labels_from_orphans() -> None:
+    """A label beyond the window counts as late and moves nothing; a late change is a dead letter."""
+    late = joined(prediction_record("x"), label_record("x", 1, 1001))
+    assert not late.rewards
+    assert late.counts["late_label", "r"] == 1
+    closed = joined(prediction_record("x"), label_record("x", 1, 10), label_record("x", 0, 1001))
+    assert len(closed.rewards) == 1
+    assert reasons(closed) == ["window_closed"]
+
+
+def test_attribution_never_rewards_what_was_not_shown() -> None:
+    """``shown: false`` is counted, not rewarded."""
+    outcome = joined(prediction_record("x", shown=False), label_record("x", 1))
+    assert not outcome.rewards
+    assert outcome.counts["not_shown", "r"] == 1
+
+
+BAD = {
+    "unreadable": Record(b"x", b"{"),
+    "not_utf8": Record(b"x", b'{"request_id": "\xff"}'),
+    "deep": Record(b"x", b'{"request_id":"x","extra":' + b"[" * 50_000),
+    "nan": Record(b"x", b'{"request_id":"x","route":"r","arm":"a","prediction":NaN}'),
+    "infinite": Record(b"x", b'{"request_id":"x","route":"r","arm":"a","prediction":1e999}'),
+    "wrong_type": Record(b"x", b'{"request_id":"x","route":"r","arm":7,"prediction":1}'),
+    "missing_field": Record(b"x", b'{"request_id":"x","route":"r"}'),
+    "tombstone": Record(b"x", None),
+    "missing_key": Record(None, prediction_record("x").value),
+    "key_mismatch": Record(b"y", prediction_record("x").value),
+    "oversized": Record(b"x", b" " * (MAX_VALUE_BYTES + 1)),
+    "unknown_route": prediction_record("x", route="elsewhere"),
+    "nul_name": prediction_record("\0x"),
+}
+REASON = {
+    "unreadable": "unreadable",
+    "not_utf8": "unreadable",
+    "deep": "unreadable",
+    "nan": "unreadable",
+    "infinite": "invalid",
+    "wrong_type": "invalid",
+    "missing_field": "invalid",
+    "nul_name": "invalid",
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_attribution_sets_bad_records_aside_and_goes_on(name: str) -> None:
+    """A bad record is a dead letter with its raw bytes and a reason; its neighbours are joined."""
+    outcome = joined(prediction_record("ok"), BAD[name], label_record("ok", 1))
+    (letter,) = outcome.dead_letters
+    assert letter.reason == REASON.get(name, name)
+    assert (letter.key, letter.value) == (BAD[name].key, BAD[name].value)
+    assert dict(letter.headers)["leverframe.reason"].decode() == letter.reason
+    assert len(outcome.rewards) == 1
+
+
+def test_attribution_names_the_path_of_a_bad_field() -> None:
+    """A wrong type is refused with the path of the field."""
+    (letter,) = joined(BAD["wrong_type"]).dead_letters
+    assert "$.arm" in letter.detail
+
+
+def test_attribution_sets_a_label_aside_that_has_no_reward() -> None:
+    """A label that the reward function cannot use is a dead letter; the prediction waits on."""
+    outcome = joined(
+        prediction_record("x"), label_record("x", "high"), label_record("x", 3), reward="label"
+    )
+    assert reasons(outcome) == ["unrewardable"]
+    assert [reward.reward for reward in outcome.rewards] == [3.0]
+
+
+def test_attribution_keeps_one_expiry_bucket_for_a_batch() -> None:
+    """Requests of one second share an index entry, each named once."""
+    outcome = joined(prediction_record("x", 1), prediction_record("y", 2), label_record("x", 1, 3))
+    assert outcome.expiring == {T0 + 1000: ["x", "y"]}
+
+
+def test_prediction_keeps_defaults_off_the_wire() -> None:
+    """Fields with their default are left out, so old readers see what they know."""
+    prediction = Prediction(request_id="x", route="r", arm="a", prediction=True)
+    assert encode(prediction) == b'{"request_id":"x","route":"r","arm":"a","prediction":true}'

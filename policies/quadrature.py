@@ -32,7 +32,7 @@ __all__ = ["best_of_betas", "best_of_normals"]
 
 Float64: TypeAlias = NDArray[np.float64]
 
-_POINTS: Final = 16
+_POINTS: Final = 20
 _LOG_TAIL: Final = 18.0  # a posterior is followed until its density fell by exp(-18)
 _PANEL: Final = 4.0  # longest panel, in standard deviations, and in log-odds near the poles
 _TINY: Final = 1e-300

@@ -158,11 +158,16 @@ def _shaped(state: RouteState, route: Route, now_ms: int) -> dict[str, float]:
 
 
 def _reference_of(state: RouteState, name: str) -> str | None:
-    """The champion; for the champion itself the last known good."""
-    if name != state.champion:
-        return state.champion
+    """The champion; for the champion itself the last known good, which nothing is held against.
+
+    A challenger that was promoted is better than the arm it replaced; were that one rolled back for
+    being worse, there would be nothing left to return to when the new champion breaks.
+    """
     known_good = [arm for arm in state.last_known_good if state.arms[arm].is_eligible]
-    return known_good[-1] if known_good else None
+    reserve = known_good[-1] if known_good else None
+    if name == state.champion:
+        return reserve
+    return None if name == reserve else state.champion
 
 
 def _guard(state: RouteState, route: Route) -> Decision | None:

@@ -44,7 +44,7 @@ class GuardSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     enabled: bool = True
     alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.01
-    margin: Share = 0.0
+    margin: Share = 0.02
 
 
 class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -70,9 +70,10 @@ def start(
             if found is None:
                 raise
         else:
-            _say_started(started, as_json=as_json)
             if foreground:
-                _stay(started)
+                _stay(started, as_json=as_json)
+            else:
+                _say_started(started, as_json=as_json)
             return
     _say_found(found, port, as_json=as_json)
 
@@ -167,8 +168,8 @@ def _say_found(running: "RunningBroker", port: int, *, as_json: bool) -> None:
     )
 
 
-def _stay(running: "RunningBroker") -> None:
-    """Wait until the broker ends or we are told to end."""
+def _stay(running: "RunningBroker", *, as_json: bool) -> None:
+    """Tell where the broker is, and wait until it ends or we are told to end."""
     import math
     import signal
 
@@ -176,9 +177,10 @@ def _stay(running: "RunningBroker") -> None:
     from agents.devbroker.processes import wait_until
     from schemas.errors import BrokerError
 
-    _report(f"Its log: {running.log}. Ctrl-C stops it.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        _report(f"Its log: {running.log}. Ctrl-C stops it.")
+        _say_started(running, as_json=as_json)
         wait_until(lambda: not running.is_running(), math.inf)
     except KeyboardInterrupt:
         _report("Stopping.")

@@ -1,8 +1,8 @@
 """The jars of Apache Kafka's broker, pinned: coordinate, size in bytes, SHA-256.
 
-Measured: pins start a first broker in 7 s; resolving the same jars from their POM files takes 26 s, and a jar
-that was cut off or changed on its way is refused. To move to another Kafka version, run
-``python -m agents.devbroker.pin VERSION`` and put what it prints here.
+Measured: the first download takes 7 s with pins and 26 s when the same jars are resolved from their
+POM files; and a jar that was cut off or changed on its way is refused. To move to another version,
+run ``python -m agents.devbroker.pin VERSION`` and put what it prints here.
 """
 
 from dataclasses import dataclass

@@ -54,7 +54,7 @@ def why_not_free(port: int) -> str:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             return f"cannot be used: {error.strerror}"
-        who = "a Kafka broker" if kafka_answers(port) else "another program"
+        who = "a Kafka broker" if kafka_answers(port, 0.5) else "another program"
         return f"is taken by {who}"
     return ""
 

@@ -33,11 +33,10 @@ def start_mark(pid: int) -> str | None:
         return _start_mark_by_ps(pid)
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return None
-    state, start_ticks = fields[0], fields[19]
-    return None if state in "ZX" else f"{boot} {start_ticks}"
+    state, ticks_since_boot = fields[0], fields[19]
+    return None if state in "ZX" else f"{_boot_id()} {ticks_since_boot}"
 
 
 def is_running(pid: int, mark: str) -> bool:
@@ -143,6 +142,14 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
             return False
         time.sleep(_POLL_S)
     return True
+
+
+def _boot_id() -> str:
+    """Return which boot of the machine this is, where the system tells."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _start_mark_by_ps(pid: int) -> str | None:

@@ -1,0 +1,251 @@
+"""Learning: statistics, decisions, rollback, commands; one record at a time or many."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from records import MAX_VALUE_BYTES, T0, Record, command_record, reward_record, routes, runs
+
+from schemas.control import ControlMessage
+from streams.learning import LearningOutcome, heartbeat, learn
+from streams.routes import GuardSettings, Routes
+from streams.state import RouteState, decode_route, encode_route, new_route, state_digest
+
+
+def folded(
+    records: Sequence[Record], route: Routes, cuts: Sequence[int] = ()
+) -> tuple[RouteState, list[ControlMessage], list[LearningOutcome]]:
+    """Fold records cut into micro-batches, the state through its codec in between."""
+    stored: dict[str, bytes] = {}
+    messages: list[ControlMessage] = []
+    outcomes = []
+    bounds = [0, *sorted(cuts), len(records)]
+    for begin, end in zip(bounds, bounds[1:], strict=False):
+        states = {name: decode_route(raw) for name, raw in stored.items()}
+        batch = runs(records[begin:end], "rewards")
+        outcome = learn(batch, states, route, max_value_bytes=MAX_VALUE_BYTES)
+        stored |= {name: encode_route(state) for name, state in outcome.states.items()}
+        messages += outcome.control
+        outcomes.append(outcome)
+    state = decode_route(stored["r"]) if "r" in stored else new_route("r")
+    return state, messages, outcomes
+
+
+def stream(
+    seed: int, count: int, rates: dict[str, float], start: int = 0, share: dict[str, float] | None = None
+) -> list[Record]:
+    """Rewards of 0 and 1, one each millisecond."""
+    rng = random.Random(seed)
+    arms = list(rates)
+    weights = None if share is None else [share[arm] for arm in arms]
+    return [
+        reward_record(arm, float(rng.random() < rates[arm]), start + i)
+        for i, arm in enumerate(rng.choices(arms, weights, k=count))
+    ]
+
+
+def test_learning_registers_arms_by_their_first_reward() -> None:
+    """The first arm is champion with all weight; the second starts in the nursery."""
+    state, messages, _ = folded([reward_record("a", 1.0), reward_record("b", 1.0, 1)], routes())
+    assert state.champion == "a"
+    assert [arm.phase for arm in state.arms.values()] == ["candidate", "nursery"]
+    assert messages[0].weights == {"a": 1.0}
+    assert messages[0].safe_weights == {"a": 1.0}
+
+
+def test_learning_refuses_unknown_arms_where_commands_register() -> None:
+    """``register_arms = "command"``: an unknown arm's reward is a dead letter with the cure."""
+    route = routes(register_arms="command")
+    _, _, (outcome,) = folded([reward_record("a", 1.0)], route)
+    (letter,) = outcome.dead_letters
+    assert letter.reason == "unknown_arm"
+    assert "leverframe arm register r a" in letter.detail
+
+
+def test_learning_moves_statistics_by_the_difference() -> None:
+    """A revision and a withdrawal leave exactly what a clean recount would."""
+    first, second = reward_record("a", 1.0), reward_record("a", 0.25, 1)
+    revised = reward_record("a", 0.5, 2, previous_reward=1.0, revision=1, counted_at_ms=T0)
+    state, _, _ = folded([first, second, revised], routes())
+    clean, _, _ = folded([reward_record("a", 0.5), reward_record("a", 0.25, 1)], routes())
+    assert state.arms["a"].totals == clean.arms["a"].totals == (2, 750_000_000)
+    assert state.arms["a"].buckets == clean.arms["a"].buckets
+    withdrawn = reward_record("a", None, 3, previous_reward=0.5, revision=2, counted_at_ms=T0)
+    state, _, _ = folded([first, second, revised, withdrawn], routes())
+    assert state.arms["a"].totals == (1, 250_000_000)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_learning_does_not_depend_on_micro_batches(seed: int) -> None:
+    """The same rewards give the same messages and digest, cut anyhow."""
+    records = stream(seed, 1500, {"a": 0.9, "b": 0.5, "c": 0.95})
+    rng = random.Random(seed)
+    whole, messages, _ = folded(records, routes())
+    cut, same, _ = folded(records, routes(), [rng.randrange(1500) for _ in range(40)])
+    assert state_digest(whole) == state_digest(cut)
+    assert messages == same
+
+
+def test_learning_moves_traffic_to_the_better_arm_and_promotes_it() -> None:
+    """A clearly better arm gets most of the weight and becomes champion; epoch rises."""
+    state, messages, _ = folded(stream(1, 3000, {"a": 0.6, "b": 0.95}), routes())
+    assert state.champion == "b"
+    assert state.weights["b"] > 0.9
+    promotion = next(message for message in messages if message.kind == "promotion")
+    assert (promotion.champion, promotion.epoch) == ("b", 1)
+    assert promotion.cause["log_evidence"] >= promotion.cause["log_threshold"]
+
+
+def broken_later(route: Routes) -> tuple[RouteState, list[ControlMessage]]:
+    """``b`` is better, wins, then breaks."""
+    good = stream(2, 3000, {"a": 0.8, "b": 0.95})
+    bad = stream(3, 3000, {"a": 0.8, "b": 0.2}, start=3000, share={"a": 0.1, "b": 0.9})
+    state, messages, _ = folded([reward_record("a", 1.0), *good, *bad], route)
+    return state, messages
+
+
+def test_learning_rolls_a_broken_champion_back() -> None:
+    """A broken champion is quarantined; traffic returns to the last known good, which is champion."""
+    state, messages = broken_later(routes())
+    (rollback,) = [message for message in messages if message.kind == "rollback"]
+    assert rollback.champion == "a"
+    assert rollback.weights["b"] == 0.0
+    assert rollback.quarantined == ["b"]
+    assert rollback.cause["arm"] == "b"
+    assert rollback.cause["log_evidence"] >= rollback.cause["log_threshold"]
+    assert state.arms["b"].phase == "quarantined"
+    assert "b" not in state.weights
+
+
+def test_learning_only_watches_when_the_guard_is_off() -> None:
+    """``guard.enabled = false``: nothing is rolled back."""
+    _, messages = broken_later(routes(guard=GuardSettings(enabled=False)))
+    assert not [message for message in messages if message.kind == "rollback"]
+
+
+def test_learning_rises_strictly_and_weighs_to_one() -> None:
+    """(epoch, seq) rises with every message, and weights add up to 1 over eligible arms."""
+    _, messages = broken_later(routes())
+    order = [(message.epoch, message.seq) for message in messages]
+    assert order == sorted(set(order))
+    for message in messages:
+        assert sum(message.weights.values()) == pytest.approx(1.0, abs=1e-9)
+        assert all(message.weights[arm] == 0 for arm in message.quarantined)
+
+
+def test_learning_never_rolls_back_the_only_arm() -> None:
+    """With no other eligible arm there is nothing to fall back to."""
+    _, messages, outcomes = folded(
+        [*stream(1, 300, {"a": 0.1}), command_record("rollback", "a", 400)], routes()
+    )
+    assert not [message for message in messages if message.kind == "rollback"]
+    assert [letter.reason for letter in outcomes[0].dead_letters] == ["refused"]
+
+
+def test_heartbeat_changes_the_sequence_and_nothing_else() -> None:
+    """A heartbeat says the same weights again with a higher seq; the digest stands."""
+    route = routes()
+    state, messages, _ = folded(stream(1, 500, {"a": 0.6, "b": 0.9}), route)
+    digest, seq = state_digest(state), state.seq
+    settings = route.get("r")
+    assert settings is not None
+    beat = heartbeat(state, settings, T0 + 10_000)
+    assert (beat.kind, beat.seq, beat.weights) == ("heartbeat", seq + 1, messages[-1].weights)
+    assert state_digest(state) == digest == beat.state_digest
+
+
+# -- commands --------------------------------------------------------------------------------------
+
+
+def after(*commands: Record, **settings: Any) -> tuple[RouteState, list[ControlMessage], list[str]]:
+    """Register a, b and c, then these commands; return state, messages and refusals."""
+    registered = [command_record("register_arm", name) for name in "abc"]
+    state, messages, outcomes = folded([*registered, *commands], routes(**settings))
+    refused = [letter.reason for outcome in outcomes for letter in outcome.dead_letters]
+    return state, messages[3:], refused
+
+
+def test_commands_are_answered_with_their_id() -> None:
+    """Each command is answered by a control message that carries its id, once."""
+    command = command_record("pin", "b", command_id="once")
+    state, messages, refused = after(command, command)
+    assert [message.cause["command_id"] for message in messages] == ["once"]
+    assert (state.pinned, messages[0].weights["b"], refused) == ("b", 1.0, [])
+
+
+def test_commands_that_make_no_sense_are_dead_letters() -> None:
+    """Unknown arms, repeated registration, unpinning nothing: refused, the state unchanged."""
+    before, _, _ = after()
+    state, messages, refused = after(
+        command_record("rollback", "nobody"),
+        command_record("register_arm", "a"),
+        command_record("unpin"),
+        command_record("release", "a"),
+        command_record("promote", "a"),
+        command_record("set_policy", params={"policy": "no-such"}),
+        command_record("set_policy", params={"policy": "epsilon_greedy", "params": {"epsilon": 7}}),
+    )
+    assert refused == ["unknown_arm", *["refused"] * 6]
+    assert not messages
+    assert state_digest(state) == state_digest(before)
+
+
+def test_rollback_by_command_beats_a_freeze_and_lifts_the_arms_pin() -> None:
+    """A person's rollback goes through whatever holds the weights."""
+    state, messages, refused = after(
+        command_record("pin", "b"), command_record("freeze"), command_record("rollback", "b")
+    )
+    assert not refused
+    assert messages[-1].kind == "rollback"
+    assert messages[-1].weights["b"] == 0.0
+    assert (state.pinned, state.arms["b"].phase) == (None, "quarantined")
+
+
+def test_release_starts_in_the_nursery_again() -> None:
+    """A released arm gets its nursery share and keeps its memory."""
+    state, messages, _ = after(command_record("rollback", "b"), command_record("release", "b"))
+    assert state.arms["b"].phase == "nursery"
+    assert 0 < messages[-1].weights["b"] <= 0.2
+    assert messages[-1].quarantined == []
+
+
+def test_promote_and_retire_move_the_champion() -> None:
+    """Promotion raises the epoch; retiring the champion returns to the last known good."""
+    state, messages, refused = after(command_record("promote", "c"), command_record("retire_arm", "c"))
+    assert not refused
+    assert [message.champion for message in messages] == ["c", "a"]
+    assert messages[-1].epoch == 2
+    assert "c" not in messages[-1].weights
+    assert state.arms["c"].phase == "retired"
+
+
+def test_freeze_holds_the_weights() -> None:
+    """Rewards move nothing while frozen; unfreezing lets the policy go on."""
+    frozen = [command_record("register_arm", name) for name in "ab"] + [command_record("freeze")]
+    rewards = stream(5, 1500, {"a": 0.9, "b": 0.3}, start=10, share={"a": 1, "b": 1})
+    state, messages, _ = folded([*frozen, *rewards], routes(guard=GuardSettings(enabled=False)))
+    assert messages[-1].cause["action"] == "freeze"
+    thawed, _, _ = folded(
+        [*frozen, *rewards, command_record("unfreeze", at=2000)],
+        routes(guard=GuardSettings(enabled=False)),
+    )
+    assert thawed.weights["a"] > state.weights["a"]
+
+
+def test_set_policy_changes_how_arms_are_weighed() -> None:
+    """``newest`` by command sends traffic to the newest arm."""
+    state, messages, refused = after(
+        command_record("set_policy", params={"policy": "newest"}), nursery_labels=0, max_step=1.0, floor=0.0
+    )
+    assert not refused
+    assert state.policy == ("newest", {})
+    assert messages[-1].weights == {"a": 0.0, "b": 0.0, "c": 1.0}
+
+
+def test_learning_limits_the_number_of_arms() -> None:
+    """More arms than ``max_arms`` are dead letters."""
+    records = [reward_record(f"arm-{i}", 1.0, i) for i in range(4)]
+    state, _, (outcome,) = folded(records, routes(max_arms=3))
+    assert len(state.arms) == 3
+    assert [letter.reason for letter in outcome.dead_letters] == ["limit"]

@@ -162,7 +162,7 @@ def build_app(
             on_failure,
         ),
     }
-    inputs = {
+    inputs: dict[str, tuple[str, ...]] = {
         "attribution": (topics.predictions, topics.ground_truth),
         "learning": (topics.rewards, topics.commands),
     }

@@ -16,7 +16,6 @@ from streams.state import RouteState, decode_route, encode_route
 __all__ = ["LearningShell"]
 
 
-
 class LearningShell:
     """Handles micro-batches of ``rewards`` and ``commands``.
 

@@ -24,7 +24,10 @@ def main() -> None:
         print(json.dumps(result))
     shares = [result["share_of_getmany"] for result in results]
     rates = [result["events_per_s"] for result in results]
-    print(f"median {statistics.median(rates):,.0f} events/s, {statistics.median(shares):.3f} of getmany")
+    print(
+        f"median {statistics.median(rates):,.0f} events/s, "
+        f"{statistics.median(shares):.3f} of getmany"
+    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,9 @@ from schemas.reward import Reward
 from streams.runtime.topics import create_topics
 
 
-def bench_settings(servers: str, datadir: Path, **overrides: str) -> tuple[Settings, dict[str, str]]:
+def bench_settings(
+    servers: str, datadir: Path, **overrides: str
+) -> tuple[Settings, dict[str, str]]:
     """Return settings of a fresh application with its own topics, and them as environment.
 
     Parameters
@@ -71,7 +73,9 @@ def start_worker(environment: Mapping[str, str], log: Path) -> subprocess.Popen[
         )
 
 
-async def read_rewards(servers: str, topic: str, partitions: int, count: int, patience_s: float) -> list[Reward]:
+async def read_rewards(
+    servers: str, topic: str, partitions: int, count: int, patience_s: float
+) -> list[Reward]:
     """Read committed rewards until there are enough.
 
     Parameters
@@ -176,7 +180,10 @@ async def drain(servers: str, count: int, runs: int) -> list[dict[str, Any]]:
             made = list(pairs(count, seed=run))
             for topic, column in ((topics.predictions, 1), (topics.ground_truth, 2)):
                 await preload(
-                    servers, topic, settings.topics.partitions, (row[column] for row in made)  # type: ignore[misc]
+                    servers,
+                    topic,
+                    settings.topics.partitions,
+                    (row[column] for row in made),  # type: ignore[misc]
                 )
             ceiling = await getmany_alone(settings, 2 * count)
             result = await _timed(settings, environment, count, Path(folder) / "worker.log")
@@ -214,7 +221,7 @@ async def _timed(
                     first, head = last, got
                 seen += got
             if worker.poll() is not None or time.monotonic() - began > 300:
-                raise RuntimeError(log.read_text()[-3000:])
+                raise RuntimeError(await asyncio.to_thread(log.read_text))
         return {"rewards": seen, "events_per_s": round(2 * (seen - head) / (last - first))}
     finally:
         await consumer.stop()

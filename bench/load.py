@@ -92,9 +92,7 @@ async def preload(servers: str, topic: str, partitions: int, records: Iterable[K
         await producer.stop()
 
 
-async def produce_at(
-    servers: str, records: Iterable[tuple[str, Keyed]], per_second: float
-) -> int:
+async def produce_at(servers: str, records: Iterable[tuple[str, Keyed]], per_second: float) -> int:
     """Send records open-loop at a stated rate.
 
     Parameters

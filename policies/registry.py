@@ -8,9 +8,18 @@ from typing import Any, Final
 import msgspec
 
 from policies.base import Policy
+from policies.ab_test import AbTest
+from policies.bayes_ucb import BayesUcb
+from policies.discounted_thompson import DiscountedThompson
 from policies.epsilon_greedy import EpsilonGreedy
+from policies.exp3 import Exp3
+from policies.kl_ucb import KlUcb
 from policies.newest import Newest
+from policies.sliding_window_ucb import SlidingWindowUcb
 from policies.thompson import Thompson
+from policies.top_two_thompson import TopTwoThompson
+from policies.ucb import Ucb
+from policies.validation import Validation
 from schemas.errors import PolicyError
 
 __all__ = ["ENTRY_POINTS", "POLICIES", "make_policy"]
@@ -19,8 +28,17 @@ ENTRY_POINTS: Final = "leverframe.policies"
 
 POLICIES: Final[Mapping[str, type[Policy]]] = {
     "newest": Newest,
+    "validation": Validation,
+    "ab_test": AbTest,
     "epsilon_greedy": EpsilonGreedy,
+    "ucb": Ucb,
     "thompson": Thompson,
+    "kl_ucb": KlUcb,
+    "bayes_ucb": BayesUcb,
+    "sliding_window_ucb": SlidingWindowUcb,
+    "discounted_thompson": DiscountedThompson,
+    "exp3": Exp3,
+    "top_two_thompson": TopTwoThompson,
 }
 
 

@@ -273,7 +273,7 @@ class LabelIsReward:
 
     @property
     def range(self) -> tuple[float, float]:
-        """low to high."""
+        """Low to high."""
         return (self.low, self.high)
 
     def reward(self, prediction: PredictedValue, label: LabelValue) -> float:
@@ -328,7 +328,7 @@ def make_reward(name: str, params: Mapping[str, object]) -> RewardFunction:
     try:
         unknown = set(params) - set(getattr(kind, "__dataclass_fields__", {}))
         if unknown:
-            raise PolicyError(f"{name}: unknown parameter {sorted(unknown)[0]!r}")
+            raise PolicyError(f"{name}: unknown parameter {min(unknown)!r}")
         return msgspec.convert(dict(params), kind)
     except msgspec.ValidationError as error:
         raise PolicyError(f"{name}: {error}") from error

@@ -1,9 +1,9 @@
 """From what a policy wants to what is published: eligibility, nursery, floor, largest step.
 
-The order is fixed. Each step keeps the sum at 1 and the weight of ineligible arms at exactly 0, so a
-later step cannot undo what keeps users safe; the step limit alone may hold an arm below the nursery's
-or the floor's share for a few updates, while traffic moves. A pin is no step: it replaces the result
-(``pinned``).
+The order is fixed. Each step keeps the sum at 1 and the weight of ineligible arms at exactly 0, so
+a later step cannot undo what keeps users safe; the step limit alone may hold an arm below the
+nursery's or the floor's share for a few updates, while traffic moves. A pin is no step: it
+replaces the result (``pinned``).
 """
 
 import math
@@ -39,7 +39,7 @@ class Shaped:
     steps: tuple[str, ...]
 
 
-def shape(  # noqa: PLR0913 -- one limit each, all named at the call
+def shape(
     weights: Float64,
     *,
     arms: ArmStats,

@@ -42,7 +42,7 @@ def check_prior(policy: str, model: str, alpha: float, beta: float) -> None:
             raise PolicyError(f"{policy}: {parameter} must be positive and finite, got {value}")
 
 
-def best_chances(  # noqa: PLR0913 -- the sufficient statistics and the prior, no more
+def best_chances(
     model: Model, count: Float64, total: Float64, squares: Float64, *, alpha: float, beta: float
 ) -> Float64:
     """Return the posterior chance of each of E arms to have the highest mean reward.

@@ -4,8 +4,9 @@ A textbook index policy pulls the arm with the highest index and looks again. La
 traffic is parallel, so a one-hot for a single pull would send everything one way until the next
 update. Weights for the next ``spread`` pulls are published instead: means held fixed, every pull
 lowers the index of its arm, until all pulled arms stand at one level, as water fills vessels. The
-level decides everything, so the order of the arms cannot matter and equal arms get equal weight;
-each arm's pulls agree with pulling one at a time to within one pull.
+level decides everything, so the order of the arms cannot matter and equal arms get equal weight.
+Pulling one at a time overshoots the level by less than one pull per arm, so that among K arms fewer
+than K of the ``spread`` pulls fall elsewhere.
 """
 
 import math

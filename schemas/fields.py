@@ -32,7 +32,8 @@ ArmName: TypeAlias = Annotated[
 ]
 Identifier: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128)]
 EpochMs: TypeAlias = Annotated[
-    int, Meta(ge=0, le=253_402_300_799_999, description="Milliseconds since the epoch, to year 9999")
+    int,
+    Meta(ge=0, le=253_402_300_799_999, description="Milliseconds since the epoch, to year 9999"),
 ]
 Serial: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Propensity: TypeAlias = Annotated[

@@ -4,7 +4,15 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from schemas.fields import ArmName, EpochMs, PredictedValue, Propensity, RequestId, RouteName, Serial
+from schemas.fields import (
+    ArmName,
+    EpochMs,
+    PredictedValue,
+    Propensity,
+    RequestId,
+    RouteName,
+    Serial,
+)
 
 __all__ = ["Prediction"]
 

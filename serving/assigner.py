@@ -1,9 +1,9 @@
 """Which arm answers a unit: weighted rendezvous hashing, the same in every language.
 
-Each arm draws a number for the unit from a salted 64-bit hash, and the smallest ``-ln(u) / weight``
-wins. A unit keeps its arm while weights stand still. When they move, few units change arm: as many as
-the total variation between old and new demands if all other arms give or take in proportion, and at
-most twice as many in any case.
+Each arm draws a number for the unit from a salted 64-bit hash, and the smallest ``-ln(u) /
+weight`` wins. A unit keeps its arm while weights stand still. When they move, few units change
+arm: as many as the total variation between old and new demands if all other arms give or take in
+proportion, and at most twice as many in any case.
 
 The hash, for other languages (test vectors in ``vectors.json``), all numbers unsigned::
 

@@ -14,6 +14,7 @@ import msgspec
 from schemas.codec import DECODE_ERRORS, decode_error, decoder
 from schemas.dead_letter import DeadLetter
 from schemas.errors import RecordError
+from schemas.fields import LabelValue
 from schemas.ground_truth import GroundTruth
 from schemas.prediction import Prediction
 from schemas.reward import Reward, RewardCause
@@ -210,7 +211,9 @@ class _Step:
             if record.timestamp > entry.expires_ms:
                 self.out.counts["late_label", entry.route] += 1
             elif truth.label is not None:
-                self._reward(request_id, entry, truth.label, labelled_at_ms, record.timestamp, route)
+                self._reward(
+                    request_id, entry, truth.label, labelled_at_ms, record.timestamp, route
+                )
         elif type(entry) is Attributed:
             self._revise(record, truth, entry, labelled_at_ms)
         else:
@@ -262,11 +265,11 @@ class _Step:
     def _expire(self, request_id: str, expires_ms: int) -> None:
         self.out.expiring[expires_ms - expires_ms % EXPIRY_BUCKET_MS].append(request_id)
 
-    def _reward(  # noqa: PLR0913 - the parts of one reward
+    def _reward(
         self,
         request_id: str,
         waiting: Waiting,
-        label: object,
+        label: LabelValue,
         labelled_at_ms: int,
         now_ms: int,
         route: Route,
@@ -274,11 +277,18 @@ class _Step:
     ) -> None:
         # A label for an answer that nobody saw is an account of its own, but never a reward.
         shown = waiting.shown
-        reward = None if label is None or not shown else route.reward.reward(waiting.prediction, label)  # type: ignore[arg-type] # narrowed by the decoder
+        reward = (
+            None if label is None or not shown else route.reward.reward(waiting.prediction, label)
+        )
         revision = 0 if before is None else before.revision + 1
         counted_at_ms = now_ms if before is None else before.counted_at_ms
         self.out.entries[request_id] = Attributed(
-            waiting, label, labelled_at_ms, reward, revision, counted_at_ms  # type: ignore[arg-type]
+            waiting,
+            label,
+            labelled_at_ms,
+            reward,
+            revision,
+            counted_at_ms,
         )
         if not shown:
             self.out.counts["not_shown", waiting.route] += 1

@@ -1,7 +1,7 @@
 """One decision: the guard looks, the policy weighs, the shaping limits (DESIGN.md section 7).
 
-Decisions are due by stream time and label counts, never by micro-batch, so that a replay of the same
-records in the same order makes the same decisions.
+Decisions are due by stream time and label counts, never by micro-batch, so that a replay of the
+same records in the same order makes the same decisions.
 """
 
 import math

@@ -14,7 +14,15 @@ import msgspec
 from streams.attribution import EXPIRY_BUCKET_MS
 from streams.entries import Attributed, EarlyLabel, Entry
 
-__all__ = ["EXPIRY_END", "EXPIRY_PREFIX", "Sweep", "bucket_of", "decode_ids", "index_changes", "sweep"]
+__all__ = [
+    "EXPIRY_END",
+    "EXPIRY_PREFIX",
+    "Sweep",
+    "bucket_of",
+    "decode_ids",
+    "index_changes",
+    "sweep",
+]
 
 EXPIRY_PREFIX: Final = b"\x00e"
 EXPIRY_END: Final = b"\x00f"

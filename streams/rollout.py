@@ -239,7 +239,9 @@ def _release(state: RouteState, command: Command, route: Route, now_ms: int) -> 
     del now_ms
     name, arm = _known(state, command)
     if arm.phase != "quarantined":
-        raise RecordError("refused", f"arm {name!r} is {arm.phase}, only a quarantined arm is released")
+        raise RecordError(
+            "refused", f"arm {name!r} is {arm.phase}, only a quarantined arm is released"
+        )
     arm.phase = "nursery"
     arm.nursery_until = arm.count + route.settings.nursery_labels
     restart(arm.evidence, "")

@@ -216,7 +216,10 @@ def arm_stats(state: RouteState, bucket_ms: int) -> ArmStats:
     """
     arms = list(state.arms.values())
     totals = np.array(
-        [[a.count, a.sum_nano / NANO, a.square_nano / NANO, a.inverse_propensity_nano / NANO] for a in arms]
+        [
+            [a.count, a.sum_nano / NANO, a.square_nano / NANO, a.inverse_propensity_nano / NANO]
+            for a in arms
+        ]
     )
     indices = sorted({index for arm in arms for index in arm.buckets})
     cube = np.zeros((3, len(indices), len(arms)))

@@ -54,9 +54,7 @@ TOPICS: Final = (
         partitioned_by="request",
         cleanup="compact,delete",
     ),
-    TopicSpec(
-        name="learning-changelog", key="route", partitioned_by="route", cleanup="compact"
-    ),
+    TopicSpec(name="learning-changelog", key="route", partitioned_by="route", cleanup="compact"),
 )
 
 

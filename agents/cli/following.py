@@ -144,7 +144,7 @@ async def ask(
         finally:
             await producer.stop()
         return await asyncio.wait_for(_answer(consumer, command, topics.control), timeout_s)
-    except asyncio.TimeoutError as error:
+    except TimeoutError as error:
         raise LeverframeError(
             f"no answer within {timeout_s:.0f} s; the command {command.command_id} stays in "
             f"{topics.commands} and is done when a worker runs: leverframe worker"

@@ -16,8 +16,8 @@ DISTRIBUTION: Final = "leverframe"
 class PackageCollisionError(LeverframeError):
     """Another installed distribution brings a package of the same name.
 
-    Nothing was started: pip lets the last one win, and half of the modules would be the other's. The
-    operator installs Leverframe in a virtual environment of its own.
+    Nothing was started: pip lets the last one win, and half of the modules would be the other's.
+    The operator installs Leverframe in a virtual environment of its own.
     """
 
     exit_code = 2
@@ -36,8 +36,8 @@ def refuse_collisions() -> None:
         others = sorted({owner for owner in owners.get(name, ()) if owner != DISTRIBUTION})
         if others:
             raise PackageCollisionError(
-                f"the package {name!r} also comes from {', '.join(others)}. Install leverframe in a "
-                f"virtual environment of its own, or: pip uninstall {others[0]} && "
+                f"the package {name!r} also comes from {', '.join(others)}. Install leverframe in "
+                f"a virtual environment of its own, or: pip uninstall {others[0]} && "
                 "pip install --force-reinstall leverframe"
             )
     folders = {_parent(name) for name in OURS}

@@ -17,7 +17,7 @@ __all__ = ["status"]
 @config_option
 @json_option
 def status(route: str | None, config: Path | None, *, as_json: bool) -> None:
-    """Show weights, labels and mean rewards, of all routes or of ROUTE.
+    r"""Show weights, labels and mean rewards, of all routes or of ROUTE.
 
     \b
     Examples:

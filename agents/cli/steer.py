@@ -86,7 +86,9 @@ def _on_route(action: str, text: str) -> click.Command:
     return command
 
 
-rollback = _on_arm("rollback", "Take all traffic off ARM at once and return it to the last known good.")
+rollback = _on_arm(
+    "rollback", "Take all traffic off ARM at once and return it to the last known good."
+)
 promote = _on_arm("promote", "Make ARM the champion of ROUTE.")
 pin = _on_arm("pin", "Send all traffic of ROUTE to ARM until unpinned.")
 release = _on_arm("release", "Let a quarantined ARM start again in the nursery.")

@@ -27,7 +27,9 @@ def create(config: Path | None, *, as_json: bool) -> None:
     settings = load_settings(config)
     wanted = settings.declared_topics()
     _show(
-        asyncio.run(create_topics(settings.broker, wanted, settings.topics.replication)), wanted, as_json
+        asyncio.run(create_topics(settings.broker, wanted, settings.topics.replication)),
+        wanted,
+        as_json,
     )
 
 

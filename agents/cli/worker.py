@@ -12,7 +12,7 @@ __all__ = ["worker"]
 @click.command()
 @config_option
 def worker(config: Path | None) -> None:
-    """Run the stream job until SIGTERM or Ctrl-C.
+    r"""Run the stream job until SIGTERM or Ctrl-C.
 
     Each worker of a machine needs its own [app] datadir. Exit code 2: settings or topics are wrong;
     1: an unexpected end, nothing is lost, start it again.

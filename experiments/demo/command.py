@@ -8,7 +8,9 @@ __all__ = ["demo"]
 
 
 @click.command()
-@click.option("--duration", default=90.0, show_default=True, help="Longest time of the story, seconds.")
+@click.option(
+    "--duration", default=90.0, show_default=True, help="Longest time of the story, seconds."
+)
 @click.option("--seed", default=7, show_default=True, help="Of data split, requests and models.")
 @click.option("--rate", default=400.0, show_default=True, help="Requests a second.")
 @click.option("--keep", is_flag=True, help="Leave broker and worker running.")
@@ -32,9 +34,7 @@ def demo(duration: float, seed: int, rate: float, output: Path, *, keep: bool, t
             f"{error.name} is missing; the demo needs: pip install 'leverframe[demo]'"
         ) from error
     summary = run_demo(
-        DemoOptions(
-            duration_s=duration, seed=seed, rate=rate, keep=keep, tty=tty, output=output
-        )
+        DemoOptions(duration_s=duration, seed=seed, rate=rate, keep=keep, tty=tty, output=output)
     )
     show(summary, output)
     if not (summary.shifted and summary.rolled_back):
@@ -67,10 +67,22 @@ def show(summary: object, output: Path) -> None:
     row("labels until most traffic moved", figures["labels_until_shift"], ",d")
     row("  in seconds", figures["seconds_until_shift"], ".1f", " s")
     row("labels of the broken arm until rollback", figures["labels_until_rollback"], ",d")
-    row("  from the break, label delay included", figures["milliseconds_until_rollback"], ",.0f", " ms")
-    row("  from the deciding label to the subscriber", figures["decision_milliseconds"], ",.0f", " ms")
+    row(
+        "  from the break, label delay included",
+        figures["milliseconds_until_rollback"],
+        ",.0f",
+        " ms",
+    )
+    row(
+        "  from the deciding label to the subscriber",
+        figures["decision_milliseconds"],
+        ",.0f",
+        " ms",
+    )
     row("mean reward", figures["mean_reward"], ".4f")
     row("  had the first champion answered everything", figures["static_mean_reward"], ".4f")
     row("  gained over static routing", figures["gain_over_static"], "+.4f")
     Console(highlight=False).print(table)
-    click.echo(f"files: {', '.join(str(path) for path in sorted(output.iterdir()) if path.is_file())}")
+    click.echo(
+        f"files: {', '.join(str(path) for path in sorted(output.iterdir()) if path.is_file())}"
+    )

@@ -44,9 +44,7 @@ class Data:
         Of the split.
     """
 
-    def __init__(
-        self, features: NDArray[np.float64], labels: NDArray[np.int64], seed: int
-    ) -> None:
+    def __init__(self, features: NDArray[np.float64], labels: NDArray[np.int64], seed: int) -> None:
         self.features = features
         self.labels = labels
         order = np.random.default_rng(seed).permutation(len(labels))
@@ -143,14 +141,15 @@ def train(data: Data, seed: int) -> dict[str, Model]:
     dict of str to Model
         By arm.
     """
-    from river.naive_bayes import GaussianNB
+    from river import naive_bayes
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
 
     features, labels = data.features[data.training], data.labels[data.training]
     logistic = LogisticRegression(max_iter=500, class_weight="balanced")
     logistic.fit(features[:, _FEW_SENSORS], labels)
-    bayes = _Online(GaussianNB(), _FEW_SENSORS)
+    gaussian: Any = naive_bayes.GaussianNB
+    bayes = _Online(gaussian(), _FEW_SENSORS)
     bayes.learn(features[:4000], labels[:4000])
     forest = RandomForestClassifier(20, random_state=seed, n_jobs=1)
     forest.fit(features, labels)

@@ -73,7 +73,9 @@ def _shares(axes: Any, observer: Observer) -> None:
 
 def _rewards(axes: Any, observer: Observer) -> None:
     for arm in ARMS:
-        seen = [(at, r.reward) for at, r in observer.rewards if r.arm == arm and r.reward is not None]
+        seen = [
+            (at, r.reward) for at, r in observer.rewards if r.arm == arm and r.reward is not None
+        ]
         if not seen:
             continue
         at = np.array([pair[0] for pair in seen])

@@ -1,4 +1,4 @@
-"""A model server of the demo, in a process of its own; it follows ``control`` like any user's would."""
+"""A model server of the demo, in a process of its own; it follows ``control`` as any would."""
 
 import asyncio
 import time
@@ -136,7 +136,7 @@ def _answer(
     indices: list[int],
     broken: Event,
 ) -> list[Prediction]:
-    """Choose an arm for each request by the weights in force, then let each model answer its own."""
+    """Choose arms by the weights in force, then let each model answer its own requests."""
     by_arm: dict[str, list[tuple[str, int, float, Any]]] = {}
     for index in indices:
         row = draw_row(data, options.seed, index)

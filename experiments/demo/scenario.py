@@ -253,14 +253,14 @@ async def _story(
         return max(0.0, deadline - time.monotonic())
 
     async def register(arm: str) -> None:
-        await ask(
-            settings, ROUTE, "register_arm", arm=arm, params=None, actor="demo", timeout_s=60
-        )
+        await ask(settings, ROUTE, "register_arm", arm=arm, params=None, actor="demo", timeout_s=60)
 
     for arm in ARMS:
         if arm != CHALLENGER:
             await register(arm)
-    say(f"two models serve at {options.rate:.0f} requests a second; labels come about a second late")
+    say(
+        f"two models serve at {options.rate:.0f} requests a second; labels come about a second late"
+    )
     await observer.until(lambda: len(observer.rewards) >= _QUIET_LABELS, left())
     say(f"a better model arrives: {CHALLENGER} (random forest, all nine sensors)")
     milestones.registered_s = observer.now_s

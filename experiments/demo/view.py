@@ -1,7 +1,7 @@
 """The demo's live view of the terminal, and its plain form for logs."""
 
 from collections import deque
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -29,7 +29,7 @@ class PlainView:
         self._shown = 0
         self._last_health_s = -10.0
 
-    def __enter__(self) -> "PlainView":
+    def __enter__(self) -> Self:
         """Begin."""
         return self
 
@@ -43,7 +43,7 @@ class PlainView:
     def refresh(self, observer: Observer) -> None:
         """Print what is new: messages that moved something, and the join's health now and then."""
         for _, message in observer.messages[self._shown :]:
-            if message.kind != "heartbeat" and _is_news(observer, message):
+            if message.kind != "heartbeat" and _is_news(message):
                 self._console.print(line(message), highlight=False, soft_wrap=True)
         self._shown = len(observer.messages)
         if observer.now_s - self._last_health_s >= 5:
@@ -51,7 +51,7 @@ class PlainView:
             self._console.print(f"    {_health(observer)}", highlight=False, soft_wrap=True)
 
 
-def _is_news(observer: Observer, message: ControlMessage) -> bool:
+def _is_news(message: ControlMessage) -> bool:
     """Small moves of the policy come many times a second; show every twentieth of them."""
     return message.cause.get("why") != "policy" or message.seq % 20 == 0
 
@@ -65,7 +65,7 @@ class TerminalView:
         self._events: deque[str] = deque(maxlen=_EVENTS)
         self._shown = 0
 
-    def __enter__(self) -> "TerminalView":
+    def __enter__(self) -> Self:
         """Begin to draw."""
         self._live.start()
         return self

@@ -1,10 +1,11 @@
 """Evidence against an arm, from several starts at once, within one error budget for its life.
 
-Evidence that began at the arm's registration reacts slowly when a good arm breaks: its good past must
-first be outweighed. So a new start is made after every ``STRIDE`` labels of the arm, each start is
-tested on the labels since then, and start j may use the share 1/((j+1)(j+2)) of the arm's alpha; the
-shares add up to 1. Arm and reference are always compared from the same start, over the same stretch.
-The counter j never goes back, also not when the reference changes, so the budget holds for life.
+Evidence that began at the arm's registration reacts slowly when a good arm breaks: its good past
+must first be outweighed. So a new start is made after every ``STRIDE`` labels of the arm, each
+start is tested on the labels since then, and start j may use the share 1/((j+1)(j+2)) of the arm's
+alpha; the shares add up to 1. Arm and reference are always compared from the same start, over the
+same stretch. The counter j never goes back, also not when the reference changes, so the budget
+holds for life.
 """
 
 import math
@@ -131,7 +132,7 @@ def update(evidence: Evidence, own: tuple[int, int], reference: tuple[int, int])
 
 def _spacing(age: int) -> int:
     """All of the most recent starts are kept, older ones at gaps that grow with their age."""
-    return 1 << max(0, (age // _RECENT).bit_length())if age >= _RECENT else 1
+    return 1 << max(0, (age // _RECENT).bit_length()) if age >= _RECENT else 1
 
 
 def strongest(
@@ -171,7 +172,9 @@ def strongest(
         threshold = math.log((start.index + 1) * (start.index + 2) / alpha)
         if bound == -math.inf or (best is not None and bound - threshold <= _lead(best)):
             continue
-        exact = log_evidence(arm, other, margin) if bound >= threshold else min(bound, threshold - 1)
+        exact = (
+            log_evidence(arm, other, margin) if bound >= threshold else min(bound, threshold - 1)
+        )
         if best is None or exact - threshold > _lead(best):
             best = Finding(
                 log_evidence=exact,

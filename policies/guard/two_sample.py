@@ -3,13 +3,14 @@
 For rewards in [0, 1] and a candidate mean m, the wealth of a gambler who bets that the truth is
 smaller,
 
-    E(m) = integral over p < m of (p/m)^S ((1-p)/(1-m))^(n-S) dBeta(1/2, 1/2)(p) / Beta mass of p < m
+    E(m) = integral over p < m of (p/m)^S ((1-p)/(1-m))^(n-S) dB(p) / B(p < m),  B = Beta(1/2, 1/2)
 
 after n rewards of sum S, is a supermartingale whenever every conditional mean is at least m, since
-x -> (p/m)^x ((1-p)/(1-m))^(1-x) is convex and has mean 1 on a coin of bias m. Its mirror image bets
-that the truth is larger. If the arm is no worse than the reference minus the margin, then some m
-makes both bets fair or worse, so the smallest product over m is bounded by a supermartingale, and by
-Ville's inequality it ever exceeds 1/alpha with chance at most alpha, however often one looks.
+x -> (p/m)^x ((1-p)/(1-m))^(1-x) is convex and has mean 1 on a coin of bias m. Its mirror image
+bets that the truth is larger. If the arm is no worse than the reference minus the margin, then
+some m makes both bets fair or worse, so the smallest product over m is bounded by a
+supermartingale, and by Ville's inequality it ever exceeds 1/alpha with chance at most alpha,
+however often one looks.
 
 The statistic needs only counts and sums, so it is exact under replay and revisable.
 
@@ -82,7 +83,10 @@ def _log_bet_below(sample: Sample, m: NDArray[np.float64]) -> NDArray[np.float64
     n, s = sample
     a, b = s + _PRIOR, max(0.0, n - s) + _PRIOR
     truncation = np.log(betainc(a, b, m)) - np.log(betainc(_PRIOR, _PRIOR, m))
-    return betaln(a, b) - _LOG_PRIOR + truncation - s * np.log(m) - (n - s) * np.log1p(-m)
+    wealth: NDArray[np.float64] = (
+        betaln(a, b) - _LOG_PRIOR + truncation - s * np.log(m) - (n - s) * np.log1p(-m)
+    )
+    return wealth
 
 
 def _log_bet_above(sample: Sample, m: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -90,7 +94,10 @@ def _log_bet_above(sample: Sample, m: NDArray[np.float64]) -> NDArray[np.float64
     n, s = sample
     a, b = s + _PRIOR, max(0.0, n - s) + _PRIOR
     truncation = np.log(betaincc(a, b, m)) - np.log(betaincc(_PRIOR, _PRIOR, m))
-    return betaln(a, b) - _LOG_PRIOR + truncation - s * np.log(m) - (n - s) * np.log1p(-m)
+    wealth: NDArray[np.float64] = (
+        betaln(a, b) - _LOG_PRIOR + truncation - s * np.log(m) - (n - s) * np.log1p(-m)
+    )
+    return wealth
 
 
 def log_evidence(arm: Sample, reference: Sample, margin: float) -> float:

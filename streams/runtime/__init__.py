@@ -1,1 +1,1 @@
-"""Micro-batch transport, ledger and restore: the only home of Faust, aiokafka and RocksDB details."""
+"""Micro-batch transport, ledger and restore: the home of Faust, aiokafka and RocksDB details."""

@@ -162,7 +162,9 @@ class Lanes:
     async def _take(self, lane: _Lane, ledger: Ledger) -> None:
         taken: list[Batch] = []
         records = 0
-        while lane.batches and (not taken or records + len(lane.batches[0][1]) <= _TRANSACTION_RECORDS):
+        while lane.batches and (
+            not taken or records + len(lane.batches[0][1]) <= _TRANSACTION_RECORDS
+        ):
             taken.append(lane.batches.popleft())
             records += len(taken[-1][1])
         lane.room.set()

@@ -2,8 +2,8 @@
 
 The log is the truth and RocksDB a cache that is never ahead of it. One Kafka transaction holds the
 changed entries, the next input offsets and the outputs; only after it committed is the cache
-written and the input acknowledged. A crash at any point either left no transaction or left it whole.
-Opening a ledger fences every earlier owner of the same partition.
+written and the input acknowledged. A crash at any point either left no transaction or left it
+whole. Opening a ledger fences every earlier owner of the same partition.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import logging
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -125,9 +125,7 @@ class Ledger:
         self._store = store
         self._producer = producer
         raw = store.get_many([POSITIONS_KEY])[0]
-        self.positions = (
-            Positions() if raw is None else msgspec.msgpack.decode(raw, type=Positions)
-        )
+        self.positions = Positions() if raw is None else msgspec.msgpack.decode(raw, type=Positions)
         self.get_many = store.get_many
         self.scan = store.scan
         self.size_bytes = store.size_bytes
@@ -172,7 +170,7 @@ class Ledger:
                 "Nothing is lost. If it happens often, check for two workers with one datadir or "
                 "for pauses longer than the session timeout."
             ) from error
-        except (KafkaError, asyncio.TimeoutError) as error:
+        except (TimeoutError, KafkaError) as error:
             raise LedgerError(
                 f"{self.name}: the transaction failed ({error!r}). Nothing is lost; the worker "
                 "must be restarted and will find out from the log what was counted."

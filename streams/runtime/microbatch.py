@@ -4,10 +4,12 @@ Faust's cost is per event, about 55 microseconds; with one event for each fetch 
 vanishes (DESIGN.md section 5, docs/adr/0004-micro-batches.md). The transport keeps Faust's group
 membership, rebalancing, flow control and agents, and changes what stands in the way:
 
-- ``getmany`` yields one message per partition and slice; its value is the list of raw records and its
+- ``getmany`` yields one message per partition and slice; its value is the list of raw records and
+its
   offset that of the last one.
 - Offsets: a partition is handled in order by one lane, so "highest acknowledged + 1" is the whole
-  truth. Faust's gap bookkeeping (faust-streaming#401 family) would commit one micro-batch at a time.
+  truth. Faust's gap bookkeeping (faust-streaming#401 family) would commit one micro-batch at a
+  time.
 - Faust forgets acknowledged offsets before the commit of a revocation (#502): commit first.
 - Halves of a pair must lie on one worker: partitions are assigned by range, which gives equally
   partitioned topics to the same member.
@@ -15,7 +17,7 @@ membership, rebalancing, flow control and agents, and changes what stands in the
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import faust
 import faust.streams
@@ -81,7 +83,7 @@ def slices(
         yield records[begin:]
 
 
-class MicrobatchSchema(faust.Schema):
+class MicrobatchSchema(faust.Schema[Any, Any]):
     """Passes a list of raw records through undecoded."""
 
     def loads_key(self, app: Any, message: Any, **kwargs: Any) -> Any:
@@ -115,7 +117,10 @@ class MicrobatchConsumer(Consumer):
     def _new_consumer_thread(self) -> MicrobatchThread:
         return MicrobatchThread(self, loop=self.loop, beacon=self.beacon)
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+    async def getmany(
+        self,
+        timeout: float,  # noqa: ASYNC109 - Faust's signature
+    ) -> AsyncIterator[tuple[TP, Any]]:
         """Fetch, and yield one message per partition and slice.
 
         Parameters
@@ -148,18 +153,21 @@ class MicrobatchConsumer(Consumer):
         for tp, fetched in records.items():
             for part in slices(fetched):
                 last = part[-1]
-                yield tp, ConsumerMessage(
-                    last.topic,
-                    last.partition,
-                    last.offset,
-                    last.timestamp / 1000.0,
-                    last.timestamp_type,
-                    (),
-                    last.key,
-                    part,
-                    None,
-                    tp=tp,
-                    generation_id=generation,
+                yield (
+                    tp,
+                    ConsumerMessage(
+                        last.topic,
+                        last.partition,
+                        last.offset,
+                        last.timestamp / 1000.0,
+                        last.timestamp_type,
+                        [],
+                        last.key,
+                        cast("Any", part),
+                        None,
+                        tp=tp,
+                        generation_id=generation,
+                    ),
                 )
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:

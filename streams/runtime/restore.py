@@ -44,7 +44,9 @@ def is_trustworthy(place: Place | None, begin: int, end: int, now_ms: int) -> bo
     )
 
 
-async def restore(store: Store, topic: str, partition: int, broker: BrokerSettings) -> tuple[int, bool]:
+async def restore(
+    store: Store, topic: str, partition: int, broker: BrokerSettings
+) -> tuple[int, bool]:
     """Apply what the changelog holds beyond the cache's place.
 
     Parameters
@@ -113,8 +115,9 @@ async def _apply(consumer: Any, tp: TopicPartition, end: int, store: Store) -> i
             return applied
         if time.monotonic() > deadline:
             raise LedgerError(
-                f"changelog {tp.topic}-{tp.partition} gave nothing for {_PATIENCE_S:.0f} s at offset "
-                f"{position} of {end}. Check the broker; the worker will try again when restarted."
+                f"changelog {tp.topic}-{tp.partition} gave nothing for {_PATIENCE_S:.0f} s "
+                f"at offset {position} of {end}. Check the broker; the worker will try again "
+                "when restarted."
             )
 
 

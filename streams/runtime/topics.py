@@ -55,7 +55,9 @@ async def _findings(admin: AIOKafkaAdminClient, wanted: Wanted) -> list[TopicFin
     for name, partitions, _ in wanted:
         if name not in counts:
             findings.append(
-                TopicFinding(topic=name, state="missing", detail="create it: leverframe topics create")
+                TopicFinding(
+                    topic=name, state="missing", detail="create it: leverframe topics create"
+                )
             )
         elif counts[name] != partitions:
             findings.append(

@@ -55,7 +55,7 @@ def within_a_minute(work: Awaitable[Any]) -> Any:
 
 def start_here(data_dir: Path, **options: Any) -> RunningBroker:
     arguments: dict[str, Any] = {"port": None, "detached": False, **options}
-    return start_broker(data_dir=data_dir, cache=cache_root(), report=sys.stderr.write, **arguments)
+    return start_broker(data_dir=data_dir, cache=cache_root(), report=lambda _: None, **arguments)
 
 
 @pytest.fixture
@@ -222,14 +222,14 @@ def test_foreground_broker_ends_with_its_command(data_dir: Path) -> None:
 def test_broker_does_not_outlive_an_owner_that_is_killed(data_dir: Path) -> None:
     """Not even SIGKILL of the process that started it leaves a broker behind."""
     code = (
-        "import sys, time; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "import sys, time; from pathlib import Path\n"
         "from agents.devbroker.assets import cache_root\n"
         "from agents.devbroker.broker import start_broker\n"
         "start_broker(data_dir=Path(sys.argv[1]), port=None, cache=cache_root(), report=print,\n"
         "             detached=False)\n"
         "print('ready', flush=True); time.sleep(600)"
     )
-    words = [sys.executable, "-c", code, str(data_dir), str(Path.cwd())]
+    words = [sys.executable, "-c", code, str(data_dir)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout
         assert any(line == "ready\n" for line in owner.stdout)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from harness import Deployment
 
+
 @pytest.fixture
 def deploy(broker: Any, unique_prefix: str, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Give a function that makes a deployment; its workers end with the test."""

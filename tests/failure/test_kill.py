@@ -10,7 +10,9 @@ import pytest
 from harness import Script, committed_lag, lose_disk, produce, verify
 
 
-async def killed(deploy: Callable[..., Any], *, kills: int, pairs: int, rate: float, seed: int) -> Any:
+async def killed(
+    deploy: Callable[..., Any], *, kills: int, pairs: int, rate: float, seed: int
+) -> Any:
     deployment = await deploy()
     script = Script(pairs=pairs, seed=seed)
     rng = random.Random(seed)
@@ -36,7 +38,7 @@ async def killed(deploy: Callable[..., Any], *, kills: int, pairs: int, rate: fl
 @pytest.mark.broker
 @pytest.mark.timeout(180)
 def test_kill_short_loses_and_doubles_nothing(deploy: Callable[..., Any]) -> None:
-    """Four kills under load, two with a lost disk: every label counts once, and offsets catch up."""
+    """Four kills under load, two with a lost disk: each label counts once, offsets catch up."""
 
     async def drill() -> None:
         deployment, _ = await killed(deploy, kills=4, pairs=8_000, rate=2_000, seed=11)

@@ -1,14 +1,15 @@
 """A brute-force account of what attribution must come to, sharing no code with the product.
 
-Events are plain tuples ``(time, "p" | "l", request id, content)``; a pair counts when its halves lie
-within the window of each other; the last different label within the window of the prediction wins.
+Events are plain tuples ``(time, "p" | "l", request id, content)``; a pair counts when its halves
+lie within the window of each other; the last different label within the window of the prediction
+wins.
 """
 
 from typing import Any
 
 
 def final_rewards(events: list[tuple[int, str, str, Any]], window: int) -> dict[str, int | None]:
-    """Return request id to 1, 0, or None for a withdrawn label; accuracy of predictions and labels."""
+    """Return request id to 1 (right), 0 (wrong), or None for a withdrawn label."""
     outcome: dict[str, int | None] = {}
     for request_id in {event[2] for event in events}:
         mine = [event for event in events if event[2] == request_id]

@@ -177,7 +177,7 @@ async def read_all(servers: str, topic: str, partitions: int) -> list[Any]:
 
 
 async def wait_for_rewards(deployment: Deployment, count: int, patience_s: float) -> list[Reward]:
-    """Read rewards until there are ``count``, or none came for a while; then once more at the end."""
+    """Read rewards until there are ``count``, or none came for a while."""
     settings = deployment.settings
     topic, partitions = settings.topic_names.rewards, settings.topics.route_partitions
     async with reader(settings.broker.servers, topic, partitions) as consumer:
@@ -190,7 +190,9 @@ async def wait_for_rewards(deployment: Deployment, count: int, patience_s: float
         return rewards
 
 
-async def wait_for_count(deployment: Deployment, count: int, patience_s: float) -> dict[str, RouteState]:
+async def wait_for_count(
+    deployment: Deployment, count: int, patience_s: float
+) -> dict[str, RouteState]:
     """Wait until the learning ledgers hold ``count`` labels; return their states."""
     deadline = time.monotonic() + patience_s
     while True:

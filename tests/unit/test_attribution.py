@@ -66,7 +66,7 @@ def test_attribution_revises_and_withdraws() -> None:
 
 
 def test_attribution_tells_late_labels_from_orphans() -> None:
-    """A label beyond the window counts as late and moves nothing; a late change is a dead letter."""
+    """A label beyond the window is late and moves nothing; a late change is a dead letter."""
     late = joined(prediction_record("x"), label_record("x", 1, 1001))
     assert not late.rewards
     assert late.counts["late_label", "r"] == 1

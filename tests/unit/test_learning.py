@@ -33,7 +33,11 @@ def folded(
 
 
 def stream(
-    seed: int, count: int, rates: dict[str, float], start: int = 0, share: dict[str, float] | None = None
+    seed: int,
+    count: int,
+    rates: dict[str, float],
+    start: int = 0,
+    share: dict[str, float] | None = None,
 ) -> list[Record]:
     """Rewards of 0 and 1, one each millisecond."""
     rng = random.Random(seed)
@@ -106,7 +110,7 @@ def broken_later(route: Routes) -> tuple[RouteState, list[ControlMessage]]:
 
 
 def test_learning_rolls_a_broken_champion_back() -> None:
-    """A broken champion is quarantined; traffic returns to the last known good, which is champion."""
+    """A broken champion is quarantined; the last known good is champion again."""
     state, messages = broken_later(routes())
     (rollback,) = [message for message in messages if message.kind == "rollback"]
     assert rollback.champion == "a"
@@ -212,7 +216,9 @@ def test_release_starts_in_the_nursery_again() -> None:
 
 def test_promote_and_retire_move_the_champion() -> None:
     """Promotion raises the epoch; retiring the champion returns to the last known good."""
-    state, messages, refused = after(command_record("promote", "c"), command_record("retire_arm", "c"))
+    state, messages, refused = after(
+        command_record("promote", "c"), command_record("retire_arm", "c")
+    )
     assert not refused
     assert [message.champion for message in messages] == ["c", "a"]
     assert messages[-1].epoch == 2
@@ -236,7 +242,10 @@ def test_freeze_holds_the_weights() -> None:
 def test_set_policy_changes_how_arms_are_weighed() -> None:
     """``newest`` by command sends traffic to the newest arm."""
     state, messages, refused = after(
-        command_record("set_policy", params={"policy": "newest"}), nursery_labels=0, max_step=1.0, floor=0.0
+        command_record("set_policy", params={"policy": "newest"}),
+        nursery_labels=0,
+        max_step=1.0,
+        floor=0.0,
     )
     assert not refused
     assert state.policy == ("newest", {})

@@ -20,6 +20,7 @@ from agents.learn import LearningShell
 from agents.settings import OTHER_ROUTES, Settings
 from schemas.errors import LeverframeError
 from streams.routes import Routes
+from streams.runtime.headers import accept_any_header
 from streams.runtime.kafka import BrokerSettings
 from streams.runtime.lanes import Lanes
 from streams.runtime.ledger import Ledger, LedgerSettings, open_ledger
@@ -119,6 +120,7 @@ def build_app(
         If Faust's compiled parts are missing, or the routes' settings are wrong.
     """
     check_faust()
+    accept_any_header()
     routes = compile_routes(settings)
     attribution = AttributionShell(settings, routes)
     learning = LearningShell(settings, routes)

@@ -22,8 +22,10 @@ def welch_p_value(arms: ArmStats, first: int, second: int) -> float:
     ----------
     arms : ArmStats
         K arms.
-    first, second : int
-        Indices of arms with labels.
+    first : int
+        Index of an arm with labels.
+    second : int
+        Index of another.
 
     Returns
     -------
@@ -33,7 +35,7 @@ def welch_p_value(arms: ArmStats, first: int, second: int) -> float:
     Examples
     --------
     >>> round(welch_p_value(ArmStats.of([1000, 1000], [500, 550]), 0, 1), 4)
-    0.025
+    0.0251
     """
     means, variances = [], []
     for arm in (first, second):

@@ -33,7 +33,8 @@ def leading_arms(arms: ArmStats) -> NDArray[np.intp]:
     """
     indices = eligible_arms(arms)
     means = np.where(arms.count > 0, arms.mean, np.inf)[indices]
-    return indices[means == means.max()]
+    leading: NDArray[np.intp] = indices[means == means.max()]
+    return leading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,9 +67,9 @@ class Exp3:
         Notes
         -----
         The bound wants gamma tuned to the horizon, all arms there from the start, and the logged
-        propensity to be the true one. An arm registered late starts at an estimate of 0, far behind,
-        and lives on ``gamma / E`` and the nursery. Predictions without a propensity count for
-        nothing.
+        propensity to be the true one. An arm registered late starts at an estimate of 0, far
+        behind, and lives on ``gamma / E`` and the nursery. Predictions without a propensity count
+        for nothing.
 
         Examples
         --------

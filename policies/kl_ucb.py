@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from policies.water_filling import check_spread, fill
 from schemas.errors import PolicyError
 
 __all__ = ["KlUcb", "divergence"]
+
+_BELOW_ONE: Final = 1.0 - 2.0**-53
+_CERTAIN: Final = 1.0 - 1e-12  # a mean this high counts as 1
 
 
 def divergence(mean: float, distance: float) -> float:
@@ -36,7 +39,7 @@ def divergence(mean: float, distance: float) -> float:
     >>> round(divergence(0.5, 0.25), 6)
     0.143841
     """
-    rest = (mean - 1.0) * math.log1p(-distance / (1.0 - mean))
+    rest = (mean - 1.0) * math.log1p(-min(_BELOW_ONE, distance / (1.0 - mean)))
     return rest - mean * math.log1p(distance / mean) if mean > 0 else rest
 
 
@@ -49,8 +52,8 @@ class KlUcb:
     Parameters
     ----------
     c : float
-        Weight of ``log log t``, not negative. 0 by default, which the authors recommend in practice;
-        their proof takes 3.
+        Weight of ``log log t``, not negative. 0 by default, which the authors recommend in
+        practice; their proof takes 3.
     spread : int
         Virtual pulls that one set of weights is made for, at least 1; ours.
 
@@ -94,8 +97,8 @@ class KlUcb:
         -----
         t counts the labels of eligible arms plus ``spread``. Valid for any rewards in [0, 1], and
         asymptotically optimal for rewards of 0 and 1; for rewards that vary less it explores more
-        than needed. An index of 1 falls with no pull: arms without labels and arms with rewards of 1
-        only share everything equally.
+        than needed. An index of 1 falls with no pull: arms without labels and arms whose every
+        reward was 1 share everything equally.
 
         Examples
         --------
@@ -107,8 +110,8 @@ class KlUcb:
         counts = arms.count[at].tolist()
         means = optimistic_means(counts, arms.reward_sum[at].tolist())
         top = max(means)
-        if top >= 1.0:
-            return share_equally(arms.n_arms, at[[mean >= 1.0 for mean in means]])
+        if top > _CERTAIN:
+            return share_equally(arms.n_arms, at[[mean > _CERTAIN for mean in means]])
         log_t = math.log(max(math.e, math.fsum(counts) + self.spread))
         budget = log_t + self.c * math.log(log_t)
         return weights_on(arms.n_arms, at, _pulls(means, counts, budget, float(self.spread)))
@@ -120,7 +123,7 @@ def _pulls(means: list[float], counts: list[float], budget: float, spread: float
 
     def needed(arm: int, level: float) -> tuple[float, float]:
         mean, distance = means[arm], level + gaps[arm]
-        value = mean + distance
+        value = min(_BELOW_ONE, mean + distance)
         count = budget / divergence(mean, distance)
         return count, -count * count * distance / (budget * value * (1.0 - value))
 
@@ -130,5 +133,8 @@ def _pulls(means: list[float], counts: list[float], budget: float, spread: float
         skew = budget * (1.0 - 2.0 * mean)
         whole = count + spread + budget
         root = math.sqrt(skew * skew + 4.0 * whole * budget * mean * (1.0 - mean))
-        low = max(low, (skew + root) / (2.0 * whole) - gap)
+        far = (skew + root) / (2.0 * whole)
+        if skew < 0:  # the same root, written without cancellation
+            far = 2.0 * budget * mean * (1.0 - mean) / (root - skew)
+        low = max(low, far - gap)
     return fill(counts, needed, spread, low, 1.0 - top)

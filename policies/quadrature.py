@@ -123,8 +123,10 @@ def best_of_betas(alpha: Float64, beta: Float64) -> Float64:
 
     Parameters
     ----------
-    alpha, beta : NDArray[np.float64]
-        Shape (K,): positive, counts of successes and failures plus the prior's.
+    alpha : NDArray[np.float64]
+        Shape (K,): positive, successes plus the prior's.
+    beta : NDArray[np.float64]
+        Shape (K,): positive, failures plus the prior's.
 
     Returns
     -------
@@ -194,7 +196,8 @@ def _betas(arms: Sequence[_Arm], start: float, copies: Float64) -> Float64:
             growth = np.log1p(share * np.expm1(distance))  # of 1 + exp(u): no cancellation
         else:
             growth = np.logaddexp(log_rest, log_rest + start + distance)
-        return np.exp(level + column * distance - total * growth)
+        density: Float64 = np.exp(level + column * distance - total * growth)
+        return density
 
     return _integrate(edges, below, copies, densities)
 
@@ -204,8 +207,10 @@ def best_of_normals(mean: Float64, deviation: Float64) -> Float64:
 
     Parameters
     ----------
-    mean, deviation : NDArray[np.float64]
-        Shape (K,): finite means and positive standard deviations, in one unit.
+    mean : NDArray[np.float64]
+        Shape (K,): finite.
+    deviation : NDArray[np.float64]
+        Shape (K,): positive standard deviations, in the unit of the means.
 
     Returns
     -------
@@ -231,7 +236,8 @@ def _normals(arms: Sequence[_Arm], start: float, copies: Float64) -> Float64:
     level = np.log(sharpness) - 0.5 * math.log(2 * math.pi)
 
     def densities(distance: Float64) -> Float64:
-        return np.exp(level - 0.5 * (z + sharpness * distance) ** 2)
+        density: Float64 = np.exp(level - 0.5 * (z + sharpness * distance) ** 2)
+        return density
 
     edges = _edges(arms, start, has_poles=False)
     return _integrate(edges, ndtr(z[:, 0]), copies, densities)

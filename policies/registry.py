@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from policies.base import Policy
 from policies.ab_test import AbTest
+from policies.base import Policy
 from policies.bayes_ucb import BayesUcb
 from policies.discounted_thompson import DiscountedThompson
 from policies.epsilon_greedy import EpsilonGreedy

@@ -90,7 +90,7 @@ class SlidingWindowUcb:
         else:
             recent = buckets.start_ms + buckets.width_ms > now_ms - self.window_ms
             count, total, _ = buckets.weighted(recent.astype(np.float64))
-            counts, sums = count[at].tolist(), total[at].tolist()
+            counts, sums = np.maximum(count[at], 0.0).tolist(), total[at].tolist()
         means = optimistic_means(counts, sums)
         width = math.sqrt(self.xi * math.log(max(2.0, math.fsum(counts) + self.spread)))
         pulls = fill_square_root(means, [width] * len(counts), counts, self.spread)

@@ -27,8 +27,10 @@ def check_prior(policy: str, model: str, alpha: float, beta: float) -> None:
         Its name, for the message.
     model : str
         "beta" or "gaussian".
-    alpha, beta : float
-        Prior rewards of 1 and of 0, in labels.
+    alpha : float
+        Prior rewards of 1, in labels.
+    beta : float
+        Prior rewards of 0, in labels.
 
     Raises
     ------
@@ -54,10 +56,16 @@ def best_chances(
         cautious for rewards between, whose variance is smaller. "gaussian": normal, with the mean
         and variance of the rewards, ``alpha`` of 1 and ``beta`` of 0 included; sharper for rewards
         that vary little.
-    count, total, squares : NDArray[np.float64]
-        Shape (E,): labels (fractions allowed), sum of rewards in [0, 1], and of their squares.
-    alpha, beta : float
-        Prior rewards of 1 and of 0, in labels, positive.
+    count : NDArray[np.float64]
+        Shape (E,): labels; fractions are allowed.
+    total : NDArray[np.float64]
+        Shape (E,): sum of rewards in [0, 1].
+    squares : NDArray[np.float64]
+        Shape (E,): sum of their squares.
+    alpha : float
+        Prior rewards of 1, in labels, positive.
+    beta : float
+        Prior rewards of 0, in labels, positive.
 
     Returns
     -------
@@ -71,7 +79,8 @@ def best_chances(
     array([0.042, 0.958])
     """
     if model == "beta":
-        return best_of_betas(alpha + total, beta + np.maximum(count - total, 0.0))
+        failures = np.maximum(count - total, 0.0)
+        return best_of_betas(alpha + np.maximum(total, 0.0), beta + failures)
     labels = count + (alpha + beta)
     mean = (total + alpha) / labels
     variance = np.maximum((squares + alpha) / labels - mean * mean, 1e-18)

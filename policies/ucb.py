@@ -20,8 +20,10 @@ def optimistic_means(counts: list[float], sums: list[float]) -> list[float]:
 
     Parameters
     ----------
-    counts, sums : list of float
-        E labels, and sums of rewards in [0, 1].
+    counts : list of float
+        Labels of E arms.
+    sums : list of float
+        Their sums of rewards in [0, 1].
 
     Returns
     -------
@@ -33,7 +35,7 @@ def optimistic_means(counts: list[float], sums: list[float]) -> list[float]:
     >>> optimistic_means([4.0, 0.0], [1.0, 0.0])
     [0.25, 1.0]
     """
-    return [min(1.0, s / n) if n > 0 else 1.0 for n, s in zip(counts, sums, strict=True)]
+    return [min(1.0, max(0.0, s / n)) if n > 0 else 1.0 for n, s in zip(counts, sums, strict=True)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +94,8 @@ class Ucb:
 
         Examples
         --------
-        >>> Ucb().propensities(ArmStats.of([100, 100], [50, 60]), 0).round(3)
-        array([0.203, 0.797])
+        >>> Ucb().propensities(ArmStats.of([10, 10], [5, 6]), 0).round(3)
+        array([0.355, 0.645])
         """
         del now_ms
         at = eligible_arms(arms)

@@ -57,44 +57,58 @@ def fill(
         level, falling in the level, and the slope of that count.
     spread : float
         Pulls to divide, positive.
-    low, high : float
-        Levels between which the answer lies: at ``low`` at least ``spread`` pulls would be needed.
+    low : float
+        A level at which at least ``spread`` pulls would be needed.
+    high : float
+        A level at which at most ``spread`` pulls would be needed.
 
     Returns
     -------
     list of float
         K shares of ``spread``, not negative; their sum is within rounding of it.
     """
-    active = list(range(len(counts)))
+    active: Sequence[int] = range(len(counts))
     level = low
     for _ in range(_MOST_STEPS):
-        total = have = slope = 0.0
-        pulled = []
-        for arm in active:
-            count, change = needed(arm, level)
-            if count > counts[arm]:
-                total += count
-                have += counts[arm]
-                slope += change
-                pulled.append(arm)
+        pulled, total, have, slope = _above(active, counts, needed, level)
         excess = total - have - spread
-        if excess >= 0:
+        if abs(excess) <= _TOLERANCE * spread:
+            break
+        if excess > 0:
             low, active = level, pulled  # an arm above the water stays there as the level rises
         else:
             high = level
-        if abs(excess) <= _TOLERANCE * spread or not low < high:
-            break
         # Newton on total ** -0.5, which is linear in the level for one arm of the usual kind.
-        step = 2 * total * (1 - math.sqrt(total / (have + spread))) / slope if slope < 0 else -1.0
-        if level in (low, high) and level + step == level:
+        step = 2 * total * (1 - math.sqrt(total / (have + spread))) / slope if slope < 0 else 0.0
+        following = level + step
+        if not low < following < high:
+            following = (low + high) / 2
+        if following in (low, high):
             break
-        level += step
-        if not low < level < high:
-            level = (low + high) / 2
+        level = following
     pulls = [0.0] * len(counts)
     for arm in active:
         pulls[arm] = max(0.0, needed(arm, level)[0] - counts[arm])
     return pulls
+
+
+def _above(
+    active: Sequence[int],
+    counts: Sequence[float],
+    needed: Callable[[int, float], tuple[float, float]],
+    level: float,
+) -> tuple[list[int], float, float, float]:
+    """Arms whose index is above the level; their needed and present counts, and the slope."""
+    pulled = []
+    total = have = slope = 0.0
+    for arm in active:
+        count, change = needed(arm, level)
+        if count > counts[arm]:
+            pulled.append(arm)
+            total += count
+            have += counts[arm]
+            slope += change
+    return pulled, total, have, slope
 
 
 def fill_square_root(

@@ -3,10 +3,13 @@
 import os
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
+from harness import Deployment
 
 
 @dataclass(frozen=True)
@@ -46,3 +49,18 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerAddress]:
 def unique_prefix() -> str:
     """Give a prefix for topic names that no other test has, such as ``t1a2b3c-``."""
     return f"t{uuid.uuid4().hex[:6]}-"
+
+
+@pytest.fixture
+def deploy(broker: Any, unique_prefix: str, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Give a function that makes a deployment; its workers end with the test."""
+    made = []
+
+    async def make(**more: str) -> Deployment:
+        deployment = await Deployment.create(broker.bootstrap, unique_prefix, tmp_path, **more)
+        made.append(deployment)
+        return deployment
+
+    yield make
+    for deployment in made:
+        deployment.stop_all()

@@ -207,13 +207,13 @@ def test_commands_in_other_processes_find_and_stop_the_broker(data_dir: Path) ->
 
 
 def test_foreground_broker_ends_with_its_command(data_dir: Path) -> None:
-    """Ctrl-C stops the broker and the command ends well."""
+    """Told to end, the command stops its broker and ends well."""
     words = ["start", "--foreground", "--json", "--port", "0", "--data-dir", str(data_dir)]
     with subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         facts = json.loads(process.stdout.readline())
         mark = start_mark(facts["pid"])
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         assert process.wait(60) == 0
     assert start_mark(facts["pid"]) != mark
 

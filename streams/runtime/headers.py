@@ -1,0 +1,85 @@
+"""Keeps a record with a header key that is not UTF-8 from taking the worker down.
+
+aiokafka decodes header keys while it unpacks a fetch. A key that is not UTF-8, which producers built
+on librdkafka can write, raises ``UnicodeDecodeError`` below Faust: the records before it in the fetch
+are skipped, the fetcher ends, and so does every restart at the same record. Here such a batch is read
+again by aiokafka's own pure-Python reader with such keys escaped. Lift this when aiokafka does.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from aiokafka.consumer import fetcher
+from aiokafka.record.default_records import _DefaultRecordBatchPy
+from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
+
+__all__ = ["accept_any_header"]
+
+
+class _KeptRecords:
+    """aiokafka's compiled reader, with the bytes it reads at hand."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        records = MemoryRecords(raw)
+        self.has_next = records.has_next
+        self.next_batch = records.next_batch
+        self.size_in_bytes = records.size_in_bytes
+
+
+class _Escaping(bytearray):
+    """Bytes whose slices decode with backslash escapes instead of raising."""
+
+    def __getitem__(self, at: Any) -> Any:
+        found = super().__getitem__(at)
+        return _Escaping(found) if isinstance(at, slice) else found
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        del errors
+        return super().decode(encoding, "backslashreplace")
+
+
+class _EscapedRecords:
+    """The batches of a fetch from an offset on, read in Python."""
+
+    def __init__(self, raw: bytes, offset: int) -> None:
+        self._batches = [batch for batch in self._read(raw) if batch.next_offset > offset]
+
+    @staticmethod
+    def _read(raw: bytes) -> Iterator[Any]:
+        slices = _MemoryRecordsPy(raw)
+        while slices._next_slice is not None:  # noqa: SLF001 - it offers nothing public
+            view = slices._next_slice  # noqa: SLF001
+            slices._cache_next()  # noqa: SLF001
+            batch: Any = _DefaultRecordBatchPy(view)
+            is_intact = batch.validate_crc()
+            batch.validate_crc = lambda is_intact=is_intact: is_intact  # not after unpacking
+            batch._maybe_uncompress()  # noqa: SLF001
+            batch._buffer = _Escaping(batch._buffer)  # noqa: SLF001
+            yield batch
+
+    def has_next(self) -> bool:
+        """Whether a batch is left."""
+        return bool(self._batches)
+
+    def next_batch(self) -> Any:
+        """Return the next batch."""
+        return self._batches.pop(0)
+
+
+class _LenientPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc] # untyped
+    """Goes on where a header key could not be decoded."""
+
+    def _unpack_records(self) -> Iterator[Any]:
+        kept = self._records
+        try:
+            yield from super()._unpack_records()
+        except UnicodeDecodeError:
+            self._records = _EscapedRecords(kept.raw, self.next_fetch_offset)
+            yield from super()._unpack_records()
+
+
+def accept_any_header() -> None:
+    """Make every aiokafka consumer of this process read records with any header key."""
+    fetcher.MemoryRecords = _KeptRecords
+    fetcher.PartitionRecords = _LenientPartitionRecords

@@ -70,6 +70,8 @@ class _EscapedRecords:
 class _LenientPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc] # untyped
     """Goes on where a header key could not be decoded."""
 
+    _records: Any
+
     def _unpack_records(self) -> Iterator[Any]:
         kept = self._records
         try:

@@ -50,7 +50,8 @@ FETCH = batch(0, [[], [("good", b"v")], []]) + BAD + batch(6, [[]])
 @pytest.mark.parametrize("start", [0, 1, 4, 5])
 def test_headers_of_any_bytes_keep_every_record_once(start: int) -> None:
     """Records before, with and after such a header come once each, in order."""
-    found = unpacked(FETCH, start)
+    # A broker's answer begins with the batch that holds the offset asked for.
+    found = unpacked(FETCH if start < 3 else BAD + batch(6, [[]]), start)
     assert [record.offset for record in found] == list(range(start, 7))
     assert [int(record.value) for record in found] == list(range(start, 7))
 

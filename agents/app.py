@@ -23,8 +23,9 @@ from streams.routes import Routes
 from streams.runtime.headers import accept_any_header
 from streams.runtime.kafka import BrokerSettings
 from streams.runtime.lanes import Lanes
-from streams.runtime.ledger import Ledger, LedgerSettings, open_ledger
+from streams.runtime.ledger import Ledger, LedgerSettings
 from streams.runtime.microbatch import MicrobatchSchema, MicrobatchTransport, check_faust
+from streams.runtime.takeover import open_ledger
 
 __all__ = ["Application", "build_app", "compile_routes"]
 

@@ -4,7 +4,8 @@ from schemas.codec import encode
 from schemas.control import ControlMessage
 from schemas.dead_letter import DeadLetter
 from schemas.signing import sign
-from streams.runtime.ledger import Output, key_partition
+from streams.runtime.kafka import key_partition
+from streams.runtime.ledger import Output
 
 __all__ = ["control_output", "dead_letter_output"]
 

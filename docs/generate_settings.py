@@ -66,7 +66,7 @@ def settings_page() -> str:
         meanings = dict(_meanings(kind))
         for field in _fields(kind):
             cells = (f"`{field.name}`", _type(field.type), _default(field), meanings[field.name])
-            lines.append("| " + " | ".join(cells) + " |")
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     return "\n".join(lines)
 
@@ -85,7 +85,7 @@ def _meanings(kind: type[Struct]) -> Iterator[tuple[str, str]]:
     attributes = (kind.__doc__ or "").partition("----------\n")[2]
     for line in [*attributes.splitlines(), "    end : str"]:
         if line.strip() and not line.startswith(" " * 8):
-            yield from ((name, " ".join(text).replace("``", "`")) for name in names)
+            yield from ((name, " ".join(text).strip().replace("``", "`")) for name in names)
             names, text = line.partition(" : ")[0].replace(" ", "").split(","), []
         else:
             text.append(line.strip())

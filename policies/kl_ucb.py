@@ -16,7 +16,8 @@ from schemas.errors import PolicyError
 __all__ = ["KlUcb", "divergence"]
 
 _BELOW_ONE: Final = 1.0 - 2.0**-53
-_CERTAIN: Final = 1.0 - 1e-12  # a mean this high counts as 1
+_CERTAIN: Final = 1.0 - 1e-12  # a mean above counts as 1
+_NEVER: Final = 1e-15  # a mean below counts as 0
 
 
 def divergence(mean: float, distance: float) -> float:
@@ -40,7 +41,7 @@ def divergence(mean: float, distance: float) -> float:
     0.143841
     """
     rest = (mean - 1.0) * math.log1p(-min(_BELOW_ONE, distance / (1.0 - mean)))
-    return rest - mean * math.log1p(distance / mean) if mean > 0 else rest
+    return rest - mean * math.log1p(distance / mean) if mean > _NEVER else rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

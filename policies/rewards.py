@@ -4,96 +4,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final
 
 import msgspec
 
+from policies.reward_base import RewardFunction, as_number, class_name, probabilities
 from schemas.errors import PolicyError, RecordError
 from schemas.fields import LabelValue, PredictedValue
 
-__all__ = ["REWARDS", "RewardFunction", "make_reward", "to_unit"]
-
-
-class RewardFunction(Protocol):
-    """From a prediction and its label to a reward in a stated range.
-
-    Attributes
-    ----------
-    name : str
-        The word used in settings.
-    """
-
-    name: ClassVar[str]
-
-    @property
-    def range(self) -> tuple[float, float]:
-        """Lowest and highest reward, in the function's own unit."""
-        ...
-
-    def reward(self, prediction: PredictedValue, label: LabelValue) -> float:
-        """Return the reward; raise ``RecordError`` (``unrewardable``) where there is none."""
-        ...
-
-
-def to_unit(reward: float, low: float, high: float) -> float:
-    """Map a reward to [0, 1], clipping what lies outside the range.
-
-    Parameters
-    ----------
-    reward, low, high : float
-        In the unit of the reward function; ``low < high``.
-
-    Returns
-    -------
-    float
-        0 at ``low`` or below, 1 at ``high`` or above.
-
-    Examples
-    --------
-    >>> to_unit(-0.5, -2.0, 0.0)
-    0.75
-    """
-    return min(1.0, max(0.0, (reward - low) / (high - low)))
-
-
-def class_name(value: LabelValue) -> str:
-    """Return the text by which JSON would name a class: ``true``, ``3``, ``cat``.
-
-    Parameters
-    ----------
-    value : bool, int, float or str
-        A class as predicted or labelled.
-
-    Returns
-    -------
-    str
-        The same text for 3 and 3.0.
-    """
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def _number(value: object, what: str) -> float:
-    if isinstance(value, (int, float)):
-        return float(value)
-    raise RecordError("unrewardable", f"{what} must be a number for this reward, got {value!r:.80}")
-
-
-def _probabilities(prediction: PredictedValue, label: LabelValue) -> dict[str, float]:
-    """Class to probability; one number is the probability of class 1 (or true)."""
-    if isinstance(prediction, dict):
-        values = prediction
-    elif isinstance(prediction, str):
-        raise RecordError("unrewardable", "prediction must be a probability or class->probability")
-    else:
-        positive, negative = ("true", "false") if isinstance(label, bool) else ("1", "0")
-        values = {positive: float(prediction), negative: 1.0 - float(prediction)}
-    if not all(0.0 <= p <= 1.0 for p in values.values()):
-        raise RecordError("unrewardable", "a probability lies outside [0, 1]")
-    return values
+__all__ = ["REWARDS", "make_reward"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +49,7 @@ class Brier:
 
     def reward(self, prediction: PredictedValue, label: LabelValue) -> float:
         """Return minus the Brier score, 0 at best."""
-        values = _probabilities(prediction, label)
+        values = probabilities(prediction, label)
         truth = class_name(label)
         missing = 0.0 if truth in values else 1.0
         return -missing - sum((p - (c == truth)) ** 2 for c, p in values.items())
@@ -161,7 +80,7 @@ class LogLoss:
 
     def reward(self, prediction: PredictedValue, label: LabelValue) -> float:
         """Return the log probability of the truth, 0 at best."""
-        values = _probabilities(prediction, label)
+        values = probabilities(prediction, label)
         return math.log(max(self.clip, values.get(class_name(label), 0.0)))
 
 
@@ -189,7 +108,7 @@ class AbsoluteError:
 
     def reward(self, prediction: PredictedValue, label: LabelValue) -> float:
         """Return minus the clipped absolute error."""
-        error = abs(_number(prediction, "prediction") - _number(label, "label"))
+        error = abs(as_number(prediction, "prediction") - as_number(label, "label"))
         return -min(self.scale, error)
 
 
@@ -217,7 +136,7 @@ class SquaredError:
 
     def reward(self, prediction: PredictedValue, label: LabelValue) -> float:
         """Return minus the clipped squared error."""
-        error = _number(prediction, "prediction") - _number(label, "label")
+        error = as_number(prediction, "prediction") - as_number(label, "label")
         return -min(self.scale, error * error)
 
 
@@ -279,7 +198,7 @@ class LabelIsReward:
     def reward(self, prediction: PredictedValue, label: LabelValue) -> float:
         """Return the label as a number."""
         del prediction
-        return _number(label, "label")
+        return as_number(label, "label")
 
 
 def _require_positive(name: str, scale: float) -> None:

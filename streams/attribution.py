@@ -7,7 +7,6 @@ does not depend on how the input was cut into micro-batches, nor on when expired
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
 
 import msgspec
 
@@ -18,23 +17,13 @@ from schemas.fields import LabelValue
 from schemas.ground_truth import GroundTruth
 from schemas.prediction import Prediction
 from schemas.reward import Reward, RewardCause
-from streams.entries import Attributed, EarlyLabel, Entry, Waiting
+from streams.entries import Attributed, EarlyLabel, Entry, Waiting, same_content, waiting_of
+from streams.envelope import InputRecord, check_envelope, check_key, dead_letter
 from streams.routes import Route, Routes
 
-__all__ = ["AttributionOutcome", "InputRecord", "attribute", "dead_letter"]
+__all__ = ["EXPIRY_BUCKET_MS", "AttributionOutcome", "attribute"]
 
 EXPIRY_BUCKET_MS = 1000
-
-
-class InputRecord(Protocol):
-    """A Kafka record as the transport hands it over; ``timestamp`` is its record time in ms."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
 
 
 class AttributionOutcome(msgspec.Struct, kw_only=True):
@@ -61,90 +50,6 @@ class AttributionOutcome(msgspec.Struct, kw_only=True):
     counts: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
 
 
-def dead_letter(record: InputRecord, error: RecordError) -> DeadLetter:
-    """Set a record aside with its reason.
-
-    Parameters
-    ----------
-    record : InputRecord
-        The record as it came.
-    error : RecordError
-        Why it cannot be used.
-
-    Returns
-    -------
-    DeadLetter
-        With the raw bytes and the coordinates.
-    """
-    return DeadLetter(
-        key=record.key,
-        value=record.value,
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        timestamp_ms=record.timestamp,
-        reason=error.reason,
-        detail=error.detail,
-    )
-
-
-def check_envelope(record: InputRecord, max_value_bytes: int) -> bytes:
-    """Return the value of a record that has a key and a value of acceptable size.
-
-    Parameters
-    ----------
-    record : InputRecord
-        Any record keyed by an id.
-    max_value_bytes : int
-        Largest value accepted.
-
-    Returns
-    -------
-    bytes
-        The value.
-
-    Raises
-    ------
-    RecordError
-        ``missing_key``, ``tombstone`` or ``oversized``.
-    """
-    value = record.value
-    if record.key is None:
-        raise RecordError("missing_key", "the record has no key; it must be the request_id")
-    if value is None:
-        raise RecordError("tombstone", "the record has no value")
-    if len(value) > max_value_bytes:
-        raise RecordError(
-            "oversized", f"the value has {len(value)} bytes, at most {max_value_bytes} are accepted"
-        )
-    return value
-
-
-def check_key(key: bytes | None, expected: str, field: str) -> None:
-    """Refuse a record whose key is not the identifier that its value states.
-
-    Parameters
-    ----------
-    key : bytes or None
-        The record's key.
-    expected : str
-        The identifier in the value.
-    field : str
-        Its name, for the message.
-
-    Raises
-    ------
-    RecordError
-        ``key_mismatch``, or ``invalid`` for an identifier that begins with NUL.
-    """
-    if key != expected.encode():
-        raise RecordError(
-            "key_mismatch", f"the key is {key!r:.200}, {field} is {expected!r}: they must be equal"
-        )
-    if expected < "\x01":
-        raise RecordError("invalid", f"{field} must not begin with NUL")
-
-
 class _Step:
     """One micro-batch under way: the entries as they change, and what comes out."""
 
@@ -168,7 +73,7 @@ class _Step:
             )
         request_id = prediction.request_id
         entry = self.entry(request_id)
-        waiting = _waiting(record.timestamp, prediction, route)
+        waiting = waiting_of(record.timestamp, prediction, route.window_ms)
         counts = self.out.counts
         counts["prediction", prediction.route] += 1
         if entry is None:
@@ -181,7 +86,7 @@ class _Step:
 
     def _again(self, waiting: Waiting, entry: Entry) -> None:
         first = entry.prediction if isinstance(entry, Attributed) else entry
-        if isinstance(first, Waiting) and not _same_content(first, waiting):
+        if isinstance(first, Waiting) and not same_content(first, waiting):
             raise RecordError(
                 "conflict", "a prediction with this request_id and other content came first"
             )
@@ -319,30 +224,6 @@ class _Step:
                 counted_at_ms=None if before is None else counted_at_ms,
             )
         )
-
-
-def _waiting(arrived_ms: int, prediction: Prediction, route: Route) -> Waiting:
-    stated = prediction.predicted_at_ms
-    return Waiting(
-        arrived_ms,
-        arrived_ms + route.window_ms,
-        prediction.route,
-        prediction.arm,
-        prediction.prediction,
-        prediction.propensity,
-        prediction.epoch,
-        prediction.seq,
-        prediction.context,
-        arrived_ms if stated is None else stated,
-        prediction.shown,
-    )
-
-
-def _same_content(a: Waiting, b: Waiting) -> bool:
-    """Whether two predictions say the same; when they arrived does not count."""
-    return (a.route, a.arm, a.prediction, a.propensity, a.epoch, a.seq, a.context, a.shown) == (
-        b.route, b.arm, b.prediction, b.propensity, b.epoch, b.seq, b.context, b.shown,
-    )  # fmt: skip
 
 
 _decode_prediction = decoder(Prediction)

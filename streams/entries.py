@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from schemas.fields import LabelValue, PredictedValue
+from schemas.prediction import Prediction
 
 __all__ = [
     "Attributed",
@@ -18,6 +19,8 @@ __all__ = [
     "Waiting",
     "decode_entry",
     "encode_entry",
+    "same_content",
+    "waiting_of",
 ]
 
 
@@ -91,3 +94,43 @@ Entry: TypeAlias = Waiting | EarlyLabel | Attributed
 
 encode_entry: Final = msgspec.msgpack.Encoder().encode
 decode_entry: Final = msgspec.msgpack.Decoder(Entry).decode
+
+
+def waiting_of(arrived_ms: int, prediction: Prediction, window_ms: int) -> Waiting:
+    """Return the entry of a prediction that has just arrived.
+
+    Parameters
+    ----------
+    arrived_ms : int
+        Its record time.
+    prediction : Prediction
+        The record's content.
+    window_ms : int
+        Attribution window of its route.
+
+    Returns
+    -------
+    Waiting
+        Until its window ends.
+    """
+    stated = prediction.predicted_at_ms
+    return Waiting(
+        arrived_ms,
+        arrived_ms + window_ms,
+        prediction.route,
+        prediction.arm,
+        prediction.prediction,
+        prediction.propensity,
+        prediction.epoch,
+        prediction.seq,
+        prediction.context,
+        arrived_ms if stated is None else stated,
+        prediction.shown,
+    )
+
+
+def same_content(a: Waiting, b: Waiting) -> bool:
+    """Whether two predictions say the same; when they arrived does not count."""
+    return (a.route, a.arm, a.prediction, a.propensity, a.epoch, a.seq, a.context, a.shown) == (
+        b.route, b.arm, b.prediction, b.propensity, b.epoch, b.seq, b.context, b.shown,
+    )  # fmt: skip

@@ -10,16 +10,17 @@ from typing import Any
 
 import msgspec
 
-from policies.rewards import to_unit
+from policies.reward_base import to_unit
 from schemas.codec import DECODE_ERRORS, decode_error, decoder
 from schemas.command import Command
 from schemas.control import ControlKind, ControlMessage
 from schemas.dead_letter import DeadLetter
 from schemas.errors import RecordError
 from schemas.reward import Reward
-from streams.attribution import InputRecord, check_envelope, check_key, dead_letter
+from streams.commands import apply_command, remember_command
 from streams.decision import arms_now, decide, is_due, reweigh
-from streams.rollout import apply_command, register_arm, remember_command
+from streams.envelope import InputRecord, check_envelope, check_key, dead_letter
+from streams.rollout import register_arm
 from streams.routes import Route, Routes
 from streams.state import NANO, ArmState, RouteState, new_route, salt_of, state_digest
 

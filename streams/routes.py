@@ -7,7 +7,8 @@ from msgspec import Meta, Struct, field
 
 from policies.base import Policy
 from policies.registry import make_policy
-from policies.rewards import RewardFunction, make_reward
+from policies.reward_base import RewardFunction
+from policies.rewards import make_reward
 
 __all__ = ["GuardSettings", "NamedParams", "Route", "RouteSettings", "Routes"]
 

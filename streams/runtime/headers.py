@@ -1,9 +1,10 @@
 """Keeps a record with a header key that is not UTF-8 from taking the worker down.
 
-aiokafka decodes header keys while it unpacks a fetch. A key that is not UTF-8, which producers built
-on librdkafka can write, raises ``UnicodeDecodeError`` below Faust: the records before it in the fetch
-are skipped, the fetcher ends, and so does every restart at the same record. Here such a batch is read
-again by aiokafka's own pure-Python reader with such keys escaped. Lift this when aiokafka does.
+aiokafka decodes header keys while it unpacks a fetch. A key that is not UTF-8, which producers
+built on librdkafka can write, raises ``UnicodeDecodeError`` below Faust: the records before it in
+the fetch are skipped, the fetcher ends, and so does every restart at the same record. Here such a
+batch is read again by aiokafka's own pure-Python reader with such keys escaped. Lift this when
+aiokafka does.
 """
 
 from collections.abc import Iterator

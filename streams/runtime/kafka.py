@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 import msgspec
 from aiokafka.partitioner import murmur2
 
-__all__ = ["BrokerSettings", "client_options", "partition_of"]
+__all__ = ["BrokerSettings", "client_options", "key_partition", "partition_of"]
 
 MAX_REQUEST_BYTES: Final = 1_000_000
 
@@ -85,3 +85,23 @@ def partition_of(key: bytes, partitions: int) -> int:
         0 to ``partitions - 1``.
     """
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+
+def key_partition(key: bytes | None, fallback: int, partitions: int) -> int:
+    """Return the partition for a record that may have no key.
+
+    Parameters
+    ----------
+    key : bytes or None
+        Of the record.
+    fallback : int
+        A number to spread records without key, such as their offset.
+    partitions : int
+        Of the topic.
+
+    Returns
+    -------
+    int
+        0 to ``partitions - 1``.
+    """
+    return fallback % partitions if key is None else partition_of(key, partitions)

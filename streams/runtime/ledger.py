@@ -8,7 +8,6 @@ whole. Opening a ledger fences every earlier owner of the same partition.
 
 import asyncio
 import logging
-import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -21,18 +20,16 @@ from aiokafka.errors import KafkaError, ProducerFenced
 from rocksdict import Cache
 
 from schemas.errors import LedgerError
-from streams.runtime.kafka import BrokerSettings, client_options, partition_of
-from streams.runtime.restore import restore
-from streams.runtime.store import Place, Store, open_store
+from streams.runtime.kafka import BrokerSettings
+from streams.runtime.store import Place, Store
 
-__all__ = ["FIRST_KEY", "Ledger", "LedgerSettings", "Output", "Positions", "open_ledger"]
+__all__ = ["FIRST_KEY", "Ledger", "LedgerSettings", "Output", "Positions", "transactional_id"]
 
 log = logging.getLogger(__name__)
 
 POSITIONS_KEY: Final = b"\x00positions"
 # Keys that begin with NUL are the ledger's own.
 FIRST_KEY: Final = b"\x01"
-_BATCH_BYTES: Final = 512 << 10
 
 
 class Positions(msgspec.Struct):
@@ -101,7 +98,7 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger:
-    """State of one partition; made by ``open_ledger``.
+    """State of one partition; made by ``streams.runtime.takeover``.
 
     Parameters
     ----------
@@ -242,78 +239,3 @@ def transactional_id(settings: LedgerSettings, partition: int) -> str:
         The same for every worker.
     """
     return f"{settings.app_id}-{settings.agent}-{partition}"
-
-
-async def open_ledger(settings: LedgerSettings, partition: int) -> Ledger:
-    """Take a partition over: fence its earlier owners, then bring the cache up to date.
-
-    Parameters
-    ----------
-    settings : LedgerSettings
-        Of the agent.
-    partition : int
-        The partition.
-
-    Returns
-    -------
-    Ledger
-        Ready to read and commit.
-
-    Raises
-    ------
-    LedgerError
-        If the broker refuses the transactional id or the changelog cannot be read.
-    """
-    began = time.monotonic()
-    producer = AIOKafkaProducer(
-        **client_options(settings.broker),
-        transactional_id=transactional_id(settings, partition),
-        transaction_timeout_ms=settings.transaction_timeout_ms,
-        acks="all",
-        linger_ms=0,
-        max_batch_size=_BATCH_BYTES,
-        max_request_size=4 * _BATCH_BYTES,
-    )
-    await producer.start()
-    try:
-        # Waits for the producer id, and so for the abort of an earlier owner's open transaction.
-        await producer.begin_transaction()
-        await producer.abort_transaction()
-        path = settings.datadir / settings.agent / str(partition)
-        store = open_store(path, settings.cache)
-        restored, rebuild = await restore(store, settings.changelog, partition, settings.broker)
-        if rebuild:
-            store.close()
-            shutil.rmtree(path, ignore_errors=True)
-            store = open_store(path, settings.cache)
-            restored, _ = await restore(store, settings.changelog, partition, settings.broker)
-    except KafkaError as error:
-        await producer.stop()
-        raise LedgerError(
-            f"{transactional_id(settings, partition)}: cannot take the partition over ({error!r}). "
-            "Check that the topics exist (leverframe topics check) and that this user may use "
-            "transactional ids."
-        ) from error
-    ledger = Ledger(settings, partition, store, producer)
-    ledger.restored, ledger.restore_seconds = restored, time.monotonic() - began
-    return ledger
-
-
-def key_partition(key: bytes | None, fallback: int, partitions: int) -> int:
-    """Return the partition for a record that may have no key.
-
-    Parameters
-    ----------
-    key : bytes or None
-        Of the record.
-    fallback : int
-        A number to spread records without key, such as their offset.
-    partitions : int
-        Of the topic.
-
-    Returns
-    -------
-    int
-        0 to ``partitions - 1``.
-    """
-    return fallback % partitions if key is None else partition_of(key, partitions)

@@ -192,12 +192,10 @@ def test_heartbeats_renew_what_is_in_force(deploy: Callable[..., Any]) -> None:
     """With nothing happening, heartbeats with rising seq say the same weights again."""
 
     async def scenario() -> None:
-        deployment = await deploy(**{"LEVERFRAME_ROUTES__R__TTL_S": "1.5"})
+        deployment = await deploy(LEVERFRAME_ROUTES__R__TTL_S="1.5")
         deployment.start()
         settings = deployment.settings
-        await ask(
-            settings, "r", "register_arm", arm="a", params=None, actor="test", timeout_s=30.0
-        )
+        await ask(settings, "r", "register_arm", arm="a", params=None, actor="test", timeout_s=30.0)
 
         async def three_beats() -> bool:
             messages = (await control_messages(deployment)).get("r", [])
@@ -214,9 +212,7 @@ def test_expiry_forgets_orphans_and_closed_accounts(deploy: Callable[..., Any]) 
     """When windows have closed, the ledger is empty again, whoever waited in it."""
 
     async def scenario() -> None:
-        deployment = await deploy(
-            **{"LEVERFRAME_ROUTES__R__WINDOW_S": "1", "LEVERFRAME_APP__TICK_S": "0.1"}
-        )
+        deployment = await deploy(LEVERFRAME_ROUTES__R__WINDOW_S="1", LEVERFRAME_APP__TICK_S="0.1")
         deployment.start()
         settings = deployment.settings
         topics = settings.topic_names

@@ -1,0 +1,103 @@
+"""What every input record must have before its content counts: key, value, size, agreement."""
+
+from typing import Protocol
+
+from schemas.dead_letter import DeadLetter
+from schemas.errors import RecordError
+
+__all__ = ["InputRecord", "check_envelope", "check_key", "dead_letter"]
+
+
+class InputRecord(Protocol):
+    """A Kafka record as the transport hands it over; ``timestamp`` is its record time in ms."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+
+
+def dead_letter(record: InputRecord, error: RecordError) -> DeadLetter:
+    """Set a record aside with its reason.
+
+    Parameters
+    ----------
+    record : InputRecord
+        The record as it came.
+    error : RecordError
+        Why it cannot be used.
+
+    Returns
+    -------
+    DeadLetter
+        With the raw bytes and the coordinates.
+    """
+    return DeadLetter(
+        key=record.key,
+        value=record.value,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        reason=error.reason,
+        detail=error.detail,
+    )
+
+
+def check_envelope(record: InputRecord, max_value_bytes: int) -> bytes:
+    """Return the value of a record that has a key and a value of acceptable size.
+
+    Parameters
+    ----------
+    record : InputRecord
+        Any record keyed by an id.
+    max_value_bytes : int
+        Largest value accepted.
+
+    Returns
+    -------
+    bytes
+        The value.
+
+    Raises
+    ------
+    RecordError
+        ``missing_key``, ``tombstone`` or ``oversized``.
+    """
+    value = record.value
+    if record.key is None:
+        raise RecordError("missing_key", "the record has no key; it must be the request_id")
+    if value is None:
+        raise RecordError("tombstone", "the record has no value")
+    if len(value) > max_value_bytes:
+        raise RecordError(
+            "oversized", f"the value has {len(value)} bytes, at most {max_value_bytes} are accepted"
+        )
+    return value
+
+
+def check_key(key: bytes | None, expected: str, field: str) -> None:
+    """Refuse a record whose key is not the identifier that its value states.
+
+    Parameters
+    ----------
+    key : bytes or None
+        The record's key.
+    expected : str
+        The identifier in the value.
+    field : str
+        Its name, for the message.
+
+    Raises
+    ------
+    RecordError
+        ``key_mismatch``, or ``invalid`` for an identifier that begins with NUL.
+    """
+    if key != expected.encode():
+        raise RecordError(
+            "key_mismatch", f"the key is {key!r:.200}, {field} is {expected!r}: they must be equal"
+        )
+    if expected < "\x01":
+        raise RecordError("invalid", f"{field} must not begin with NUL")

@@ -1,0 +1,150 @@
+"""Documents agree with the code: links, file names, tables, settings, examples."""
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import msgspec
+import pytest
+
+from agents.app import compile_routes
+from agents.cli.main import _COMMANDS
+from agents.settings import load_settings
+from schemas import errors
+from schemas.codec import RECORDS
+from schemas.dead_letter import REASONS
+from streams.topology import TOPICS
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+ADRS = sorted((DOCS / "adr").glob("*.md"))
+PAGES = sorted(
+    page
+    for folder in (".", "docs", "docs/adr", "docker", "changelog.d")
+    for page in (ROOT / folder).glob("*.md")
+)
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#([^)\s]+))?\)")
+FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+IGNORED = re.compile(r"`[^`\n]*`")
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def read(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        "generate_settings", DOCS / "generate_settings.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_links_resolve(page: Path) -> None:
+    """Every relative link leads to a file of the repository, and to a heading if it names one."""
+    text = IGNORED.sub("", FENCE.sub("", page.read_text(encoding="utf-8")))
+    for target, anchor in LINK.findall(text):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        path = page.parent / target
+        assert path.exists(), f"{relative(page)} -> {target}"
+        if anchor and path.suffix == ".md":
+            assert anchor in anchors(path), f"{relative(page)} -> {target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", ADRS, ids=relative)
+def test_decisions_have_their_form(page: Path) -> None:
+    """An ADR has at most 30 lines, its number in the title, and four headings in order."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 30
+    assert re.fullmatch(r"\d{4}-[a-z0-9-]+\.md", page.name)
+    assert lines[0].startswith(f"# {page.name[:4]}: ")
+    headings = [line for line in lines if line.startswith("## ")]
+    assert headings == ["## Context", "## Choice", "## Rejected", "## Consequence"]
+
+
+def test_decisions_are_listed() -> None:
+    """The map names every ADR, and their numbers have no gaps."""
+    assert [int(page.name[:4]) for page in ADRS] == list(range(1, len(ADRS) + 1))
+    index = read("index.md")
+    assert [page.name for page in ADRS if f"adr/{page.name}" not in index] == []
+
+
+def test_architecture_names_files_that_exist() -> None:
+    """Boxes of the diagram and rows of the file map are files of the repository."""
+    text = read("architecture.md")
+    diagram = re.findall(r"[\w/]+/[\w.]+\.py", text.partition("```mermaid")[2].partition("```")[0])
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    files = diagram + [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    assert len(files) > 40
+    assert [name for name in files if not (ROOT / name).is_file()] == []
+
+
+def test_settings_page_is_up_to_date() -> None:
+    """docs/settings.md is what docs/generate_settings.py writes."""
+    assert read("settings.md") == generator().settings_page()
+
+
+def test_wire_page_lists_what_the_structs_have() -> None:
+    """Every topic, record, field and dead letter reason has its place in docs/wire.md."""
+    text = read("wire.md")
+    for spec in TOPICS:
+        name = f"<app>-{spec.name}" if spec.name.endswith("changelog") else spec.name
+        count = {"request": "N", "route": "M"}[spec.partitioned_by]
+        assert re.search(rf"^\| `{name}` \|.*\| {count} \| {spec.cleanup} \|", text, re.MULTILINE)
+    for kind in RECORDS.values():
+        begin = text.index(f"\n| {kind.__name__} |")
+        rows = text[begin + 1 :].split("\n\n")[0].splitlines()
+        own = [rows[0], *_until_next(rows[1:])]
+        cells = " ".join(row.split("|")[2] for row in own)
+        known = re.findall(r"`(\w+)`(\??)", cells)
+        fields = msgspec.structs.fields(kind)
+        assert sorted(name for name, _ in known) == sorted(field.name for field in fields)
+        defaults = {field.name for field in fields if not field.required}
+        marked = {name for name, mark in known if mark}
+        # A default that the row states needs no question mark.
+        stated = {name for row in own if "default" in row for name in re.findall(r"`(\w+)`", row)}
+        assert marked <= defaults <= marked | stated, kind.__name__
+    reasons = re.findall(r"^\| `(\w+)` \|", text.partition("| reason |")[2], re.MULTILINE)
+    assert reasons == list(REASONS)
+
+
+def _until_next(rows: list[str]) -> Iterator[str]:
+    for row in rows:
+        if not row.startswith("| |"):
+            return
+        yield row
+
+
+def test_operators_page_covers_errors_and_commands() -> None:
+    """Each class of error has a row in the runbook, each command is named."""
+    text = read("operate.md")
+    assert [name for name in errors.__all__ if f"| `{name}` |" not in text] == []
+    missing = [
+        name
+        for name in _COMMANDS
+        if f"`leverframe {name}" not in text and f"`{name} ROUTE" not in text
+    ]
+    assert missing == []
+
+
+def test_example_settings_load() -> None:
+    """docker/leverframe.toml is accepted as it is, and its policies and rewards exist."""
+    settings = load_settings(ROOT / "docker" / "leverframe.toml", {})
+    assert set(settings.routes) == {"checkout", "*"}
+    compile_routes(settings)

@@ -1,0 +1,209 @@
+"""Bytes that are out in the world: every record, and a trace of decisions, pinned.
+
+A failure here means that stored records or replays change: that needs a ``Wire:`` or ``State:``
+line in the commit and the changelog, and the old bytes must stay readable. To pin anew: run this
+file.
+"""
+
+import json
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from records import MAX_VALUE_BYTES, T0, command_record, reward_record, routes, runs
+
+from agents.cli.schemas import documents
+from schemas.codec import RECORDS, decode, encode
+from schemas.command import Command
+from schemas.control import ControlAck, ControlMessage
+from schemas.ground_truth import GroundTruth
+from schemas.prediction import Prediction
+from schemas.reward import Reward
+from streams.entries import Attributed, EarlyLabel, Waiting, decode_entry, encode_entry
+from streams.learning import learn
+from streams.state import RouteState, decode_route, encode_route, state_digest
+
+FOLDER = Path(__file__).parent
+RECORD_FILE = FOLDER / "records.json"
+TRACE_FILE = FOLDER / "trace.json"
+
+_WAITING = Waiting(T0, T0 + 1000, "r", "a", {"0": 0.25, "1": 0.75}, 0.5, 1, 2, [0.5], T0 - 5, True)
+
+EXAMPLES: dict[str, list[msgspec.Struct]] = {
+    "predictions": [
+        Prediction(request_id="x", route="r", arm="a", prediction=1),
+        Prediction(
+            request_id="é",
+            route="r",
+            arm="a",
+            prediction={"0": 0.25, "1": 0.75},
+            propensity=0.5,
+            epoch=1,
+            seq=2,
+            context=[0.5, -1.0],
+            predicted_at_ms=T0,
+            shown=False,
+        ),
+    ],
+    "ground-truth": [
+        GroundTruth(request_id="x", label=None),
+        GroundTruth(request_id="x", label="cat", labelled_at_ms=T0, weight=2.0),
+    ],
+    "rewards": [
+        Reward(
+            request_id="x",
+            route="r",
+            arm="a",
+            reward=1.0,
+            predicted_at_ms=T0,
+            labelled_at_ms=T0 + 1,
+            attributed_at_ms=T0 + 2,
+        ),
+        Reward(
+            request_id="x",
+            route="r",
+            arm="a",
+            reward=None,
+            previous_reward=0.5,
+            revision=2,
+            cause="withdrawal",
+            propensity=0.5,
+            epoch=1,
+            seq=2,
+            context=[1.0],
+            predicted_at_ms=T0,
+            labelled_at_ms=T0 + 1,
+            attributed_at_ms=T0 + 2,
+            counted_at_ms=T0 + 1,
+        ),
+    ],
+    "commands": [
+        Command(
+            command_id="c",
+            route="r",
+            action="register_arm",
+            arm="a",
+            params={"validation_score": 0.9},
+            actor="me",
+            issued_at_ms=T0,
+        )
+    ],
+    "control": [
+        ControlMessage(
+            route="r",
+            epoch=1,
+            seq=2,
+            kind="rollback",
+            weights={"a": 1.0, "b": 0.0},
+            champion="a",
+            quarantined=["b"],
+            safe_weights={"a": 1.0},
+            ttl_ms=15000,
+            issued_at_ms=T0,
+            salt="00",
+            cause={"why": "guard"},
+            state_digest="0123456789abcdef",
+            signature="ff",
+        )
+    ],
+    "control-acks": [
+        ControlAck(
+            route="r", replica="web-1", epoch=1, seq=2, applied_at_ms=T0, weights_digest="00"
+        )
+    ],
+}
+ENTRIES = {
+    "waiting": _WAITING,
+    "early_label": EarlyLabel(T0, T0 + 1000, "cat", T0),
+    "attributed": Attributed(_WAITING, 1, T0, 1.0, 3, T0 + 7),
+}
+
+
+def trace() -> dict[str, Any]:
+    """Fold 1,000 rewards of three arms, one of which breaks, and a few commands."""
+    rng = random.Random(1)
+    records = []
+    for i in range(1000):
+        arm = rng.choice("abc")
+        rate = {"a": 0.8, "b": 0.95 if i < 600 else 0.2, "c": 0.6}[arm]
+        records.append(reward_record(arm, float(rng.random() < rate), i * 3, request_id=f"q{i}"))
+    records.insert(700, command_record("pin", "a", 2100, command_id="c1"))
+    records.insert(750, command_record("unpin", None, 2250, command_id="c2"))
+    states: dict[str, RouteState] = {}
+    outcome = learn(runs(records, "rewards"), states, routes(), max_value_bytes=MAX_VALUE_BYTES)
+    return {
+        "messages": [[m.epoch, m.seq, m.kind, m.champion, m.state_digest] for m in outcome.control],
+        "digest": state_digest(outcome.states["r"]),
+    }
+
+
+def pinned() -> dict[str, Any]:
+    return {
+        "records": {
+            topic: [encode(record).decode() for record in records]
+            for topic, records in EXAMPLES.items()
+        },
+        "entries": {name: encode_entry(entry).hex() for name, entry in ENTRIES.items()},
+    }
+
+
+def test_records_keep_their_bytes() -> None:
+    """Every record encodes to the pinned bytes and decodes from them."""
+    known = json.loads(RECORD_FILE.read_text(encoding="utf-8"))
+    assert pinned() == known
+    assert EXAMPLES.keys() == RECORDS.keys()
+    for topic, lines in known["records"].items():
+        for line, record in zip(lines, EXAMPLES[topic], strict=True):
+            assert decode(RECORDS[topic], line.encode()) == record
+    for name, raw in known["entries"].items():
+        assert decode_entry(bytes.fromhex(raw)) == ENTRIES[name]
+
+
+def test_records_ignore_unknown_fields() -> None:
+    """A newer producer's fields do not disturb."""
+    for topic, records in EXAMPLES.items():
+        raw = json.loads(encode(records[0])) | {"field_from_the_future": {"x": [1]}}
+        assert decode(RECORDS[topic], json.dumps(raw).encode()) == records[0]
+
+
+def test_decisions_replay_to_the_same_trace() -> None:
+    """The same 1,000 events make the same messages and digests, bit for bit."""
+    assert trace() == json.loads(TRACE_FILE.read_text(encoding="utf-8"))
+
+
+def test_route_state_survives_its_codec() -> None:
+    """A state comes back from its bytes as it was."""
+    records = [reward_record("a", 1.0), reward_record("b", 0.5, 1, propensity=0.25)]
+    outcome = learn(runs(records, "rewards"), {}, routes(), max_value_bytes=MAX_VALUE_BYTES)
+    state = outcome.states["r"]
+    assert decode_route(encode_route(state)) == state
+
+
+def test_documents_agree_with_the_structs() -> None:
+    """JSON Schemas and AsyncAPI in docs/schemas are what the structs say."""
+    folder = FOLDER.parent.parent / "docs" / "schemas"
+    for name, text in documents().items():
+        assert (folder / name).read_text(encoding="utf-8") == text, f"{name}: run make docs"
+
+
+def test_json_schemas_accept_the_golden_records() -> None:
+    """The generated JSON Schemas are valid, accept what we write and refuse what we refuse."""
+    import jsonschema
+
+    from schemas.documents import json_schema
+
+    for topic, records in EXAMPLES.items():
+        schema = json_schema(topic)
+        jsonschema.Draft202012Validator.check_schema(schema)
+        validator = jsonschema.Draft202012Validator(schema)
+        for record in records:
+            validator.validate(json.loads(encode(record)))
+        assert not validator.is_valid({})
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(FOLDER.parent / "support"))
+    RECORD_FILE.write_text(json.dumps(pinned(), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    TRACE_FILE.write_text(json.dumps(trace()) + "\n", "utf-8")

@@ -1,0 +1,90 @@
+"""Whatever a policy wants and whatever the limits are, what is published is safe."""
+
+import hypothesis.strategies as st
+import numpy as np
+from hypothesis import given, settings
+from numpy.typing import NDArray
+
+from policies.shaping import shape
+from policies.statistics import ArmStats
+
+often = settings(max_examples=300, deadline=None, derandomize=True, database=None)
+
+
+def distribution(draw: st.DrawFn, k: int) -> NDArray[np.float64]:
+    """K weights that sum to 1, many of them 0 or tiny."""
+    part = st.sampled_from([0.0, 0.0, 1.0, 1e-9, 1e-300]) | st.floats(0, 1)
+    parts = np.array(draw(st.lists(part, min_size=k, max_size=k).filter(lambda p: sum(p) > 1e-12)))
+    return parts / parts.sum()
+
+
+@st.composite
+def calls(draw: st.DrawFn) -> dict[str, object]:
+    """Arguments of ``shape`` for one to seven arms."""
+    k = draw(st.integers(1, 7))
+    flags = st.lists(st.booleans(), min_size=k, max_size=k)
+    share = st.sampled_from([0.0, 0.02, 0.1, 0.5, 1.0]) | st.floats(0, 1)
+    eligible = draw(flags.filter(any))
+    return {
+        "weights": distribution(draw, k),
+        "arms": ArmStats.of(
+            [1] * k, [1] * k, eligible=eligible, champion=draw(st.integers(-1, k - 1))
+        ),
+        "nursery": np.array(draw(flags)),
+        "nursery_share": draw(share),
+        "floor": draw(share),
+        "previous": distribution(draw, k) if draw(st.booleans()) else None,
+        "max_step": draw(st.sampled_from([0.05, 0.2, 1.0]) | st.floats(1e-3, 1)),
+    }
+
+
+@often
+@given(call=calls())
+def test_shape_gives_weights(call: dict[str, object]) -> None:
+    """Not negative, together 1 within 1e-12, exactly 0 where not eligible, the same each time."""
+    weights = shape(**call).weights  # type: ignore[arg-type]
+    assert (weights >= 0).all()
+    assert abs(weights.sum() - 1) <= 1e-12
+    assert (weights[~call["arms"].eligible] == 0).all()  # type: ignore[attr-defined]
+    assert shape(**call).weights.tobytes() == weights.tobytes()  # type: ignore[arg-type]
+
+
+@often
+@given(call=calls())
+def test_shape_keeps_floor_and_nursery_when_nothing_limits_the_step(
+    call: dict[str, object],
+) -> None:
+    """Each eligible arm has the floor, each eligible nursery arm its share, up to an equal split."""
+    weights = shape(**(call | {"previous": None})).weights  # type: ignore[arg-type]
+    eligible = call["arms"].eligible  # type: ignore[attr-defined]
+    equal = 1 / eligible.sum()
+    assert (weights[eligible] >= min(call["floor"], equal) - 1e-12).all()  # type: ignore[type-var]
+    young = eligible & call["nursery"]
+    assert (weights[young] >= min(call["nursery_share"], equal) - 1e-12).all()  # type: ignore[type-var]
+
+
+@often
+@given(call=calls())
+def test_shape_moves_no_weight_further_than_allowed(call: dict[str, object]) -> None:
+    """Measured from the weights in force, after what ineligible arms had has gone to the others."""
+    previous, eligible = call["previous"], call["arms"].eligible  # type: ignore[attr-defined]
+    if previous is None or not previous[eligible].sum() > 0:  # type: ignore[index]
+        return
+    start = np.where(eligible, previous, 0.0)  # type: ignore[arg-type]
+    start = start / start.sum()
+    step = np.abs(shape(**call).weights - start).max()  # type: ignore[arg-type]
+    assert step <= call["max_step"] + 1e-12  # type: ignore[operator]
+
+
+@often
+@given(call=calls())
+def test_shape_is_settled_once_it_arrived(call: dict[str, object]) -> None:
+    """Repeated with its own result as previous it reaches a fixed point, without a step limit."""
+    for _ in range(2000):
+        shaped = shape(**call)  # type: ignore[arg-type]
+        call = call | {"previous": shaped.weights}
+        if "step" not in shaped.steps:
+            break
+    again = shape(**call)  # type: ignore[arg-type]
+    assert "step" not in again.steps
+    assert again.weights.tobytes() == shaped.weights.tobytes()

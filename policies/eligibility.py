@@ -70,7 +70,7 @@ def weights_on(n_arms: int, indices: Indices, shares: ArrayLike) -> Float64:
     indices : NDArray[np.intp]
         Shape (E,): arms that get a share.
     shares : array_like
-        Shape (E,), not negative, with a positive sum.
+        Shape (E,), not negative; equal shares when all are 0.
 
     Returns
     -------
@@ -83,8 +83,11 @@ def weights_on(n_arms: int, indices: Indices, shares: ArrayLike) -> Float64:
     array([0.75, 0.  , 0.25])
     """
     values = np.asarray(shares, dtype=np.float64)
+    total = math.fsum(values.tolist())
+    if not total > 0:  # nothing told the arms apart, as at counts beyond 1e15
+        return share_equally(n_arms, indices)
     weights = np.zeros(n_arms)
-    weights[indices] = values / math.fsum(values.tolist())
+    weights[indices] = values / total
     return weights
 
 

@@ -176,8 +176,9 @@ def _lift(weights: Float64, nursery: Mask, share: float) -> tuple[Float64, bool]
         return weights, False
     while True:
         rest = np.where(lifted, 0.0, weights)
-        scale = max(0.0, 1.0 - share * int(lifted.sum())) / _total(rest)
-        result = np.where(lifted, share, rest * scale)
+        left = max(0.0, 1.0 - share * int(lifted.sum()))
+        total = _total(rest)  # 0 only where shares of 1/K rounded differently
+        result = np.where(lifted, share, left * (rest / total) if total > 0 else 0.0)
         more = nursery & ~lifted & (result < share)
         if not more.any():
             return result, True

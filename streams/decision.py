@@ -26,6 +26,7 @@ Decision = tuple[ControlKind, dict[str, Any]]
 """Kind and cause of the control message that a decision asks for."""
 
 _DIGITS: Final = 6
+WEIGH_EVERY_MS: Final = 1000
 
 
 def is_due(state: RouteState, route: Route, now_ms: int) -> bool:
@@ -74,14 +75,26 @@ def decide(state: RouteState, route: Route, now_ms: int) -> list[Decision]:
     rollback = _guard(state, route)
     if rollback is not None:
         return [rollback]
-    _leave_nursery(state)
+    left = _leave_nursery(state)
     promotion = _promotion(state, route)
-    moved = reweigh(state, route, now_ms)
     if promotion is not None:
+        reweigh(state, route, now_ms)
         return [promotion]
+    if not left and not _is_weighing_due(state, now_ms):
+        return []
+    moved = reweigh(state, route, now_ms)
     if moved < route.settings.min_publish_change:
         return []
     return [("routing", _evidence(state, "policy"))]
+
+
+def _is_weighing_due(state: RouteState, now_ms: int) -> bool:
+    """With many labels a few more move nothing: wait for one in a hundred, or for a second."""
+    labels = state.labels
+    return (
+        labels - state.weighed_labels >= max(1, labels // 100)
+        or now_ms - state.weighed_ms >= WEIGH_EVERY_MS
+    )
 
 
 def reweigh(state: RouteState, route: Route, now_ms: int, newcomer: str | None = None) -> float:
@@ -104,6 +117,8 @@ def reweigh(state: RouteState, route: Route, now_ms: int, newcomer: str | None =
         Largest difference of an arm's target from its weight in force; infinite when the set of
         arms with traffic changed.
     """
+    state.weighed_ms = max(state.weighed_ms, now_ms)
+    state.weighed_labels = state.labels
     eligible = state.eligible
     if state.pinned in eligible:
         state.target = {str(state.pinned): 1.0}
@@ -215,10 +230,15 @@ def _guard(state: RouteState, route: Route) -> Decision | None:
     return ("rollback", cause)
 
 
-def _leave_nursery(state: RouteState) -> None:
-    for arm in state.arms.values():
-        if arm.phase == "nursery" and arm.count >= arm.nursery_until:
-            arm.phase = "candidate"
+def _leave_nursery(state: RouteState) -> bool:
+    grown = [
+        arm
+        for arm in state.arms.values()
+        if arm.phase == "nursery" and arm.count >= arm.nursery_until
+    ]
+    for arm in grown:
+        arm.phase = "candidate"
+    return bool(grown)
 
 
 def _promotion(state: RouteState, route: Route) -> Decision | None:
@@ -237,7 +257,7 @@ def _promotion(state: RouteState, route: Route) -> Decision | None:
         threshold = math.log((start.index + 1) * (start.index + 2) / alpha)
         if (
             arm.evidence.reference != state.champion
-            or log_likelihood_ratio(incumbent, challenger, 0.0) < threshold
+            or log_likelihood_ratio(incumbent, challenger, 0.0, threshold) < threshold
         ):
             continue
         evidence = log_evidence(incumbent, challenger, 0.0)

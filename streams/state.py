@@ -106,6 +106,8 @@ class RouteState(Struct, array_like=True, tag=1):
         Stream time of the newest decision.
     labels_since_decision : int
         Counted since then.
+    weighed_ms, weighed_labels : int
+        Stream time, and labels of all arms, when the policy last weighed them.
     commands : dict of str to int
         The most recent command ids and the seq that answered each.
     cause : dict
@@ -125,8 +127,15 @@ class RouteState(Struct, array_like=True, tag=1):
     last_known_good: list[str] = field(default_factory=list)
     last_decision_ms: int = 0
     labels_since_decision: int = 0
+    weighed_ms: int = 0
+    weighed_labels: int = 0
     commands: dict[str, int] = field(default_factory=dict)
     cause: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> int:
+        """Labels counted, of all arms together."""
+        return sum(arm.count for arm in self.arms.values())
 
     @property
     def eligible(self) -> list[str]:

@@ -168,9 +168,11 @@ def strongest(
             reference[0] - start.reference_count,
             (reference[1] - start.reference_sum_nano) / 1e9,
         )
-        bound = log_likelihood_ratio(arm, other, margin)
+        if not (arm[0] and other[0] and other[1] / other[0] - arm[1] / arm[0] > margin):
+            continue  # it does not even look worse
         threshold = math.log((start.index + 1) * (start.index + 2) / alpha)
-        if bound == -math.inf or (best is not None and bound - threshold <= _lead(best)):
+        bound = log_likelihood_ratio(arm, other, margin, threshold)
+        if best is not None and bound - threshold <= _lead(best):
             continue
         exact = (
             log_evidence(arm, other, margin) if bound >= threshold else min(bound, threshold - 1)

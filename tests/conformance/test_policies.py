@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
@@ -193,10 +194,18 @@ def test_policy_takes_a_hundred_arms(policy: Policy) -> None:
     check(policy.propensities(arms, NOW_MS), arms)
 
 
+@every_policy
+def test_policy_survives_counts_beyond_precision(policy: Policy) -> None:
+    """Where one more label no longer changes a count, weights are still weights."""
+    for count in (1e13, 1e16):
+        arms = stats([count] * 3, [0.3, 0.3, 0.7])
+        check(policy.propensities(arms, NOW_MS), arms)
+
+
 @pytest.mark.parametrize("name", POLICIES)
 def test_policy_is_a_frozen_value(name: str) -> None:
     """A policy is registered under its name, immutable, equal by value, built by keywords only."""
-    kind = POLICIES[name]
+    kind: Any = POLICIES[name]
     assert kind.name == name
     assert make_policy(name, {}) == kind()
     assert hash(kind()) == hash(kind())

@@ -1,5 +1,7 @@
 """Whatever a policy wants and whatever the limits are, what is published is safe."""
 
+from typing import Any
+
 import hypothesis.strategies as st
 import numpy as np
 from hypothesis import given, settings
@@ -15,11 +17,12 @@ def distribution(draw: st.DrawFn, k: int) -> NDArray[np.float64]:
     """K weights that sum to 1, many of them 0 or tiny."""
     part = st.sampled_from([0.0, 0.0, 1.0, 1e-9, 1e-300]) | st.floats(0, 1)
     parts = np.array(draw(st.lists(part, min_size=k, max_size=k).filter(lambda p: sum(p) > 1e-12)))
-    return parts / parts.sum()
+    weights: NDArray[np.float64] = parts / parts.sum()
+    return weights
 
 
 @st.composite
-def calls(draw: st.DrawFn) -> dict[str, object]:
+def calls(draw: st.DrawFn) -> dict[str, Any]:
     """Arguments of ``shape`` for one to seven arms."""
     k = draw(st.integers(1, 7))
     flags = st.lists(st.booleans(), min_size=k, max_size=k)
@@ -40,51 +43,51 @@ def calls(draw: st.DrawFn) -> dict[str, object]:
 
 @often
 @given(call=calls())
-def test_shape_gives_weights(call: dict[str, object]) -> None:
+def test_shape_gives_weights(call: dict[str, Any]) -> None:
     """Not negative, together 1 within 1e-12, exactly 0 where not eligible, the same each time."""
-    weights = shape(**call).weights  # type: ignore[arg-type]
+    weights = shape(**call).weights
     assert (weights >= 0).all()
     assert abs(weights.sum() - 1) <= 1e-12
-    assert (weights[~call["arms"].eligible] == 0).all()  # type: ignore[attr-defined]
-    assert shape(**call).weights.tobytes() == weights.tobytes()  # type: ignore[arg-type]
+    assert (weights[~call["arms"].eligible] == 0).all()
+    assert shape(**call).weights.tobytes() == weights.tobytes()
 
 
 @often
 @given(call=calls())
 def test_shape_keeps_floor_and_nursery_when_nothing_limits_the_step(
-    call: dict[str, object],
+    call: dict[str, Any],
 ) -> None:
-    """Each eligible arm has the floor, each eligible nursery arm its share, up to an equal split."""
-    weights = shape(**(call | {"previous": None})).weights  # type: ignore[arg-type]
-    eligible = call["arms"].eligible  # type: ignore[attr-defined]
+    """Each eligible arm has the floor, each in the nursery its share, up to an equal split."""
+    weights = shape(**(call | {"previous": None})).weights
+    eligible = call["arms"].eligible
     equal = 1 / eligible.sum()
-    assert (weights[eligible] >= min(call["floor"], equal) - 1e-12).all()  # type: ignore[type-var]
+    assert (weights[eligible] >= min(call["floor"], equal) - 1e-12).all()
     young = eligible & call["nursery"]
-    assert (weights[young] >= min(call["nursery_share"], equal) - 1e-12).all()  # type: ignore[type-var]
+    assert (weights[young] >= min(call["nursery_share"], equal) - 1e-12).all()
 
 
 @often
 @given(call=calls())
-def test_shape_moves_no_weight_further_than_allowed(call: dict[str, object]) -> None:
+def test_shape_moves_no_weight_further_than_allowed(call: dict[str, Any]) -> None:
     """Measured from the weights in force, after what ineligible arms had has gone to the others."""
-    previous, eligible = call["previous"], call["arms"].eligible  # type: ignore[attr-defined]
-    if previous is None or not previous[eligible].sum() > 0:  # type: ignore[index]
+    previous, eligible = call["previous"], call["arms"].eligible
+    if previous is None or not previous[eligible].sum() > 0:
         return
-    start = np.where(eligible, previous, 0.0)  # type: ignore[arg-type]
+    start = np.where(eligible, previous, 0.0)
     start = start / start.sum()
-    step = np.abs(shape(**call).weights - start).max()  # type: ignore[arg-type]
-    assert step <= call["max_step"] + 1e-12  # type: ignore[operator]
+    step = np.abs(shape(**call).weights - start).max()
+    assert step <= call["max_step"] + 1e-12
 
 
 @often
 @given(call=calls())
-def test_shape_is_settled_once_it_arrived(call: dict[str, object]) -> None:
+def test_shape_is_settled_once_it_arrived(call: dict[str, Any]) -> None:
     """Repeated with its own result as previous it reaches a fixed point, without a step limit."""
     for _ in range(2000):
-        shaped = shape(**call)  # type: ignore[arg-type]
+        shaped = shape(**call)
         call = call | {"previous": shaped.weights}
         if "step" not in shaped.steps:
             break
-    again = shape(**call)  # type: ignore[arg-type]
+    again = shape(**call)
     assert "step" not in again.steps
     assert again.weights.tobytes() == shaped.weights.tobytes()

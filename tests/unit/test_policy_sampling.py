@@ -1,6 +1,7 @@
 """Policies that choose by chance: epsilon-greedy, Thompson and its kin, EXP3, top-two."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def with_buckets(count: object, total: object, start_ms: list[int]) -> ArmStats:
 
 def test_epsilon_greedy_agrees_with_river() -> None:
     """20,000 pulls of river's policy, seeded, fall as ours says (5 standard errors)."""
-    river = RiverEpsilonGreedy(epsilon=0.3, seed=1)
+    river: Any = RiverEpsilonGreedy(epsilon=0.3, seed=1)
     for arm, rewards in REWARDS.items():
         for reward in rewards:
             river.update(arm, reward)
@@ -62,7 +63,7 @@ def test_epsilon_greedy_agrees_with_river() -> None:
 
 def test_thompson_agrees_with_river() -> None:
     """20,000 pulls of river's policy, seeded, fall as ours says (5 standard errors)."""
-    river = RiverThompsonSampling(reward_obj=Beta(), seed=1)
+    river: Any = RiverThompsonSampling(reward_obj=Beta(), seed=1)
     for arm, rewards in REWARDS.items():
         for reward in rewards:
             river.update(arm, bool(reward))
@@ -93,7 +94,8 @@ def test_thompson_gaussian_is_sharper_for_steady_rewards() -> None:
     """Rewards that hardly vary need fewer labels than a coin's; the Beta cannot know."""
     arms = ArmStats.of([500, 500], [250, 260], reward_square_sum=[125.5, 135.7])
     gaussian = Thompson(model="gaussian").propensities(arms, 0)[1]
-    assert gaussian > 0.999 > 0.8 > Thompson().propensities(arms, 0)[1]
+    assert gaussian > 0.999
+    assert Thompson().propensities(arms, 0)[1] < 0.8
 
 
 def test_discounted_thompson_counts_a_label_half_after_a_half_life() -> None:
@@ -115,7 +117,7 @@ def test_discounted_thompson_forgets() -> None:
 
 def test_exp3_agrees_with_river() -> None:
     """Driven by river's own pulls, both give the same probabilities at every step."""
-    river = RiverExp3(gamma=0.2, seed=3)
+    river: Any = RiverExp3(gamma=0.2, seed=3)
     names, estimates = ["a", "b", "c"], np.zeros(3)
     rng = np.random.default_rng(4)
     for _ in range(50):
@@ -172,21 +174,23 @@ def test_top_two_thompson_is_steady_where_rivals_are_weighed_otherwise() -> None
     assert np.abs(np.diff(weights, axis=0)).max() < 0.02
 
 
-def test_best_arm_errs_no_more_often_than_delta() -> None:
-    """Looking after every round of three arms, 400 seeded runs name a wrong arm at most 5 %."""
+@pytest.mark.parametrize(
+    ("means", "least_named"), [((0.5, 0.5, 0.51), 0), ((0.3, 0.1, 0.6), 395), ((0.02, 0.0, 0.0), 0)]
+)
+def test_best_arm_errs_no_more_often_than_delta(means: tuple[float, ...], least_named: int) -> None:
+    """Looking again and again, at most 20 % of 400 seeded runs ever name a wrong arm."""
     rng = np.random.default_rng(8)
     wrong = named = 0
     for _ in range(400):
-        hits = (rng.uniform(size=(400, 3)) < [0.5, 0.5, 0.6]).cumsum(axis=0)
-        for round_, sums in enumerate(hits[::10]):
-            n = 10 * round_ + 1
-            best = best_arm(ArmStats.of([n] * 3, sums), 0.05)
+        hits = (rng.uniform(size=(300, 3)) < means).cumsum(axis=0)
+        for n in range(2, 301, 3):
+            best = best_arm(ArmStats.of([n] * 3, hits[n - 1]), 0.2)
             if best is not None:
                 named += 1
-                wrong += best != 2
+                wrong += best != int(np.argmax(means))
                 break
-    assert wrong <= 0.05 * 400
-    assert named > 100
+    assert wrong <= 0.2 * 400
+    assert named >= least_named
 
 
 def test_best_arm_waits_for_ties_and_for_arms_without_labels() -> None:
@@ -199,12 +203,16 @@ def test_best_arm_waits_for_ties_and_for_arms_without_labels() -> None:
 def test_log_mixture_ratio_is_the_least_over_equal_means() -> None:
     """The evidence is against the pair of equal means that is hardest to refute."""
     n, s, k, t = 40.0, 10.0, 60.0, 36.0
+    log_pi = math.log(math.pi)
     m = np.linspace(0.01, 0.99, 9801)
     by_mean = [
-        math.lgamma(x + 0.5) + math.lgamma(size - x + 0.5) - math.lgamma(size + 1) -
-        math.log(math.pi)
+        math.lgamma(x + 0.5)
+        + math.lgamma(size - x + 0.5)
+        - math.lgamma(size + 1)
+        - log_pi
         - (x * np.log(m) + (size - x) * np.log1p(-m))
         for size, x in ((n, s), (k, t))
-    ]  # fmt: skip
-    assert log_mixture_ratio(n, s, k, t) == pytest.approx(float(sum(by_mean).min()), abs=1e-6)
+    ]
+    least = float(np.sum(by_mean, axis=0).min())
+    assert log_mixture_ratio(n, s, k, t) == pytest.approx(least, abs=1e-6)
     assert log_mixture_ratio(k, t, n, s) == -math.inf

@@ -40,7 +40,8 @@ def divergence(mean: float, distance: float) -> float:
     >>> round(divergence(0.5, 0.25), 6)
     0.143841
     """
-    rest = (mean - 1.0) * math.log1p(-min(_BELOW_ONE, distance / (1.0 - mean)))
+    part = distance / (1.0 - mean)
+    rest = (mean - 1.0) * math.log1p(-part if part < _BELOW_ONE else -_BELOW_ONE)
     return rest - mean * math.log1p(distance / mean) if mean > _NEVER else rest
 
 
@@ -124,9 +125,10 @@ def _pulls(means: list[float], counts: list[float], budget: float, spread: float
 
     def needed(arm: int, level: float) -> tuple[float, float]:
         mean, distance = means[arm], level + gaps[arm]
-        value = min(_BELOW_ONE, mean + distance)
+        value = mean + distance
         count = budget / divergence(mean, distance)
-        return count, -count * count * distance / (budget * value * (1.0 - value))
+        slope = count * count * distance / (budget * value * (1.0 - value)) if value < 1 else 0.0
+        return count, -slope
 
     # kl(p, q) <= (q - p)^2 / (q (1 - q)), solved for q - p: a level that each arm can reach alone.
     low = 0.0

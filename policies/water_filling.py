@@ -98,17 +98,20 @@ def _above(
     needed: Callable[[int, float], tuple[float, float]],
     level: float,
 ) -> tuple[list[int], float, float, float]:
-    """Arms whose index is above the level; their needed and present counts, and the slope."""
-    pulled = []
-    total = have = slope = 0.0
+    """Arms whose index is above the level; their needed and present counts, and the slope.
+
+    The sums are exact before they are rounded, so that the order of the arms changes no bit.
+    """
+    pulled, totals, haves, slopes = [], [], [], []
     for arm in active:
         count, change = needed(arm, level)
-        if count > counts[arm]:
+        have = counts[arm]
+        if count > have:
             pulled.append(arm)
-            total += count
-            have += counts[arm]
-            slope += change
-    return pulled, total, have, slope
+            totals.append(count)
+            haves.append(have)
+            slopes.append(change)
+    return pulled, math.fsum(totals), math.fsum(haves), math.fsum(slopes)
 
 
 def fill_square_root(

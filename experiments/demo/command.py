@@ -12,7 +12,7 @@ __all__ = ["demo"]
     "--duration", default=90.0, show_default=True, help="Longest time of the story, seconds."
 )
 @click.option("--seed", default=7, show_default=True, help="Of data split, requests and models.")
-@click.option("--rate", default=400.0, show_default=True, help="Requests a second.")
+@click.option("--rate", default=600.0, show_default=True, help="Requests a second.")
 @click.option("--keep", is_flag=True, help="Leave broker and worker running.")
 @click.option("--tty/--no-tty", default=True, help="Live view, or plain lines.")
 @click.option(

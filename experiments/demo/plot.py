@@ -53,7 +53,7 @@ def draw(path: Path, observer: Observer, milestones: Milestones) -> None:
             text, (at, 1.02 + 0.09 * (number % 2)), xycoords=("data", "axes fraction"),
             fontsize=9, ha="center", annotation_clip=False,
         )  # fmt: skip
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, dpi=130, bbox_inches="tight")
     plt.close(figure)
 
 

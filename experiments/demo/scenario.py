@@ -33,7 +33,7 @@ ROUTE: Final = "shuttle"
 REPLICAS: Final = 2
 # Labels that are needed before the next act, so that each is seen to be decided by data.
 _QUIET_LABELS: Final = 300
-_LEAD_LABELS: Final = 1000
+_LEAD_LABELS: Final = 6000
 
 
 class DemoOptions(Struct, frozen=True, kw_only=True):
@@ -137,7 +137,9 @@ def _settings(servers: str, folder: Path) -> tuple[Settings, dict[str, str]]:
         "LEVERFRAME_TOPICS__PREFIX": f"demo-{uuid.uuid4().hex[:6]}-",
         route + "REGISTER_ARMS": "command",
         route + "WINDOW_S": "60",
-        route + "FLOOR": "0.05",
+        route + "POLICY": '{ name = "discounted_thompson", params = { half_life_ms = 3000 } }',
+        route + "BUCKET_MS": "250",
+        route + "FLOOR": "0.1",
         route + "MAX_STEP": "0.05",
         route + "NURSERY_LABELS": "40",
     }
@@ -273,6 +275,7 @@ async def _story(
     await observer.until(lambda: len(observer.rewards) >= target, left() / 2)
     say(f"now its input is corrupted on purpose: {CHALLENGER} sees its columns four places off")
     milestones.broken_s = observer.now_s
+    milestones.broken_ms = time.time_ns() // 1_000_000
     broken.set()
 
     def rolled_back() -> bool:

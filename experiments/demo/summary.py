@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 from msgspec import Struct, to_builtins
 
@@ -26,6 +27,8 @@ class Milestones(Struct, kw_only=True):
         A control message gave the challenger more than half of the traffic.
     broken_s : float or None
         The challenger's input was corrupted.
+    broken_ms : int or None
+        The same moment by the wall clock, ms since the epoch.
     rolled_back_s : float or None
         The rollback was seen by a subscriber.
     """
@@ -33,6 +36,7 @@ class Milestones(Struct, kw_only=True):
     registered_s: float | None = None
     shifted_s: float | None = None
     broken_s: float | None = None
+    broken_ms: int | None = None
     rolled_back_s: float | None = None
 
 
@@ -48,7 +52,7 @@ class Summary(Struct, kw_only=True, frozen=True):
     seconds_until_shift : float or None
         The same, as time.
     labels_until_rollback : int or None
-        Rewards of the challenger between the break and the rollback.
+        Labels of answers that the challenger gave after the break, until the rollback.
     milliseconds_until_rollback : float or None
         From the break to the subscriber's callback; label delay included.
     decision_milliseconds : float or None
@@ -56,7 +60,7 @@ class Summary(Struct, kw_only=True, frozen=True):
     rewards, mean_reward : int, float
         Of the whole run.
     static_mean_reward, gain_over_static : float
-        Had the champion answered the same requests; and the difference.
+        Had the first champion answered the same requests; and the difference.
     health : dict
         Counts of the join at the end.
     """
@@ -94,7 +98,9 @@ def summarize(
         What was seen.
     milestones : Milestones
         When.
-    data, models
+    data : Data
+        The readings that the requests were about.
+    models : dict of str to Model
         To ask what the champion would have answered to the same requests.
     rollback_seen_ms : float, optional
         Wall time at which the rollback was seen, ms since the epoch.
@@ -105,17 +111,9 @@ def summarize(
         All from measurements.
     """
     scored = [(at, reward) for at, reward in observer.rewards if reward.reward is not None]
-
-    def labels(start_s: float | None, end_s: float | None, arm: str | None) -> int | None:
-        if start_s is None or end_s is None:
-            return None
-        return sum(start_s <= at <= end_s and arm in {None, r.arm} for at, r in scored)
-
     rows = [row_of(reward.request_id) for _, reward in scored]
-    static = models[CHAMPION].predict(data.features[rows]) if rows else []
-    static_right = sum(
-        int(answer) == int(data.labels[row]) for answer, row in zip(static, rows, strict=True)
-    )
+    answers = np.asarray(models[CHAMPION].predict(data.features[rows])) if rows else np.zeros(0)
+    static = int((answers == data.labels[rows]).sum())
     count = max(1, len(scored))
     mean = sum(reward.reward or 0.0 for _, reward in scored) / count
     rollback = _rollback_message(observer)
@@ -123,9 +121,9 @@ def summarize(
     return Summary(
         shifted=milestones.shifted_s is not None,
         rolled_back=rollback is not None,
-        labels_until_shift=labels(milestones.registered_s, milestones.shifted_s, None),
+        labels_until_shift=_labels_until_shift(observer, milestones),
         seconds_until_shift=_between(milestones.registered_s, milestones.shifted_s),
-        labels_until_rollback=labels(milestones.broken_s, milestones.rolled_back_s, CHALLENGER),
+        labels_until_rollback=_broken_labels(observer, milestones),
         milliseconds_until_rollback=None if until is None else until * 1000,
         decision_milliseconds=(
             None
@@ -134,9 +132,26 @@ def summarize(
         ),
         rewards=len(scored),
         mean_reward=mean,
-        static_mean_reward=static_right / count,
-        gain_over_static=mean - static_right / count,
+        static_mean_reward=static / count,
+        gain_over_static=mean - static / count,
         health=dict(observer.health),
+    )
+
+
+def _labels_until_shift(observer: Observer, milestones: Milestones) -> int | None:
+    start_s, end_s = milestones.registered_s, milestones.shifted_s
+    if start_s is None or end_s is None:
+        return None
+    return sum(start_s <= at <= end_s for at, _ in observer.rewards)
+
+
+def _broken_labels(observer: Observer, milestones: Milestones) -> int | None:
+    broken_ms, end_s = milestones.broken_ms, milestones.rolled_back_s
+    if broken_ms is None or end_s is None:
+        return None
+    return sum(
+        at <= end_s and reward.arm == CHALLENGER and reward.predicted_at_ms >= broken_ms
+        for at, reward in observer.rewards
     )
 
 

@@ -32,7 +32,7 @@ __all__ = ["MicrobatchSchema", "MicrobatchTransport", "check_faust", "slices"]
 
 MAX_RECORDS: Final = 4000
 MAX_BYTES: Final = 4 << 20
-FETCH_WAIT_MS: Final = 20
+FETCH_WAIT_MS: Final = 10
 FETCH_BYTES: Final = 1 << 20
 
 

@@ -1,0 +1,113 @@
+"""How long from a label in Kafka to its reward and its control message: ``python -m bench.latency``.
+
+Open loop: labels are sent at their due times whatever was answered before, so a stall shows in
+every label that it delayed. A control message carries the record time of the label that decided
+it, a reward that of its label; the latency is the arrival at a read-committed consumer minus that
+time.
+"""
+
+import argparse
+import asyncio
+import itertools
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from aiokafka import AIOKafkaConsumer
+
+from bench.drain import bench_settings, start_worker
+from bench.load import Keyed, pairs, produce_at
+from schemas.codec import decoder
+from schemas.control import ControlMessage
+from schemas.reward import Reward
+from streams.runtime.topics import create_topics
+
+_WARM_UP_S = 3.0
+
+
+def alternating(topics: tuple[str, str], count: int, lag: int) -> Iterator[tuple[str, Keyed]]:
+    """Yield predictions, each followed ``lag`` pairs later by its label."""
+    ahead, behind = itertools.tee(pairs(count, seed=3))
+    for number, (_, prediction, _label) in enumerate(ahead):
+        yield topics[0], prediction
+        if number >= lag:
+            yield topics[1], next(behind)[2]
+
+
+async def measure(  # noqa: C901 - one scene, told in order
+    servers: str, per_second: float, seconds: float
+) -> dict[str, np.ndarray]:
+    """Return latencies in ms: of rewards, and of control messages that a label decided."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings, environment = bench_settings(servers, Path(folder))
+        topics = settings.topic_names
+        await create_topics(settings.broker, settings.declared_topics(), 1)
+        log = Path(folder) / "worker.log"
+        worker = start_worker(environment, log)
+        consumer = AIOKafkaConsumer(
+            topics.rewards,
+            topics.control,
+            bootstrap_servers=servers,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            fetch_max_wait_ms=5,
+        )
+        await consumer.start()
+        found: dict[str, list[float]] = {"reward": [], "control": []}
+        decode_reward, decode_control = decoder(Reward), decoder(ControlMessage)
+
+        async def follow(from_ms: float) -> None:
+            while True:
+                fetched = await consumer.getmany(timeout_ms=100)
+                now_ms = time.time() * 1000
+                for tp, records in fetched.items():
+                    for record in records:
+                        if tp.topic == topics.rewards:
+                            at_ms = decode_reward(record.value).attributed_at_ms
+                            kind = "reward"
+                        else:
+                            message = decode_control(record.value)
+                            if message.kind == "heartbeat":
+                                continue
+                            at_ms, kind = message.issued_at_ms, "control"
+                        if at_ms >= from_ms:
+                            found[kind].append(now_ms - at_ms)
+
+        try:
+            while "attribution-0: open" not in await asyncio.to_thread(log.read_text):
+                await asyncio.sleep(0.1)
+            following = asyncio.create_task(follow((time.time() + _WARM_UP_S) * 1000))
+            count = int(per_second / 2 * (seconds + _WARM_UP_S))
+            names = (topics.predictions, topics.ground_truth)
+            await produce_at(servers, alternating(names, count, 100), per_second)
+            await asyncio.sleep(1)
+            following.cancel()
+            return {kind: np.array(values) for kind, values in found.items()}
+        finally:
+            await consumer.stop()
+            worker.terminate()
+            await asyncio.to_thread(worker.wait, 30)
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=float, nargs="+", default=[1000.0, 5000.0])
+    parser.add_argument("--seconds", type=float, default=20.0)
+    options = parser.parse_args()
+    for rate in options.rate:
+        latencies = asyncio.run(measure(os.environ["LEVERFRAME_BROKER"], rate, options.seconds))
+        for kind, values in latencies.items():
+            p50, p99, p999 = np.percentile(values, [50, 99, 99.9])
+            print(
+                f"{rate:,.0f} events/s, label to {kind}: p50 {p50:.0f} ms, p99 {p99:.0f} ms, "
+                f"p99.9 {p999:.0f} ms ({len(values):,} seen)"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""How long from a label in Kafka to its reward and its control message: ``python -m bench.latency``.
+"""How long a label takes to its reward and its control message: ``python -m bench.latency``.
 
 Open loop: labels are sent at their due times whatever was answered before, so a stall shows in
 every label that it delayed. A control message carries the record time of the label that decided

@@ -26,6 +26,7 @@ Decision = tuple[ControlKind, dict[str, Any]]
 """Kind and cause of the control message that a decision asks for."""
 
 _DIGITS: Final = 6
+_WEIGHT_DIGITS: Final = 9
 WEIGH_EVERY_MS: Final = 1000
 
 
@@ -162,11 +163,22 @@ def _shaped(state: RouteState, route: Route, now_ms: int) -> dict[str, float]:
         previous=previous if previous.sum() > 0 else None,
         max_step=settings.max_step,
     )
-    return {
-        name: float(share)
-        for name, share, arm in zip(names, shaped.weights, state.arms.values(), strict=True)
-        if arm.is_eligible
-    }
+    return _rounded(
+        {
+            name: float(share)
+            for name, share, arm in zip(names, shaped.weights, state.arms.values(), strict=True)
+            if arm.is_eligible
+        }
+    )
+
+
+def _rounded(weights: dict[str, float]) -> dict[str, float]:
+    """Round to 1e-9, the rest to the largest: the last bits of numpy differ between processors."""
+    rounded = {name: round(share, _WEIGHT_DIGITS) for name, share in weights.items()}
+    largest = max(rounded, key=lambda name: (rounded[name], name))
+    others = math.fsum(share for name, share in rounded.items() if name != largest)
+    rounded[largest] = round(1.0 - others, _WEIGHT_DIGITS)
+    return rounded
 
 
 # -- the guard -----------------------------------------------------------------------------------

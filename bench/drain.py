@@ -80,8 +80,12 @@ async def read_rewards(
 
     Parameters
     ----------
-    servers, topic, partitions
+    servers
         Where.
+    topic
+        As for ``servers``.
+    partitions
+        As for ``servers``.
     count : int
         Rewards expected.
     patience_s : float

@@ -26,8 +26,10 @@ def pairs(
     ----------
     count : int
         Pairs.
-    routes, arms : int
+    routes : int
         Spread evenly.
+    arms : int
+        As for ``routes``.
     seed : int
         Of the labels.
 

@@ -34,8 +34,12 @@ def to_unit(reward: float, low: float, high: float) -> float:
 
     Parameters
     ----------
-    reward, low, high : float
+    reward : float
         In the unit of the reward function; ``low < high``.
+    low : float
+        As for ``reward``.
+    high : float
+        As for ``reward``.
 
     Returns
     -------

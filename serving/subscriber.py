@@ -56,14 +56,18 @@ class Subscriber:
     ----------
     servers : str
         Bootstrap servers.
-    control, acks : str
+    control : str
         Full topic names; no acknowledgements when ``acks`` is left out.
+    acks : str
+        As for ``control``.
     replica : str
         Name of this serving process.
     key : bytes, optional
         If given, messages that are not signed with it are refused.
-    on_routing, on_rollback : callable, optional
+    on_routing : callable, optional
         Called with each message that comes into force; ``on_rollback`` only with rollbacks, first.
+    on_rollback : callable, optional
+        As for ``on_routing``.
     options : mapping, optional
         More aiokafka options, such as security.
     """

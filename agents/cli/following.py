@@ -91,8 +91,16 @@ async def ask(
     ----------
     settings : Settings
         Say where Kafka is.
-    route, action, arm, params, actor
+    route
         Of the command.
+    action
+        As for ``route``.
+    arm
+        As for ``route``.
+    params
+        As for ``route``.
+    actor
+        As for ``route``.
     timeout_s : float
         Longest wait, seconds.
 

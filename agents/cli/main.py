@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -82,7 +82,7 @@ def cli() -> None:
     """Decide, live, which deployed model version answers."""
 
 
-def main(argv: list[str] | None = None) -> Any:
+def main(argv: list[str] | None = None) -> None:
     """Run the command line; an error of ours is one clear message and its exit code.
 
     Parameters

@@ -54,8 +54,10 @@ def request_id_of(index: int, row: int) -> str:
 
     Parameters
     ----------
-    index, row : int
+    index : int
         Number of the request, and row of the data.
+    row : int
+        As for ``index``.
 
     Returns
     -------

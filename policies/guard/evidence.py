@@ -114,8 +114,10 @@ def update(evidence: Evidence, own: tuple[int, int], reference: tuple[int, int])
     ----------
     evidence : Evidence
         Changed in place.
-    own, reference : tuple of int
+    own : tuple of int
         Lifetime count and sum (1e-9 rewards) of the arm and of its reference, now.
+    reference : tuple of int
+        As for ``own``.
     """
     starts = evidence.starts
     if starts and own[0] - starts[-1].count < STRIDE:
@@ -149,8 +151,10 @@ def strongest(
     ----------
     evidence : Evidence
         The stretches kept.
-    own, reference : tuple of int
+    own : tuple of int
         Lifetime count and sum (1e-9 rewards) of the arm and of its reference, now.
+    reference : tuple of int
+        As for ``own``.
     alpha : float
         The arm's error budget.
     margin : float

@@ -60,8 +60,10 @@ def log_likelihood_ratio(
 
     Parameters
     ----------
-    arm, reference : Sample
+    arm : Sample
         Count and sum of rewards in [0, 1].
+    reference : Sample
+        As for ``arm``.
     margin : float
         How much worse is tolerable, 0 to 1.
     needed : float
@@ -114,8 +116,10 @@ def log_evidence(arm: Sample, reference: Sample, margin: float) -> float:
 
     Parameters
     ----------
-    arm, reference : Sample
+    arm : Sample
         Count and sum of rewards in [0, 1], from a start that was chosen before these rewards.
+    reference : Sample
+        As for ``arm``.
     margin : float
         How much worse is tolerable, 0 to 1.
 

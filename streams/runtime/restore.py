@@ -27,8 +27,10 @@ def is_trustworthy(place: Place | None, begin: int, end: int, now_ms: int) -> bo
     ----------
     place : Place or None
         Where the cache stands.
-    begin, end : int
+    begin : int
         First and next offset of the changelog partition.
+    end : int
+        As for ``begin``.
     now_ms : int
         Wall time, ms since the epoch.
 
@@ -53,8 +55,10 @@ async def restore(
     ----------
     store : Store
         The cache; changed.
-    topic, partition
+    topic
         Of the changelog. No other writer may be active: the caller has fenced them.
+    partition
+        As for ``topic``.
     broker : BrokerSettings
         How to reach Kafka.
 

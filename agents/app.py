@@ -224,7 +224,11 @@ def _ticks(
             return
         assignment = app.consumer.assignment()
         for name, own in lanes.items():
-            own.tick({tp.partition for tp in assignment if tp.topic in inputs[name]})
+            ends: dict[int, dict[str, int | None]] = {}
+            for tp in assignment:
+                if tp.topic in inputs[name]:
+                    ends.setdefault(tp.partition, {})[tp.topic] = app.consumer.highwater(tp)
+            own.tick(ends)
 
     app.timer(interval=tick_s, name="tick")(tick)
 

@@ -3,7 +3,7 @@
 import struct
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from agents.publish import dead_letter_output
@@ -14,6 +14,7 @@ from streams.entries import decode_entry, encode_entry
 from streams.expiry import EXPIRY_END, EXPIRY_PREFIX, bucket_of, decode_ids, index_changes, sweep
 from streams.routes import Routes
 from streams.runtime.kafka import partition_of
+from streams.runtime.lanes import Idle
 from streams.runtime.ledger import Ledger, Output, Positions
 
 __all__ = ["AttributionShell"]
@@ -57,7 +58,7 @@ class AttributionShell:
         fresh, positions = unseen(ledger.positions, batches)
         if not fresh:
             return
-        keys = [record.key for _, records in fresh for record in records if record.key]
+        keys = own_keys(fresh)
         found = zip(keys, ledger.get_many(keys), strict=True)
         entries = {key.decode(): decode_entry(raw) for key, raw in found if raw is not None}
         predictions = self._topics.predictions
@@ -93,17 +94,17 @@ class AttributionShell:
             self._reward_partition[route] = partition
         return partition
 
-    async def tick(self, ledger: Ledger, idle_s: dict[str, float]) -> None:
+    async def tick(self, ledger: Ledger, idle: Mapping[str, Idle]) -> None:
         """Sweep what has expired, a bounded number of index entries at a time.
 
         Parameters
         ----------
         ledger : Ledger
             Of the partition.
-        idle_s : dict of str to float
-            Seconds since the last record of each input topic.
+        idle : mapping of str to Idle
+            How idle each input topic is.
         """
-        limit_ms = self._stream_time_ms(ledger.positions, idle_s) - GRACE_MS
+        limit_ms = self._stream_time_ms(ledger.positions, idle) - GRACE_MS
         due = [
             (key, value)
             for key, value in ledger.scan(EXPIRY_PREFIX, EXPIRY_END, _SWEEP_BUCKETS)
@@ -126,14 +127,51 @@ class AttributionShell:
         await ledger.commit(changes, [])
         self.counts.update(swept.counts)
 
-    def _stream_time_ms(self, positions: Positions, idle_s: dict[str, float]) -> int:
+    def _stream_time_ms(self, positions: Positions, idle: Mapping[str, Idle]) -> int:
         """The slower input's time, so that a backlog of labels never finds its predictions gone."""
         wall_ms = time.time_ns() // 1_000_000
         times = []
         for topic in (self._topics.predictions, self._topics.ground_truth):
             seen = positions.times_ms.get(topic, 0)
-            times.append(max(seen, wall_ms) if idle_s[topic] >= IDLE_AFTER_S else seen)
+            is_idle = topic in idle and is_caught_up(idle[topic], positions.offsets.get(topic, 0))
+            times.append(max(seen, wall_ms) if is_idle else seen)
         return min(times)
+
+
+def is_caught_up(idle: Idle, counted: int) -> bool:
+    """Whether wall time may move a topic on: it is silent, and nothing of it waits in Kafka.
+
+    Parameters
+    ----------
+    idle : Idle
+        Seconds of silence, and its end offset.
+    counted : int
+        Next offset to count; a transaction marker may lie between it and the end.
+
+    Returns
+    -------
+    bool
+        False also while the end is not known.
+    """
+    return idle.seconds >= IDLE_AFTER_S and idle.end is not None and idle.end - counted <= 1
+
+
+def own_keys(batches: list[tuple[str, Sequence[Any]]]) -> list[bytes]:
+    """Return the keys of records that may have an entry: those that are not the ledger's own.
+
+    Parameters
+    ----------
+    batches : list of (str, sequence)
+        Topic and raw records.
+
+    Returns
+    -------
+    list of bytes
+        In order, with repetitions; never empty ones or such that begin with NUL.
+    """
+    return [
+        record.key for _, records in batches for record in records if record.key and record.key[0]
+    ]
 
 
 def unseen(

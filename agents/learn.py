@@ -2,14 +2,15 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agents.attribute import unseen
+from agents.attribute import own_keys, unseen
 from agents.publish import control_output, dead_letter_output
 from agents.settings import Settings
 from streams.learning import LearningOutcome, heartbeat, learn
 from streams.routes import Routes
+from streams.runtime.lanes import Idle
 from streams.runtime.ledger import FIRST_KEY, Ledger, Output, Positions
 from streams.state import RouteState, decode_route, encode_route
 
@@ -50,7 +51,7 @@ class LearningShell:
         fresh, positions = unseen(ledger.positions, batches)
         if not fresh:
             return
-        routes = sorted({record.key for _, records in fresh for record in records if record.key})
+        routes = sorted(set(own_keys(fresh)))
         states = {
             key.decode(): decode_route(raw)
             for key, raw in zip(routes, ledger.get_many(routes), strict=True)
@@ -65,17 +66,17 @@ class LearningShell:
         )
         await self._commit(ledger, outcome, positions)
 
-    async def tick(self, ledger: Ledger, idle_s: dict[str, float]) -> None:
+    async def tick(self, ledger: Ledger, idle: Mapping[str, Idle]) -> None:
         """Publish the heartbeats that are due.
 
         Parameters
         ----------
         ledger : Ledger
             Of the partition.
-        idle_s : dict of str to float
+        idle : mapping of str to Idle
             Not used: heartbeats go by wall time.
         """
-        del idle_s
+        del idle
         published = self._published_ms.get(ledger)
         if published is None:
             published = self._published_ms[ledger] = {

@@ -51,7 +51,7 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     datadir: str = "leverframe-data"
     web_bind: str = "127.0.0.1"
     web_port: Annotated[int, Meta(ge=0, le=65535)] = 0
-    max_value_bytes: Annotated[int, Meta(ge=1024, le=64 << 20)] = 512 << 10
+    max_value_bytes: Annotated[int, Meta(ge=1024, le=300_000)] = 256 << 10
     session_timeout_s: Annotated[float, Meta(ge=1, le=300)] = 15.0
     tick_s: Annotated[float, Meta(ge=0.01, le=60)] = 0.5
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -195,19 +195,29 @@ def _overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
         node = tree
         for part in where[:-1]:
             node = node.setdefault(part, {})
-        node[where[-1]] = _literal(environment[name])
+            if not isinstance(node, dict):
+                raise SettingsError(f"{name}: {part} is a value, it has no keys of its own")
+        node[where[-1]] = _FromEnvironment(environment[name])
 
 
-def _literal(text: str) -> Any:
-    """A TOML value, or the text itself."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+class _FromEnvironment(str):
+    """A value as the environment gives it: TOML where that fits the key, else the text itself."""
+
+    __slots__ = ()
+
+    @property
+    def literal(self) -> Any:
+        try:
+            return tomllib.loads(f"value = {self}")["value"]
+        except tomllib.TOMLDecodeError:
+            return str(self)
 
 
 def _convert(value: Any, kind: Any, path: str, faults: list[str]) -> Any:
     """Convert field by field, so that all faults are found and not just the first."""
+    if isinstance(value, _FromEnvironment):
+        # A password of digits is a password, not a number.
+        value = str(value) if kind is str else value.literal
     if isinstance(kind, type) and issubclass(kind, Struct) and isinstance(value, dict):
         return _convert_struct(value, kind, path, faults)
     if typing.get_origin(kind) is dict and isinstance(value, dict):

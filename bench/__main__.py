@@ -3,10 +3,10 @@
 import argparse
 import asyncio
 import json
-import os
 import statistics
 
 from bench.drain import drain
+from bench.servers import bench_broker
 
 
 def main() -> None:
@@ -18,8 +18,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.pairs, options.runs = 50_000, 1
-    servers = os.environ["LEVERFRAME_BROKER"]
-    results = asyncio.run(drain(servers, options.pairs, options.runs))
+    with bench_broker() as servers:
+        results = asyncio.run(drain(servers, options.pairs, options.runs))
     for result in results:
         print(json.dumps(result))
     shares = [result["share_of_getmany"] for result in results]

@@ -9,7 +9,6 @@ time.
 import argparse
 import asyncio
 import itertools
-import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from aiokafka import AIOKafkaConsumer
 
 from bench.drain import bench_settings, start_worker
 from bench.load import Keyed, pairs, produce_at
+from bench.servers import bench_broker
 from schemas.codec import decoder
 from schemas.control import ControlMessage
 from schemas.reward import Reward
@@ -99,14 +99,15 @@ def main() -> None:
     parser.add_argument("--rate", type=float, nargs="+", default=[1000.0, 5000.0])
     parser.add_argument("--seconds", type=float, default=20.0)
     options = parser.parse_args()
-    for rate in options.rate:
-        latencies = asyncio.run(measure(os.environ["LEVERFRAME_BROKER"], rate, options.seconds))
-        for kind, values in latencies.items():
-            p50, p99, p999 = np.percentile(values, [50, 99, 99.9])
-            print(
-                f"{rate:,.0f} events/s, label to {kind}: p50 {p50:.0f} ms, p99 {p99:.0f} ms, "
-                f"p99.9 {p999:.0f} ms ({len(values):,} seen)"
-            )
+    with bench_broker() as servers:
+        for rate in options.rate:
+            latencies = asyncio.run(measure(servers, rate, options.seconds))
+            for kind, values in latencies.items():
+                p50, p99, p999 = np.percentile(values, [50, 99, 99.9])
+                print(
+                    f"{rate:,.0f} events/s, label to {kind}: p50 {p50:.0f} ms, p99 {p99:.0f} ms, "
+                    f"p99.9 {p999:.0f} ms ({len(values):,} seen)"
+                )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import os
 import re
 import tempfile
 import time
@@ -12,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.drain import bench_settings, start_worker
 from bench.load import pairs, preload
+from bench.servers import bench_broker
 from streams.runtime.topics import create_topics
 
 
@@ -60,7 +60,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1_000_000)
     options = parser.parse_args()
-    peak = asyncio.run(measure(os.environ["LEVERFRAME_BROKER"], options.count))
+    with bench_broker() as servers:
+        peak = asyncio.run(measure(servers, options.count))
     print(f"peak resident memory {peak:,.0f} MB")
 
 

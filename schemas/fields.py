@@ -41,5 +41,7 @@ Propensity: TypeAlias = Annotated[
 ]
 FiniteNumber: TypeAlias = Annotated[float, Meta(ge=-1.0e308, le=1.0e308)]
 
-PredictedValue: TypeAlias = bool | int | float | str | dict[str, float]
-LabelValue: TypeAlias = bool | int | float | str | None
+WholeNumber: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+
+PredictedValue: TypeAlias = bool | WholeNumber | float | str | dict[str, float]
+LabelValue: TypeAlias = bool | WholeNumber | float | str | None

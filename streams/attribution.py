@@ -18,7 +18,7 @@ from schemas.ground_truth import GroundTruth
 from schemas.prediction import Prediction
 from schemas.reward import Reward, RewardCause
 from streams.entries import Attributed, EarlyLabel, Entry, Waiting, same_content, waiting_of
-from streams.envelope import InputRecord, check_envelope, check_key, dead_letter
+from streams.envelope import InputRecord, check_envelope, check_key, check_name, dead_letter
 from streams.routes import Route, Routes
 
 __all__ = ["EXPIRY_BUCKET_MS", "AttributionOutcome", "attribute"]
@@ -71,6 +71,7 @@ class _Step:
                 f"route {prediction.route!r} has no section [routes.<name>] in the settings, "
                 "and there is none for other routes",
             )
+        check_name(prediction.route, "route")
         request_id = prediction.request_id
         entry = self.entry(request_id)
         waiting = waiting_of(record.timestamp, prediction, route.window_ms)
@@ -107,6 +108,8 @@ class _Step:
     # -- labels ------------------------------------------------------------------------------
 
     def label(self, record: InputRecord, truth: GroundTruth) -> None:
+        if truth.weight not in {None, 1.0}:
+            raise RecordError("unsupported", "weight must be 1 or left out: labels count once each")
         request_id = truth.request_id
         entry = self.entry(request_id)
         labelled_at_ms = record.timestamp if truth.labelled_at_ms is None else truth.labelled_at_ms

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from policies.guard.evidence import restart
 from policies.registry import make_policy
 from schemas.command import Command
 from schemas.control import ControlKind
 from schemas.errors import PolicyError, RecordError
+from streams.envelope import check_name
 from streams.rollout import promote, register_arm, roll_back
 from streams.routes import Route
 from streams.state import ArmState, RouteState
@@ -15,6 +18,7 @@ from streams.state import ArmState, RouteState
 __all__ = ["COMMANDS", "apply_command", "remember_command"]
 
 REMEMBERED_COMMANDS: Final = 256
+LARGEST_SCORE: Final = 1e300
 
 
 def _known(state: RouteState, command: Command) -> tuple[str, ArmState]:
@@ -42,8 +46,9 @@ def _register(state: RouteState, command: Command, route: Route, now_ms: int) ->
     if name in state.arms:
         raise RecordError("refused", f"arm {name!r} is already registered")
     score = (command.params or {}).get("validation_score")
-    if score is not None and not isinstance(score, (int, float)):
+    if score is not None and not (isinstance(score, (int, float)) and abs(score) <= LARGEST_SCORE):
         raise RecordError("invalid", f"params.validation_score must be a number, got {score!r:.80}")
+    check_name(name, "arm")
     register_arm(state, name, route, now_ms, None if score is None else float(score))
     return "routing"
 
@@ -68,7 +73,8 @@ def _set_policy(state: RouteState, command: Command, route: Route, now_ms: int) 
         raise RecordError("invalid", "params.policy must be a name, params.params an object")
     try:
         make_policy(name, policy_params)
-    except PolicyError as error:
+        msgspec.msgpack.encode(policy_params)  # it goes into the ledger
+    except (PolicyError, OverflowError) as error:
         raise RecordError("refused", str(error)) from error
     state.policy = (name, policy_params)
     return "routing"

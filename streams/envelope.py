@@ -5,7 +5,7 @@ from typing import Protocol
 from schemas.dead_letter import DeadLetter
 from schemas.errors import RecordError
 
-__all__ = ["InputRecord", "check_envelope", "check_key", "dead_letter"]
+__all__ = ["InputRecord", "check_envelope", "check_key", "check_name", "dead_letter"]
 
 
 class InputRecord(Protocol):
@@ -99,5 +99,23 @@ def check_key(key: bytes | None, expected: str, field: str) -> None:
         raise RecordError(
             "key_mismatch", f"the key is {key!r:.200}, {field} is {expected!r}: they must be equal"
         )
-    if expected < "\x01":
+    check_name(expected, field)
+
+
+def check_name(name: str, field: str) -> None:
+    """Refuse a name that the ledger could take for one of its own keys.
+
+    Parameters
+    ----------
+    name : str
+        Of a request, route or arm.
+    field : str
+        What it is, for the message.
+
+    Raises
+    ------
+    RecordError
+        ``invalid`` for a name that begins with NUL.
+    """
+    if name < "\x01":
         raise RecordError("invalid", f"{field} must not begin with NUL")

@@ -6,7 +6,7 @@ micro-batches. Statistics move by exactly the difference that a reward record st
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -18,11 +18,12 @@ from schemas.dead_letter import DeadLetter
 from schemas.errors import RecordError
 from schemas.reward import Reward
 from streams.commands import apply_command, remember_command
-from streams.decision import arms_now, decide, is_due, reweigh
+from streams.decision import arms_now, decide, is_due
 from streams.envelope import InputRecord, check_envelope, check_key, dead_letter
 from streams.rollout import register_arm
 from streams.routes import Route, Routes
-from streams.state import NANO, ArmState, RouteState, new_route, salt_of, state_digest
+from streams.state import MICRO, NANO, ArmState, RouteState, new_route, salt_of, state_digest
+from streams.weighing import reweigh
 
 __all__ = ["LearningOutcome", "heartbeat", "learn"]
 
@@ -47,6 +48,9 @@ class LearningOutcome(msgspec.Struct, kw_only=True):
     dead_letters: list[DeadLetter] = msgspec.field(default_factory=list)
     counts: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
 
+
+# Smaller ones count as this: one label must not outweigh all others, nor overflow the sum.
+SMALLEST_PROPENSITY: Final = 1e-6
 
 _decode_reward = decoder(Reward)
 _decode_command = decoder(Command)
@@ -201,7 +205,8 @@ def count_reward(arm: ArmState, reward: Reward, route: Route) -> None:
         arm.sum_nano += nano
         arm.square_nano += square
         if reward.propensity:
-            arm.inverse_propensity_nano += sign * round(unit / reward.propensity * NANO)
+            propensity = max(reward.propensity, SMALLEST_PROPENSITY)
+            arm.inverse_propensity_micro += sign * round(unit / propensity * MICRO)
         if bucket is not None:
             bucket[0] += sign
             bucket[1] += nano

@@ -1,7 +1,8 @@
 """The rollout of arms: registration, promotion, rollback.
 
-Authority: automation may take traffic off an arm or follow the policy within its limits; a person's
-pin or freeze wins until lifted; a rollback is never held back by either.
+Authority: automation may take traffic off an arm or follow the policy within its limits. The guard
+rolls back whatever is frozen, but not the very arm that a person pinned; a person's rollback goes
+through everything, and lifts the pin of its arm.
 """
 
 from typing import Final

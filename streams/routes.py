@@ -103,7 +103,7 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     bucket_ms: Annotated[int, Meta(ge=1)] = 10_000
     max_buckets: Annotated[int, Meta(ge=1, le=4096)] = 120
     ttl_s: Annotated[float, Meta(gt=0)] = 15.0
-    max_arms: Annotated[int, Meta(ge=1, le=10_000)] = 100
+    max_arms: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
 class Route(Struct, frozen=True, kw_only=True):

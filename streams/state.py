@@ -15,6 +15,7 @@ from policies.guard.evidence import Evidence
 from policies.statistics import ArmStats, TimeBuckets
 
 __all__ = [
+    "MICRO",
     "NANO",
     "ArmPhase",
     "ArmState",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 NANO: Final = 1_000_000_000
+MICRO: Final = 1_000_000
 
 ArmPhase: TypeAlias = Literal["nursery", "candidate", "quarantined", "retired"]
 
@@ -46,8 +48,8 @@ class ArmState(Struct, array_like=True):
         Where it stands; the champion is named by the route and is a candidate here.
     nursery_until : int
         Label count at which the nursery ends.
-    count, sum_nano, square_nano, inverse_propensity_nano : int
-        Lifetime statistics; sums in 1e-9.
+    count, sum_nano, square_nano, inverse_propensity_micro : int
+        Lifetime statistics; sums in 1e-9, that of reward / propensity in 1e-6.
     buckets : dict of int to list of int
         Bucket index (stream time // width) to count, sum and sum of squares.
     evidence : Evidence
@@ -62,7 +64,7 @@ class ArmState(Struct, array_like=True):
     count: int = 0
     sum_nano: int = 0
     square_nano: int = 0
-    inverse_propensity_nano: int = 0
+    inverse_propensity_micro: int = 0
     buckets: dict[int, list[int]] = field(default_factory=dict)
     evidence: Evidence = field(default_factory=Evidence)
 
@@ -226,7 +228,7 @@ def arm_stats(state: RouteState, bucket_ms: int) -> ArmStats:
     arms = list(state.arms.values())
     totals = np.array(
         [
-            [a.count, a.sum_nano / NANO, a.square_nano / NANO, a.inverse_propensity_nano / NANO]
+            [a.count, a.sum_nano / NANO, a.square_nano / NANO, a.inverse_propensity_micro / MICRO]
             for a in arms
         ]
     )

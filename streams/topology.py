@@ -5,9 +5,12 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-__all__ = ["TOPICS", "TopicSpec", "Topics", "changelog_name"]
+__all__ = ["MAX_ENTRY_BYTES", "TOPICS", "TopicSpec", "Topics", "changelog_name"]
 
 DAY_MS: Final = 86_400_000
+MAX_CLOCK_AHEAD_MS: Final = 300_000
+# A route with 1,000 arms and all their time buckets is one entry.
+MAX_ENTRY_BYTES: Final = 8 << 20
 
 
 class TopicSpec(Struct, frozen=True, kw_only=True):
@@ -142,5 +145,10 @@ class Topics:
             if "compact" in spec.cleanup:
                 config["min.cleanable.dirty.ratio"] = "0.3"
                 config["segment.ms"] = str(DAY_MS)
+            if spec.name.endswith("-changelog"):
+                config["max.message.bytes"] = str(MAX_ENTRY_BYTES)
+            if spec.name in {"predictions", "ground-truth"}:
+                # A clock that runs ahead would close the windows of everybody else's requests.
+                config["message.timestamp.after.max.ms"] = str(MAX_CLOCK_AHEAD_MS)
             count = partitions if spec.partitioned_by == "request" else route_partitions
             yield self.full_name(spec), count, config

@@ -4,12 +4,11 @@ import asyncio
 import multiprocessing
 import os
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,11 +16,10 @@ from msgspec import Struct
 
 from agents.cli.following import ask
 from agents.settings import Settings, load_settings
-from experiments.demo.labels import label
 from experiments.demo.models import ARMS, CHALLENGER, load_data, train
 from experiments.demo.observer import Observer
 from experiments.demo.plot import draw
-from experiments.demo.replica import ServerOptions, serve
+from experiments.demo.processes import running_servers, running_worker
 from experiments.demo.summary import Milestones, Summary, summarize, write_results
 from experiments.demo.view import make_view
 from schemas.errors import LeverframeError
@@ -30,7 +28,6 @@ from streams.runtime.topics import create_topics
 __all__ = ["DemoOptions", "run_demo"]
 
 ROUTE: Final = "shuttle"
-REPLICAS: Final = 2
 # Labels that are needed before the next act, so that each is seen to be decided by data.
 _QUIET_LABELS: Final = 300
 _LEAD_LABELS: Final = 6000
@@ -88,10 +85,12 @@ def run_demo(options: DemoOptions) -> Summary:
         asyncio.run(create_topics(settings.broker, settings.declared_topics(), 1))
         say("starting the worker, two model servers and a label source")
         log = options.output / "worker.log"
-        worker = stack.enter_context(_worker(environment, log, keep=options.keep))
+        worker = stack.enter_context(running_worker(environment, log, keep=options.keep))
         context = multiprocessing.get_context("spawn")
         broken, stop = context.Event(), context.Event()
-        stack.enter_context(_servers(context, settings, options, broken, stop))
+        stack.enter_context(
+            running_servers(context, settings, ROUTE, options.seed, options.rate, broken, stop)
+        )
         stack.enter_context(view)
         summary = asyncio.run(_play(settings, options, view, broken, lambda: _check(worker, log)))
         stop.set()
@@ -144,63 +143,6 @@ def _settings(servers: str, folder: Path) -> tuple[Settings, dict[str, str]]:
         route + "NURSERY_LABELS": "40",
     }
     return load_settings(None, environment), environment
-
-
-@contextmanager
-def _worker(
-    environment: dict[str, str], log: Path, *, keep: bool
-) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "agents.cli.main", "worker"],
-            env={**os.environ, **environment},
-            stdout=out,
-            stderr=out,
-            start_new_session=keep,
-        )
-    try:
-        yield process
-    finally:
-        if not keep:
-            process.terminate()
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-@contextmanager
-def _servers(
-    context: Any, settings: Settings, options: DemoOptions, broken: Any, stop: Any
-) -> Iterator[None]:
-    topics = settings.topic_names
-    processes = []
-    for replica in range(REPLICAS):
-        server = ServerOptions(
-            servers=settings.broker.servers,
-            predictions=topics.predictions,
-            ground_truth=topics.ground_truth,
-            control=topics.control,
-            acks=topics.control_acks,
-            route=ROUTE,
-            seed=options.seed,
-            rate=options.rate,
-            replica=replica,
-            replicas=REPLICAS,
-        )
-        processes.append(context.Process(target=serve, args=(server, broken, stop), daemon=True))
-    processes.append(context.Process(target=label, args=(server, stop), daemon=True))
-    for process in processes:
-        process.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for process in processes:
-            process.join(10)
-            if process.is_alive():
-                process.kill()
 
 
 async def _play(

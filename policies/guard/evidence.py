@@ -172,7 +172,7 @@ def strongest(
             reference[0] - start.reference_count,
             (reference[1] - start.reference_sum_nano) / 1e9,
         )
-        if not (arm[0] and other[0] and other[1] / other[0] - arm[1] / arm[0] > margin):
+        if arm[0] <= 0 or other[0] <= 0 or other[1] / other[0] - arm[1] / arm[0] <= margin:
             continue  # it does not even look worse
         threshold = math.log((start.index + 1) * (start.index + 2) / alpha)
         bound = log_likelihood_ratio(arm, other, margin, threshold)

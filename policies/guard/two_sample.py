@@ -53,6 +53,12 @@ def _kl(p: float, q: float) -> float:
     return total
 
 
+def _clamped(sample: Sample) -> Sample:
+    """Keep a stretch possible whose older labels were revised: its sum may leave 0 to count."""
+    count, total = sample
+    return count, min(max(total, 0.0), max(count, 0.0))
+
+
 def log_likelihood_ratio(
     arm: Sample, reference: Sample, margin: float, needed: float = 0.0
 ) -> float:
@@ -74,8 +80,7 @@ def log_likelihood_ratio(
     float
         Nats; -inf where the arm does not look worse.
     """
-    n, s = arm
-    k, t = reference
+    (n, s), (k, t) = _clamped(arm), _clamped(reference)
     if n <= 0 or k <= 0 or t / k - s / n <= margin:
         return -math.inf
     pooled = (s + t + margin * n) / (n + k)
@@ -135,8 +140,8 @@ def log_evidence(arm: Sample, reference: Sample, margin: float) -> float:
     >>> log_evidence((50, 45), (50, 45), 0.0)
     -inf
     """
-    n, s = arm
-    k, t = reference
+    arm, reference = _clamped(arm), _clamped(reference)
+    (n, s), (k, t) = arm, reference
     if n <= 0 or k <= 0 or t / k - s / n <= margin:
         return -math.inf
     low = min(1 - _EDGE, max(margin + _EDGE, s / n + margin))

@@ -9,12 +9,14 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
+
+from msgspec import Struct
 
 from streams.runtime.ledger import Ledger
 
-__all__ = ["Batch", "Lanes"]
+__all__ = ["Batch", "Idle", "Lanes"]
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,21 @@ _TRANSACTION_RECORDS: Final = 10_000
 
 Batch = tuple[str, Sequence[Any], Callable[[], None]]
 """Topic, raw records, and what acknowledges them."""
+
+
+class Idle(Struct, frozen=True):
+    """How idle an input topic of a partition is.
+
+    Attributes
+    ----------
+    seconds : float
+        Since its last record, or since the ledger was opened.
+    end : int or None
+        Its end offset; None if the broker has not said yet.
+    """
+
+    seconds: float
+    end: int | None
 
 
 class _Lane:
@@ -40,6 +57,7 @@ class _Lane:
         self.ledger: Ledger | None = None
         self.task: asyncio.Task[None] | None = None
         self.last_arrival_s: dict[str, float] = {}
+        self.ends: Mapping[str, int | None] = {}
 
 
 class Lanes:
@@ -52,7 +70,8 @@ class Lanes:
     handle : callable
         Does one micro-batch: gets the ledger and runs of (topic, records).
     tick : callable
-        Does what time demands on a partition: gets the ledger and the idle seconds by topic.
+        Does what time demands on a partition: gets the ledger and, for each input topic, how idle
+        it is.
     on_failure : callable
         Called once with the first unexpected error; it is expected to end the process.
     """
@@ -61,7 +80,7 @@ class Lanes:
         self,
         open_ledger: Callable[[int], Awaitable[Ledger]],
         handle: Callable[[Ledger, list[tuple[str, Sequence[Any]]]], Awaitable[None]],
-        tick: Callable[[Ledger, dict[str, float]], Awaitable[None]],
+        tick: Callable[[Ledger, Mapping[str, Idle]], Awaitable[None]],
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self._open_ledger = open_ledger
@@ -106,19 +125,20 @@ class Lanes:
             lane.room.clear()
         lane.wake.set()
 
-    def tick(self, partitions: Iterable[int]) -> None:
+    def tick(self, ends: Mapping[int, Mapping[str, int | None]]) -> None:
         """Ask for a tick on each partition, opening its ledger if need be.
 
         Parameters
         ----------
-        partitions : iterable of int
-            Those assigned to this worker.
+        ends : mapping of int to mapping of str to int or None
+            Those assigned to this worker, with the end offset of each input topic where known.
         """
         if self.suspended or self._failed:
             return
-        for partition in partitions:
+        for partition, by_topic in ends.items():
             lane = self._lane(partition)
             lane.tick_due = True
+            lane.ends = by_topic
             lane.wake.set()
 
     async def close(self, partitions: Iterable[int] | None = None) -> None:
@@ -150,8 +170,7 @@ class Lanes:
                     await self._take(lane, lane.ledger)
                 if lane.tick_due:
                     lane.tick_due = False
-                    now_s = time.monotonic()
-                    await self._tick(lane.ledger, _idle(lane, opened_s, now_s))
+                    await self._tick(lane.ledger, _idleness(lane, opened_s, time.monotonic()))
             await lane.ledger.close()
         except asyncio.CancelledError:
             raise
@@ -173,17 +192,8 @@ class Lanes:
             acknowledge()
 
 
-class _Forever(dict[str, float]):
-    """Idle seconds by topic; a topic that never spoke is idle since the ledger was opened."""
-
-    def __init__(self, known: dict[str, float], otherwise: float) -> None:
-        super().__init__(known)
-        self._otherwise = otherwise
-
-    def __missing__(self, topic: str) -> float:
-        return self._otherwise
-
-
-def _idle(lane: _Lane, opened_s: float, now_s: float) -> dict[str, float]:
-    known = {topic: now_s - at for topic, at in lane.last_arrival_s.items()}
-    return _Forever(known, now_s - opened_s)
+def _idleness(lane: _Lane, opened_s: float, now_s: float) -> dict[str, Idle]:
+    return {
+        topic: Idle(now_s - lane.last_arrival_s.get(topic, opened_s), end)
+        for topic, end in lane.ends.items()
+    }

@@ -12,6 +12,7 @@ from streams.runtime.kafka import client_options
 from streams.runtime.ledger import Ledger, LedgerSettings, transactional_id
 from streams.runtime.restore import restore
 from streams.runtime.store import open_store
+from streams.topology import MAX_ENTRY_BYTES
 
 __all__ = ["open_ledger"]
 
@@ -46,7 +47,7 @@ async def open_ledger(settings: LedgerSettings, partition: int) -> Ledger:
         acks="all",
         linger_ms=0,
         max_batch_size=_BATCH_BYTES,
-        max_request_size=4 * _BATCH_BYTES,
+        max_request_size=MAX_ENTRY_BYTES,
     )
     await producer.start()
     try:

@@ -111,6 +111,11 @@ def test_worker_sets_bad_input_aside_and_goes_on(deploy: Callable[..., Any]) -> 
             "missing_key": (None, good.value),
             "key_mismatch": (b"d", good.value),
             "oversized": (b"e", b" " * 700_000),
+            "conflict": (b"ok", b'{"request_id":"ok","route":"r","arm":"b","prediction":1}'),
+        }
+        # Keys of the ledger itself, from a stranger, must not be read as a request's entry.
+        bad |= {
+            "key_mismatch": (b"\0positions", good.value),
         }
         producer = AIOKafkaProducer(
             bootstrap_servers=deployment.settings.broker.servers, max_request_size=2_000_000

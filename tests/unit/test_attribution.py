@@ -145,3 +145,26 @@ def test_prediction_keeps_defaults_off_the_wire() -> None:
     """Fields with their default are left out, so old readers see what they know."""
     prediction = Prediction(request_id="x", route="r", arm="a", prediction=True)
     assert encode(prediction) == b'{"request_id":"x","route":"r","arm":"a","prediction":true}'
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Record(b"x", b'{"request_id":"x","route":"r","arm":"a","prediction":%d}' % 10**30),
+        Record(b"x", b'{"request_id":"x","label":%d}' % 10**30, topic="ground-truth"),
+        prediction_record("x", route="\0positions"),
+    ],
+    ids=["prediction", "label", "route"],
+)
+def test_attribution_refuses_what_the_ledger_cannot_hold(record: Record) -> None:
+    """Numbers beyond 64 bits and reserved names are dead letters, never a crash."""
+    outcome = joined(record)
+    assert outcome.dead_letters
+    assert not outcome.entries
+
+
+def test_attribution_refuses_weights_that_it_would_ignore() -> None:
+    """A weighted label is set aside rather than counted as if it had none."""
+    outcome = joined(prediction_record("x"), label_record("x", 1, weight=2.0))
+    assert reasons(outcome) == ["unsupported"]
+    assert not outcome.rewards

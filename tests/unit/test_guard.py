@@ -96,6 +96,17 @@ def test_evidence_needs_labels_of_both_arms() -> None:
         assert log_evidence(arm, reference, 0.0) == -math.inf
 
 
+@pytest.mark.parametrize("total", [-15, 45])
+def test_evidence_stays_a_number_when_older_labels_are_revised(total: int) -> None:
+    """A stretch whose sum left its range by revisions is judged at the edge of the range."""
+    for evidence in (
+        log_evidence((30, total), (100, 80), 0.02),
+        log_evidence((100, 80), (30, total), 0.02),
+    ):
+        assert not math.isnan(evidence)
+        assert evidence < math.inf
+
+
 def test_alphas_of_all_arms_stay_within_the_routes() -> None:
     """However many arms are registered, their budgets add up to less than alpha."""
     assert sum(arm_alpha(0.01, n) for n in range(1, 10_000)) < 0.01

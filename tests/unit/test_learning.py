@@ -252,6 +252,33 @@ def test_set_policy_changes_how_arms_are_weighed() -> None:
     assert messages[-1].weights == {"a": 0.0, "b": 0.0, "c": 1.0}
 
 
+def with_params(action: str, params: bytes) -> Record:
+    """A command whose parameters only a foreign client would write."""
+    value = b'{"command_id":"c-%s","route":"r","action":"%s","arm":"b","params":%s,' % (
+        action.encode(),
+        action.encode(),
+        params,
+    )
+    return Record(b"r", value + b'"actor":"x","issued_at_ms":0}', topic="commands")
+
+
+def test_learning_survives_extreme_propensities_and_scores() -> None:
+    """A propensity next to nothing is bounded; a score beyond floats is refused."""
+    state, _, outcomes = folded(
+        [
+            reward_record("a", 1.0, propensity=1e-300),
+            command_record("register_arm", "\0c"),
+            with_params("register_arm", b'{"validation_score":1%s}' % (b"0" * 400)),
+            with_params("set_policy", b'{"policy":"exp3","params":{"gamma":1%s}}' % (b"0" * 40)),
+        ],
+        routes(),
+    )
+    assert encode_route(state)
+    assert state.arms["a"].inverse_propensity_micro == 10**12
+    reasons = [letter.reason for letter in outcomes[0].dead_letters]
+    assert reasons == ["invalid", "invalid", "refused"]
+
+
 def test_learning_limits_the_number_of_arms() -> None:
     """More arms than ``max_arms`` are dead letters."""
     records = [reward_record(f"arm-{i}", 1.0, i) for i in range(4)]

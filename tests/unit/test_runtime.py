@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from rocksdict import Cache
 
-from agents.attribute import unseen
+from agents.attribute import is_caught_up, own_keys, unseen
 from schemas.errors import LedgerError
 from streams.entries import Attributed, EarlyLabel, Waiting
 from streams.expiry import bucket_of, decode_ids, index_changes, sweep
 from streams.runtime.kafka import partition_of
+from streams.runtime.lanes import Idle
 from streams.runtime.ledger import Positions
 from streams.runtime.microbatch import slices
 from streams.runtime.restore import STALE_AFTER_MS, is_trustworthy
@@ -25,6 +26,11 @@ class Fetched:
     serialized_value_size: int = 90
     offset: int = 0
     timestamp: int = 0
+
+
+@dataclass
+class Keyed:
+    key: bytes | None
 
 
 def fetched(*offsets: int) -> list[Fetched]:
@@ -63,6 +69,27 @@ def test_unseen_skips_what_was_counted_before() -> None:
     assert after.offsets == {"p": 8, "g": 1}
     assert after.times_ms == {"p": 70, "g": 0}
     assert positions.offsets == {"p": 5}
+
+
+def test_own_keys_leave_the_ledgers_keys_alone() -> None:
+    """A record whose key looks like one of the ledger's entries never reads it."""
+    records = [Keyed(key) for key in (b"x", b"\0positions", None, b"", b"\0e12", b"y", b"x")]
+    assert own_keys([("p", records)]) == [b"x", b"y", b"x"]
+
+
+@pytest.mark.parametrize(
+    ("idle", "expected"),
+    [
+        (Idle(9, 100), True),
+        (Idle(9, 101), True),
+        (Idle(9, 102), False),
+        (Idle(1, 100), False),
+        (Idle(9, None), False),
+    ],
+)
+def test_wall_time_moves_only_topics_that_are_silent_and_read(idle: Idle, expected: bool) -> None:
+    """A backlog, or a broker that has not answered, never lets windows close by wall time."""
+    assert is_caught_up(idle, 100) is expected
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,14 @@ def test_settings_come_from_file_and_environment(tmp_path: Path) -> None:
     assert compile_routes(settings).get("elsewhere") is None
 
 
+def test_settings_take_texts_from_the_environment_as_they_are() -> None:
+    """A password of digits stays a text; a key below a value is refused with its name."""
+    settings = load_settings(None, {"LEVERFRAME_BROKER__PASSWORD": "0123"})
+    assert settings.broker.password == "0123"  # noqa: S105 - a test's
+    with pytest.raises(SettingsError, match="LEVERFRAME_APP__ID__X"):
+        load_settings(None, {"LEVERFRAME_APP__ID": "a", "LEVERFRAME_APP__ID__X": "b"})
+
+
 def test_settings_without_routes_accept_any_route() -> None:
     """Out of the box every route works with the defaults."""
     assert compile_routes(load_settings(None, {})).get("anything") is not None

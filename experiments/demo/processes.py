@@ -1,0 +1,120 @@
+"""The processes of the demo: worker, model servers, label source; each ends with the demo."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from agents.settings import Settings
+from experiments.demo.labels import label
+from experiments.demo.replica import ServerOptions, serve
+
+__all__ = ["running_servers", "running_worker"]
+
+REPLICAS: Final = 2
+
+
+@contextmanager
+def running_worker(
+    environment: dict[str, str], log: Path, *, keep: bool
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a worker.
+
+    Parameters
+    ----------
+    environment : dict of str to str
+        Its settings.
+    log : Path
+        What it says.
+    keep : bool
+        Let it go on afterwards.
+
+    Yields
+    ------
+    Popen
+        While it runs.
+    """
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "agents.cli.main", "worker"],
+            env={**os.environ, **environment},
+            stdout=out,
+            stderr=out,
+            start_new_session=keep,
+        )
+    try:
+        yield process
+    finally:
+        if not keep:
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def running_servers(
+    context: Any,
+    settings: Settings,
+    route: str,
+    seed: int,
+    rate: float,
+    broken: Any,
+    stop: Any,
+) -> Iterator[None]:
+    """Run the model servers and the label source.
+
+    Parameters
+    ----------
+    context : multiprocessing context
+        How processes are started.
+    settings : Settings
+        Of the demo's application.
+    route : str
+        The route served.
+    seed : int
+        Of the demo.
+    rate : float
+        Requests a second.
+    broken : Event
+        When set, the challenger's input is corrupted.
+    stop : Event
+        When set, the processes end.
+
+    Yields
+    ------
+    None
+        While they run.
+    """
+    topics = settings.topic_names
+    processes = []
+    for replica in range(REPLICAS):
+        server = ServerOptions(
+            servers=settings.broker.servers,
+            predictions=topics.predictions,
+            ground_truth=topics.ground_truth,
+            control=topics.control,
+            acks=topics.control_acks,
+            route=route,
+            seed=seed,
+            rate=rate,
+            replica=replica,
+            replicas=REPLICAS,
+        )
+        processes.append(context.Process(target=serve, args=(server, broken, stop), daemon=True))
+    processes.append(context.Process(target=label, args=(server, stop), daemon=True))
+    for process in processes:
+        process.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for process in processes:
+            process.join(10)
+            if process.is_alive():
+                process.kill()

@@ -1,0 +1,109 @@
+"""From statistics to the weights that a route should have: the policy, then the limits."""
+
+import math
+from typing import Final
+
+import numpy as np
+
+from policies.base import Policy
+from policies.registry import make_policy
+from policies.shaping import shape
+from streams.routes import Route
+from streams.state import RouteState, arm_stats
+
+__all__ = ["is_weighing_due", "policy_of", "reweigh"]
+
+_WEIGHT_DIGITS: Final = 9
+WEIGH_EVERY_MS: Final = 1000
+
+
+def is_weighing_due(state: RouteState, now_ms: int) -> bool:
+    """With many labels a few more move nothing: wait for one in a hundred, or for a second."""
+    labels = state.labels
+    return (
+        labels - state.weighed_labels >= max(1, labels // 100)
+        or now_ms - state.weighed_ms >= WEIGH_EVERY_MS
+    )
+
+
+def reweigh(state: RouteState, route: Route, now_ms: int, newcomer: str | None = None) -> float:
+    """Let the policy set the target weights, within the limits.
+
+    Parameters
+    ----------
+    state : RouteState
+        ``target`` is changed in place.
+    route : Route
+        Its settings.
+    now_ms : int
+        Stream time.
+    newcomer : str, optional
+        An arm that joins just now.
+
+    Returns
+    -------
+    float
+        Largest difference of an arm's target from its weight in force; infinite when the set of
+        arms with traffic changed.
+    """
+    state.weighed_ms = max(state.weighed_ms, now_ms)
+    state.weighed_labels = state.labels
+    eligible = state.eligible
+    if state.pinned in eligible:
+        state.target = {str(state.pinned): 1.0}
+    elif not state.frozen or newcomer is not None:
+        state.target = _shaped(state, route, now_ms)
+    if set(state.weights) != set(state.target):
+        return math.inf
+    return max(abs(state.target[arm] - share) for arm, share in state.weights.items())
+
+
+def policy_of(state: RouteState, route: Route) -> Policy:
+    """Return the policy in force.
+
+    Parameters
+    ----------
+    state : RouteState
+        May hold one set by command.
+    route : Route
+        Holds the one of the settings.
+
+    Returns
+    -------
+    Policy
+        Ready to use.
+    """
+    return route.policy if state.policy is None else make_policy(*state.policy)
+
+
+def _shaped(state: RouteState, route: Route, now_ms: int) -> dict[str, float]:
+    settings = route.settings
+    stats = arm_stats(state, settings.bucket_ms)
+    names = list(state.arms)
+    wanted = policy_of(state, route).propensities(stats, now_ms)
+    previous = np.array([state.target.get(name, 0.0) for name in names])
+    shaped = shape(
+        wanted,
+        arms=stats,
+        nursery=np.array([arm.phase == "nursery" for arm in state.arms.values()]),
+        nursery_share=settings.nursery_share,
+        floor=settings.floor,
+        previous=previous if previous.sum() > 0 else None,
+        max_step=settings.max_step,
+    )
+    return _rounded(
+        {
+            name: float(share)
+            for name, share, arm in zip(names, shaped.weights, state.arms.values(), strict=True)
+            if arm.is_eligible
+        }
+    )
+
+
+def _rounded(weights: dict[str, float]) -> dict[str, float]:
+    """Round to 1e-9, the rest to the largest: the last bits of numpy differ between processors."""
+    rounded = {name: round(share, _WEIGHT_DIGITS) for name, share in weights.items()}
+    largest = max(rounded, key=lambda name: (rounded[name], name))
+    others = math.fsum(share for name, share in rounded.items() if name != largest)
+    rounded[largest] = round(1.0 - others, _WEIGHT_DIGITS)
+    return rounded

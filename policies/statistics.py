@@ -10,7 +10,7 @@ from typing import Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ArmStats", "TimeBuckets", "no_buckets"]
+__all__ = ["ArmStats", "LinearStats", "TimeBuckets", "no_buckets"]
 
 Float64: TypeAlias = NDArray[np.float64]
 Int64: TypeAlias = NDArray[np.int64]
@@ -54,6 +54,25 @@ class TimeBuckets:
             Three arrays of shape (K,).
         """
         return weights @ self.count, weights @ self.reward_sum, weights @ self.reward_square_sum
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearStats:
+    """What linear models of the reward need, for K arms and d context features.
+
+    Attributes
+    ----------
+    gram : NDArray[np.float64]
+        Shape (K, d, d): sum of x x' over the arm's labels, without regularisation.
+    moment : NDArray[np.float64]
+        Shape (K, d): sum of reward times x, rewards mapped to [0, 1].
+    recent : NDArray[np.float64]
+        Shape (m, d): the latest contexts of the route, oldest first; m may be 0.
+    """
+
+    gram: Float64
+    moment: Float64
+    recent: Float64
 
 
 def no_buckets(n_arms: int) -> TimeBuckets:
@@ -103,6 +122,8 @@ class ArmStats:
         Shape (K,): ms since the epoch.
     buckets : TimeBuckets
         The same statistics by time, for windows and discounting.
+    linear : LinearStats or None
+        For policies on the context; None where the route keeps none.
     """
 
     count: Float64
@@ -114,6 +135,7 @@ class ArmStats:
     validation_score: Float64
     registered_at_ms: Int64
     buckets: TimeBuckets = field(default_factory=lambda: no_buckets(0))
+    linear: LinearStats | None = None
 
     @property
     def n_arms(self) -> int:

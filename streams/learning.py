@@ -20,6 +20,7 @@ from schemas.reward import Reward
 from streams.commands import apply_command, remember_command
 from streams.decision import arms_now, decide, is_due
 from streams.envelope import InputRecord, check_envelope, check_key, dead_letter
+from streams.linear import RECENT_CONTEXTS, count_context
 from streams.rollout import register_arm
 from streams.routes import Route, Routes
 from streams.state import MICRO, NANO, ArmState, RouteState, new_route, salt_of, state_digest
@@ -143,6 +144,9 @@ class _Step:
             return
         self.out.states[reward.route] = state
         count_reward(arm, reward, route)
+        if reward.context is not None and len(reward.context) == route.settings.context_dimension:
+            state.contexts.append(reward.context)
+            del state.contexts[:-RECENT_CONTEXTS]
         self.out.counts["counted", reward.route] += 1
         state.labels_since_decision += 1
         if is_due(state, route, now_ms):
@@ -204,6 +208,8 @@ def count_reward(arm: ArmState, reward: Reward, route: Route) -> None:
         arm.count += sign
         arm.sum_nano += nano
         arm.square_nano += square
+        if reward.context is not None and len(reward.context) == settings.context_dimension:
+            arm.linear = count_context(arm.linear, reward.context, unit, sign)
         if reward.propensity:
             propensity = max(reward.propensity, SMALLEST_PROPENSITY)
             arm.inverse_propensity_micro += sign * round(unit / propensity * MICRO)
@@ -235,6 +241,8 @@ def heartbeat(state: RouteState, route: Route, now_ms: int) -> ControlMessage:
         With the cause of the newest routing change, and the arms as they stand now.
     """
     cause = {"why": "heartbeat", "last_change": state.cause, "arms": arms_now(state)}
+    if state.shadow:
+        cause["shadow"] = state.shadow
     return _message(state, route, "heartbeat", cause, now_ms)
 
 

@@ -81,6 +81,10 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Width of the time buckets that windowed and discounted policies use, milliseconds.
     max_buckets : int
         Buckets kept; the memory of windowed and discounted policies.
+    context_dimension : int
+        Features in the ``context`` of predictions, for policies on the context; 0: none are kept.
+    shadow : list of NamedParams
+        Policies that are computed and recorded beside the one applied.
     ttl_s : float
         Validity of a control message; heartbeats come three times as often.
     max_arms : int
@@ -102,6 +106,8 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     decision_labels: Annotated[int, Meta(ge=1)] = 256
     bucket_ms: Annotated[int, Meta(ge=1)] = 10_000
     max_buckets: Annotated[int, Meta(ge=1, le=4096)] = 120
+    context_dimension: Annotated[int, Meta(ge=0, le=32)] = 0
+    shadow: list[NamedParams] = field(default_factory=list)
     ttl_s: Annotated[float, Meta(gt=0)] = 15.0
     max_arms: Annotated[int, Meta(ge=1, le=1000)] = 100
 
@@ -119,6 +125,8 @@ class Route(Struct, frozen=True, kw_only=True):
         The reward's range, in its own unit.
     policy : Policy
         Built from ``settings.policy``.
+    shadow : dict of str to Policy
+        Built from ``settings.shadow``, by name.
     window_ms : int
         Attribution window.
     """
@@ -128,6 +136,7 @@ class Route(Struct, frozen=True, kw_only=True):
     reward_low: float
     reward_high: float
     policy: Policy
+    shadow: dict[str, Policy]
     window_ms: int
 
 
@@ -140,6 +149,7 @@ def _compile(settings: RouteSettings) -> Route:
         reward_low=low,
         reward_high=high,
         policy=make_policy(settings.policy.name, settings.policy.params),
+        shadow={shadow.name: make_policy(shadow.name, shadow.params) for shadow in settings.shadow},
         window_ms=round(settings.window_s * 1000),
     )
 

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from policies.guard.evidence import Evidence
 from policies.statistics import ArmStats, TimeBuckets
+from streams.linear import LinearSums, linear_stats
 
 __all__ = [
     "MICRO",
@@ -54,6 +55,8 @@ class ArmState(Struct, array_like=True):
         Bucket index (stream time // width) to count, sum and sum of squares.
     evidence : Evidence
         The guard's.
+    linear : LinearSums or None
+        For policies on the context, where the route keeps it.
     """
 
     registration: int
@@ -67,6 +70,7 @@ class ArmState(Struct, array_like=True):
     inverse_propensity_micro: int = 0
     buckets: dict[int, list[int]] = field(default_factory=dict)
     evidence: Evidence = field(default_factory=Evidence)
+    linear: LinearSums | None = None
 
     @property
     def totals(self) -> tuple[int, int]:
@@ -114,6 +118,10 @@ class RouteState(Struct, array_like=True, tag=1):
         The most recent command ids and the seq that answered each.
     cause : dict
         Evidence of the newest routing change; heartbeats carry it on.
+    contexts : list of list of float
+        The latest contexts, where the route keeps them.
+    shadow : dict of str to dict of str to float
+        What each shadow policy would do: weights by arm, by the policy's name.
     """
 
     route: str
@@ -133,6 +141,8 @@ class RouteState(Struct, array_like=True, tag=1):
     weighed_labels: int = 0
     commands: dict[str, int] = field(default_factory=dict)
     cause: dict[str, Any] = field(default_factory=dict)
+    contexts: list[list[float]] = field(default_factory=list)
+    shadow: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def labels(self) -> int:
@@ -210,7 +220,7 @@ def state_digest(state: RouteState) -> str:
     return hashlib.blake2b(msgspec.msgpack.encode(body), digest_size=8).hexdigest()
 
 
-def arm_stats(state: RouteState, bucket_ms: int) -> ArmStats:
+def arm_stats(state: RouteState, bucket_ms: int, context_dimension: int = 0) -> ArmStats:
     """Lay the route's arms out as arrays, for policies.
 
     Parameters
@@ -219,6 +229,8 @@ def arm_stats(state: RouteState, bucket_ms: int) -> ArmStats:
         With at least one arm.
     bucket_ms : int
         Width of its time buckets.
+    context_dimension : int
+        Features of the context; 0 where the route keeps none.
 
     Returns
     -------
@@ -257,4 +269,5 @@ def arm_stats(state: RouteState, bucket_ms: int) -> ArmStats:
             reward_sum=cube[1],
             reward_square_sum=cube[2],
         ),
+        linear=linear_stats([arm.linear for arm in arms], state.contexts, context_dimension),
     )

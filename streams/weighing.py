@@ -52,7 +52,12 @@ def reweigh(state: RouteState, route: Route, now_ms: int, newcomer: str | None =
     if state.pinned in eligible:
         state.target = {str(state.pinned): 1.0}
     elif not state.frozen or newcomer is not None:
-        state.target = _shaped(state, route, now_ms)
+        state.target = _shaped(state, route, policy_of(state, route), state.target, now_ms)
+    state.shadow = {
+        name: _shaped(state, route, policy, state.shadow.get(name, {}), now_ms)
+        for name, policy in route.shadow.items()
+        if eligible
+    }
     if set(state.weights) != set(state.target):
         return math.inf
     return max(abs(state.target[arm] - share) for arm, share in state.weights.items())
@@ -76,12 +81,14 @@ def policy_of(state: RouteState, route: Route) -> Policy:
     return route.policy if state.policy is None else make_policy(*state.policy)
 
 
-def _shaped(state: RouteState, route: Route, now_ms: int) -> dict[str, float]:
+def _shaped(
+    state: RouteState, route: Route, policy: Policy, before: dict[str, float], now_ms: int
+) -> dict[str, float]:
     settings = route.settings
-    stats = arm_stats(state, settings.bucket_ms)
+    stats = arm_stats(state, settings.bucket_ms, settings.context_dimension)
     names = list(state.arms)
-    wanted = policy_of(state, route).propensities(stats, now_ms)
-    previous = np.array([state.target.get(name, 0.0) for name in names])
+    wanted = policy.propensities(stats, now_ms)
+    previous = np.array([before.get(name, 0.0) for name in names])
     shaped = shape(
         wanted,
         arms=stats,

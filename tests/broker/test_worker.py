@@ -17,15 +17,19 @@ from harness import (
     control_messages,
     produce,
     read_all,
+    route_states,
     verify,
     wait_for_rewards,
 )
 from records import label_record, prediction_record
 
+from agents.app import compile_routes
 from agents.cli.following import ask, newest_messages
+from agents.replaying import read_partition, replay
 from schemas.dead_letter import MAX_KEPT_BYTES
 from schemas.errors import LeverframeError
 from serving.subscriber import Subscriber
+from streams.state import state_digest
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 
@@ -245,6 +249,35 @@ def test_expiry_forgets_orphans_and_closed_accounts(deploy: Callable[..., Any]) 
             return not left and len(newest) > 3
 
         await eventually(empty, "an empty attribution ledger", 40)
+
+    asyncio.run(scenario())
+
+
+def test_live_state_equals_the_replay(deploy: Callable[..., Any]) -> None:
+    """What the worker came to, killed and restarted on the way, is what a replay comes to."""
+
+    async def scenario() -> None:
+        deployment = await deploy()
+        settings = deployment.settings
+        script = Script(pairs=4000, seed=31)
+        worker = deployment.start()
+        producing = asyncio.create_task(produce(deployment, script, per_second=2000))
+        await wait_for_rewards(deployment, 1000, patience_s=30)
+        worker.kill()
+        deployment.start()
+        await producing
+        await verify(deployment, script)
+        live = await route_states(deployment)
+        assert len(live) == script.routes
+        for name, state in live.items():
+            records = await read_partition(settings, name)
+            replayed = replay(
+                records,
+                compile_routes(settings),
+                settings.topic_names.rewards,
+                max_value_bytes=settings.app.max_value_bytes,
+            )
+            assert state_digest(replayed[name]) == state_digest(state)
 
     asyncio.run(scenario())
 

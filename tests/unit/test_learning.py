@@ -9,8 +9,8 @@ from records import MAX_VALUE_BYTES, T0, Record, command_record, reward_record, 
 
 from schemas.control import ControlMessage
 from streams.learning import LearningOutcome, heartbeat, learn
-from streams.routes import GuardSettings, Routes
-from streams.state import RouteState, decode_route, encode_route, new_route, state_digest
+from streams.routes import GuardSettings, NamedParams, Routes
+from streams.state import RouteState, arm_stats, decode_route, encode_route, new_route, state_digest
 
 
 def folded(
@@ -250,6 +250,42 @@ def test_set_policy_changes_how_arms_are_weighed() -> None:
     assert not refused
     assert state.policy == ("newest", {})
     assert messages[-1].weights == {"a": 0.0, "b": 0.0, "c": 1.0}
+
+
+def test_shadow_policies_are_recorded_and_not_applied() -> None:
+    """A shadow policy's weights are kept beside those in force, and heartbeats tell them."""
+    rewards = stream(4, 1500, {"a": 0.5, "b": 0.9})
+    quiet = {"guard": GuardSettings(enabled=False), "promote": False}
+    plain, messages, _ = folded(rewards, routes(policy="epsilon_greedy", **quiet))
+    route = routes(policy="epsilon_greedy", shadow=[NamedParams(name="newest")], **quiet)
+    shadowed, same, _ = folded(rewards, route)
+    assert [m.weights for m in messages] == [m.weights for m in same]
+    assert shadowed.weights == plain.weights
+    newest_arm = list(shadowed.arms)[-1]
+    assert max(shadowed.shadow["newest"], key=shadowed.shadow["newest"].__getitem__) == newest_arm
+    settings = route.get("r")
+    assert settings is not None
+    assert heartbeat(shadowed, settings, T0).cause["shadow"] == shadowed.shadow
+
+
+def test_linear_statistics_move_by_the_difference() -> None:
+    """Contexts of the right length are summed; a withdrawal leaves what a clean recount would."""
+    route = routes(context_dimension=2)
+    first = reward_record("a", 1.0, context=[1.0, 2.0])
+    second = reward_record("a", 0.5, 1, context=[0.5, -1.0])
+    other = reward_record("a", 1.0, 2, context=[1.0])
+    gone = reward_record(
+        "a", None, 3, previous_reward=1.0, revision=1, counted_at_ms=T0, context=[1.0, 2.0]
+    )
+    state, _, _ = folded([first, second, other, gone], route)
+    clean, _, _ = folded([second], route)
+    assert state.arms["a"].linear == clean.arms["a"].linear
+    settings = route.get("r")
+    assert settings is not None
+    linear = arm_stats(state, settings.settings.bucket_ms, 2).linear
+    assert linear is not None
+    assert linear.gram[0].tolist() == [[0.25, -0.5], [-0.5, 1.0]]
+    assert linear.moment[0].tolist() == [0.25, -0.5]
 
 
 def with_params(action: str, params: bytes) -> Record:

@@ -1,0 +1,75 @@
+"""``leverframe replay``."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from agents.cli.options import config_option, json_option
+
+__all__ = ["replay"]
+
+
+@click.command()
+@click.argument("route")
+@click.option("--until", type=int, default=None, help="Only records written up to this time, ms.")
+@config_option
+@json_option
+def replay(route: str, until: int | None, config: Path | None, *, as_json: bool) -> None:
+    """Run the recorded rewards and commands of ROUTE through the pure steps.
+
+    Prints the digest of the state that comes out, and whether it is that of the newest control
+    message: the same input gives the same state. Commands are placed between rewards by the times
+    at which they were written; two within the same millisecond may have been taken in another
+    order.
+    """
+    import orjson
+
+    from agents.app import compile_routes
+    from agents.cli.following import newest_messages
+    from agents.replaying import read_partition
+    from agents.replaying import replay as run
+    from agents.settings import load_settings
+    from schemas.errors import LeverframeError
+    from streams.state import NANO, state_digest
+
+    settings = load_settings(config)
+    records = asyncio.run(read_partition(settings, route))
+    states = run(
+        records,
+        compile_routes(settings),
+        settings.topic_names.rewards,
+        max_value_bytes=settings.app.max_value_bytes,
+        until_ms=until,
+    )
+    if route not in states:
+        raise LeverframeError(f"nothing was recorded for route {route!r}")
+    state = states[route]
+    newest = asyncio.run(newest_messages(settings)).get(route)
+    live = newest.state_digest if newest is not None else None
+    digest = state_digest(state)
+    if as_json:
+        told = {
+            "route": route,
+            "records": len(records),
+            "digest": digest,
+            "live_digest": live,
+            "epoch": state.epoch,
+            "champion": state.champion,
+            "weights": state.weights,
+            "arms": {
+                name: {"labels": arm.count, "reward_sum": arm.sum_nano / NANO, "phase": arm.phase}
+                for name, arm in state.arms.items()
+            },
+        }
+        click.echo(orjson.dumps(told).decode())
+        return
+    click.echo(f"{len(records):,} records, epoch {state.epoch}, champion {state.champion}")
+    for name, arm in state.arms.items():
+        mean = f"{arm.sum_nano / NANO / arm.count:.6f}" if arm.count else "-"
+        weight = state.weights.get(name, 0.0)
+        click.echo(f"  {name}: {arm.phase}, weight {weight:.4f}, {arm.count:,} labels, mean {mean}")
+    agrees = "" if until is not None or live is None else (
+        ", as the newest control message" if live == digest else f", the newest message has {live}"
+    )  # fmt: skip
+    click.echo(f"state digest {digest}{agrees}")

@@ -19,6 +19,7 @@ from schemas.errors import RecordError
 from schemas.reward import Reward
 from streams.commands import apply_command, remember_command
 from streams.decision import arms_now, decide, is_due
+from streams.drift import watch
 from streams.envelope import InputRecord, check_envelope, check_key, dead_letter
 from streams.linear import RECENT_CONTEXTS, count_context
 from streams.rollout import register_arm
@@ -149,6 +150,9 @@ class _Step:
             del state.contexts[:-RECENT_CONTEXTS]
         self.out.counts["counted", reward.route] += 1
         state.labels_since_decision += 1
+        drift = watch(state, reward.arm, reward, route)
+        if drift is not None:
+            self._publish(state, route, *drift, now_ms)
         if is_due(state, route, now_ms):
             for kind, cause in decide(state, route, now_ms):
                 self._publish(state, route, kind, cause, now_ms)

@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from policies.base import Policy
+from policies.detectors import Detector, make_detector
 from policies.registry import make_policy
 from policies.reward_base import RewardFunction
 from policies.rewards import make_reward
 
-__all__ = ["GuardSettings", "NamedParams", "Route", "RouteSettings", "Routes"]
+__all__ = ["DetectorSettings", "GuardSettings", "NamedParams", "Route", "RouteSettings", "Routes"]
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 
@@ -48,6 +49,25 @@ class GuardSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     margin: Share = 0.02
 
 
+class DetectorSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A drift detector on each arm of a route.
+
+    Attributes
+    ----------
+    name : {"adwin", "page_hinkley", "kswin"}
+        As registered in ``policies.detectors``.
+    params : dict
+        Its parameters.
+    on_drift : {"note", "hold", "rollback"}
+        What a drift to the worse does: only a control message that says so, also keep the arm's
+        share from growing for ``hold_s``, or take the arm off the line.
+    """
+
+    name: str
+    params: dict[str, object] = field(default_factory=dict)
+    on_drift: Literal["note", "hold", "rollback"] = "note"
+
+
 class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One route, as written in the settings file.
 
@@ -81,6 +101,10 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Width of the time buckets that windowed and discounted policies use, milliseconds.
     max_buckets : int
         Buckets kept; the memory of windowed and discounted policies.
+    detectors : list of DetectorSettings
+        Each arm against its own past.
+    hold_s : float
+        How long a drifted arm's share may not grow, where a detector says ``hold``, seconds.
     context_dimension : int
         Features in the ``context`` of predictions, for policies on the context; 0: none are kept.
     shadow : list of NamedParams
@@ -106,6 +130,8 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     decision_labels: Annotated[int, Meta(ge=1)] = 256
     bucket_ms: Annotated[int, Meta(ge=1)] = 10_000
     max_buckets: Annotated[int, Meta(ge=1, le=4096)] = 120
+    detectors: list[DetectorSettings] = field(default_factory=list)
+    hold_s: Annotated[float, Meta(gt=0)] = 300.0
     context_dimension: Annotated[int, Meta(ge=0, le=32)] = 0
     shadow: list[NamedParams] = field(default_factory=list)
     ttl_s: Annotated[float, Meta(gt=0)] = 15.0
@@ -127,6 +153,8 @@ class Route(Struct, frozen=True, kw_only=True):
         Built from ``settings.policy``.
     shadow : dict of str to Policy
         Built from ``settings.shadow``, by name.
+    detectors : list of (str, Detector)
+        What a drift does, and the detector, built from ``settings.detectors``.
     window_ms : int
         Attribution window.
     """
@@ -137,6 +165,7 @@ class Route(Struct, frozen=True, kw_only=True):
     reward_high: float
     policy: Policy
     shadow: dict[str, Policy]
+    detectors: list[tuple[str, Detector]]
     window_ms: int
 
 
@@ -150,6 +179,10 @@ def _compile(settings: RouteSettings) -> Route:
         reward_high=high,
         policy=make_policy(settings.policy.name, settings.policy.params),
         shadow={shadow.name: make_policy(shadow.name, shadow.params) for shadow in settings.shadow},
+        detectors=[
+            (detector.on_drift, make_detector(detector.name, detector.params))
+            for detector in settings.detectors
+        ],
         window_ms=round(settings.window_s * 1000),
     )
 

@@ -57,6 +57,14 @@ class ArmState(Struct, array_like=True):
         The guard's.
     linear : LinearSums or None
         For policies on the context, where the route keeps it.
+    recent : list of int
+        Rewards since the last drift in 1e-9, for the route's detectors.
+    unwatched : int
+        Labels since the detectors looked.
+    drifts : int
+        Drifts found in the arm's life.
+    held_until_ms : int
+        Stream time until which its share may not grow, since it drifted.
     """
 
     registration: int
@@ -71,6 +79,10 @@ class ArmState(Struct, array_like=True):
     buckets: dict[int, list[int]] = field(default_factory=dict)
     evidence: Evidence = field(default_factory=Evidence)
     linear: LinearSums | None = None
+    recent: list[int] = field(default_factory=list)
+    unwatched: int = 0
+    drifts: int = 0
+    held_until_ms: int = 0
 
     @property
     def totals(self) -> tuple[int, int]:

@@ -52,7 +52,8 @@ def reweigh(state: RouteState, route: Route, now_ms: int, newcomer: str | None =
     if state.pinned in eligible:
         state.target = {str(state.pinned): 1.0}
     elif not state.frozen or newcomer is not None:
-        state.target = _shaped(state, route, policy_of(state, route), state.target, now_ms)
+        wanted = _shaped(state, route, policy_of(state, route), state.target, now_ms)
+        state.target = _held(state, wanted, now_ms)
     state.shadow = {
         name: _shaped(state, route, policy, state.shadow.get(name, {}), now_ms)
         for name, policy in route.shadow.items()
@@ -105,6 +106,20 @@ def _shaped(
             if arm.is_eligible
         }
     )
+
+
+def _held(state: RouteState, wanted: dict[str, float], now_ms: int) -> dict[str, float]:
+    """Keep the share of arms that drifted from growing; what they may not take goes to the rest."""
+    held = {
+        name: min(share, state.target.get(name, 0.0))
+        for name, share in wanted.items()
+        if state.arms[name].held_until_ms > now_ms
+    }
+    free = math.fsum(share for name, share in wanted.items() if name not in held)
+    if not held or free <= 0:
+        return wanted
+    scale = (1.0 - math.fsum(held.values())) / free
+    return _rounded({name: held.get(name, share * scale) for name, share in wanted.items()})
 
 
 def _rounded(weights: dict[str, float]) -> dict[str, float]:

@@ -51,21 +51,26 @@ def _table(messages: dict[str, Any]) -> None:
     now_ms = time.time() * 1000
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title, justify in (
-        ("route", "left"), ("arm", "left"), ("weight", "right"), ("labels", "right"),
-        ("mean", "right"), ("state", "left"), ("epoch.seq", "right"), ("heard", "right"),
+        ("route", "left"), ("arm", "left"), ("weight", "right"), ("shadow policies", "left"),
+        ("labels", "right"), ("mean", "right"), ("state", "left"), ("epoch.seq", "right"),
+        ("heard", "right"),
     ):  # fmt: skip
         table.add_column(title, justify=justify)  # type: ignore[arg-type] # a literal
-    for name, message in messages.items():
+    for route, message in messages.items():
         arms = message.cause.get("arms") or message.cause.get("last_change", {}).get("arms", {})
         first = True
+        shadow = message.cause.get("shadow", {})
         for arm, weight in sorted(message.weights.items(), key=lambda item: -item[1]):
             known = arms.get(arm, {})
             mean = known.get("mean")
             phase = "champion" if arm == message.champion else known.get("phase", "")
             table.add_row(
-                name if first else "",
+                route if first else "",
                 arm,
                 f"{weight:.3f}",
+                " ".join(
+                    f"{policy}={shares.get(arm, 0.0):.3f}" for policy, shares in shadow.items()
+                ),
                 f"{known['labels']:,}" if "labels" in known else "",
                 "" if mean is None else f"{mean:.4f}",
                 "quarantined" if arm in message.quarantined else phase,

@@ -49,33 +49,46 @@ def _table(messages: dict[str, Any]) -> None:
     from rich.table import Table
 
     now_ms = time.time() * 1000
+    has_shadow = any(message.cause.get("shadow") for message in messages.values())
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, justify in (
-        ("route", "left"), ("arm", "left"), ("weight", "right"), ("shadow policies", "left"),
-        ("labels", "right"), ("mean", "right"), ("state", "left"), ("epoch.seq", "right"),
-        ("heard", "right"),
-    ):  # fmt: skip
-        table.add_column(title, justify=justify)  # type: ignore[arg-type] # a literal
+    titles = ["route", "arm", "weight", "labels", "mean", "state", "epoch.seq", "heard"]
+    for title in [*titles, "shadow policies"][: None if has_shadow else -1]:
+        right = title in {"weight", "labels", "mean", "epoch.seq", "heard"}
+        table.add_column(title, justify="right" if right else "left", no_wrap=True)
     for route, message in messages.items():
-        arms = message.cause.get("arms") or message.cause.get("last_change", {}).get("arms", {})
-        first = True
-        shadow = message.cause.get("shadow", {})
-        for arm, weight in sorted(message.weights.items(), key=lambda item: -item[1]):
-            known = arms.get(arm, {})
-            mean = known.get("mean")
-            phase = "champion" if arm == message.champion else known.get("phase", "")
-            table.add_row(
+        heard_s = max(0.0, now_ms - message.issued_at_ms) / 1000
+        for at, (arm, weight) in enumerate(sorted(message.weights.items(), key=_by_weight)):
+            row = _row(message, arm, weight)
+            first = at == 0
+            cells = [
                 route if first else "",
-                arm,
-                f"{weight:.3f}",
-                " ".join(
-                    f"{policy}={shares.get(arm, 0.0):.3f}" for policy, shares in shadow.items()
-                ),
-                f"{known['labels']:,}" if "labels" in known else "",
-                "" if mean is None else f"{mean:.4f}",
-                "quarantined" if arm in message.quarantined else phase,
+                *row,
                 f"{message.epoch}.{message.seq}" if first else "",
-                f"{max(0.0, now_ms - message.issued_at_ms) / 1000:.1f} s ago" if first else "",
-            )
-            first = False
-    Console(highlight=False).print(table)
+                f"{heard_s:.1f} s ago" if first else "",
+            ]
+            if has_shadow:
+                shadow = message.cause.get("shadow", {})
+                cells.append(" ".join(f"{k}={v.get(arm, 0.0):.3f}" for k, v in shadow.items()))
+            table.add_row(*cells)
+    # Nothing is cut where nobody looks at a terminal's edge.
+    is_terminal = Console().is_terminal
+    Console(highlight=False, width=None if is_terminal else 240).print(table)
+
+
+def _by_weight(item: tuple[str, float]) -> tuple[float, str]:
+    return -item[1], item[0]
+
+
+def _row(message: Any, arm: str, weight: float) -> list[str]:
+    """Arm, weight, labels, mean and state."""
+    arms = message.cause.get("arms") or message.cause.get("last_change", {}).get("arms", {})
+    known = arms.get(arm, {})
+    mean = known.get("mean")
+    state = "champion" if arm == message.champion else known.get("phase", "")
+    return [
+        arm,
+        f"{weight:.3f}",
+        f"{known['labels']:,}" if "labels" in known else "",
+        "" if mean is None else f"{mean:.4f}",
+        "quarantined" if arm in message.quarantined else state,
+    ]

@@ -3,6 +3,7 @@
 import asyncio
 import multiprocessing
 import os
+import shlex
 import subprocess
 import tempfile
 import time
@@ -95,7 +96,7 @@ def run_demo(options: DemoOptions) -> Summary:
         summary = asyncio.run(_play(settings, options, view, broken, lambda: _check(worker, log)))
         stop.set()
         if options.keep:
-            _tell_how_to_go_on(servers, environment, worker, say)
+            _tell_how_to_go_on(servers, environment, worker, folder, say)
         return summary
 
 
@@ -238,8 +239,10 @@ def _tell_how_to_go_on(
     servers: str,
     environment: dict[str, str],
     worker: subprocess.Popen[bytes],
+    folder: Path,
     say: Callable[[str], None],
 ) -> None:
-    exports = " ".join(f"{name}={value}" for name, value in environment.items())
+    exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
     say(f"kept running: broker at {servers}, worker with pid {worker.pid}. To look:")
     say(f"  {exports} leverframe status")
+    say(f"to end them: kill {worker.pid}; leverframe broker stop --data-dir {folder / 'broker'}")

@@ -5,7 +5,7 @@ import gc
 import logging
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import faust
 import uvloop
@@ -18,6 +18,8 @@ from streams.runtime.topics import check_topics
 __all__ = ["run_worker"]
 
 log = logging.getLogger("leverframe")
+
+SWITCH_INTERVAL_S: Final = 0.0005
 
 
 def set_up_logging(level: str) -> None:
@@ -69,6 +71,9 @@ def run_worker(settings: Settings) -> NoReturn:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    # The consumer's thread hands every fetch over in several steps, and waits for the interpreter
+    # at each; by default up to 5 ms.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     worker = Worker(
         application.faust, loglevel="WARN", redirect_stdouts=False, quiet=True, loop=loop
     )

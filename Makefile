@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types test drills bench docs demo ci schemas pins wheel clean
+.PHONY: experiment regret help setup fmt lint types test drills bench docs demo ci schemas pins wheel clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -47,6 +47,12 @@ docs: $(STAMP) ## Regenerate JSON Schemas, AsyncAPI and the generated tables
 
 demo: $(STAMP) ## The whole loop on this machine: broker, worker, models, rollback
 	$(BIN)/leverframe demo $(ARGS)
+
+experiment: $(STAMP) ## Compare all strategies on four data sets (ARGS=--quick for a short form)
+	$(BIN)/leverframe experiment run $(ARGS)
+
+regret: $(STAMP) ## Regret beside the Lai-Robbins bound, and recovery after a change
+	$(BIN)/python -m bench.regret $(ARGS)
 
 wheel: $(STAMP) ## Build the wheel, install it elsewhere, smoke-test it
 	$(BIN)/python tests/wheel_smoke.py

@@ -7,7 +7,7 @@ command line can load is one line: ``app = build_app(load_settings(path)).faust`
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from rocksdict import Cache
 
 from agents.attribute import AttributionShell
 from agents.learn import LearningShell
+from agents.membership import Membership, flow_of
 from agents.settings import OTHER_ROUTES, Settings
 from schemas.errors import LeverframeError
 from streams.routes import Routes
@@ -151,28 +152,30 @@ def build_app(
 
         return opened
 
+    inputs: dict[str, tuple[str, ...]] = {
+        "attribution": (topics.predictions, topics.ground_truth),
+        "learning": (topics.rewards, topics.commands),
+    }
+
     lanes = {
         "attribution": Lanes(
             opener("attribution", topics.attribution_changelog),
             attribution.handle,
             attribution.tick,
             on_failure,
+            *flow_of(app, inputs["attribution"]),
         ),
         "learning": Lanes(
             opener("learning", topics.learning_changelog),
             learning.handle,
             learning.tick,
             on_failure,
+            *flow_of(app, inputs["learning"]),
         ),
-    }
-    inputs: dict[str, tuple[str, ...]] = {
-        "attribution": (topics.predictions, topics.ground_truth),
-        "learning": (topics.rewards, topics.commands),
     }
     for name, names in inputs.items():
         _agent(app, name, names, lanes[name])
-    _membership(app, lanes, inputs, learning)
-    _ticks(app, lanes, inputs, settings.app.tick_s)
+    Membership(app, lanes, inputs).connect(settings.app.tick_s)
     return Application(faust=app, attribution=attribution, learning=learning, lanes=lanes)
 
 
@@ -183,54 +186,9 @@ def _agent(app: Any, name: str, topics: Sequence[str], lanes: Lanes) -> None:
     async def run(stream: Any) -> None:
         async for event in stream.noack().events():
             message = event.message
-            await lanes.submit(message.partition, (message.topic, message.value, event.ack))
+            lanes.submit(message.partition, (message.topic, message.value, event.ack))
 
     app.agent(channel, name=name, concurrency=1)(run)
-
-
-def _membership(
-    app: Any, lanes: dict[str, Lanes], inputs: dict[str, tuple[str, ...]], learning: LearningShell
-) -> None:
-    async def revoked(_: Any, partitions: Iterable[Any] = (), **__: Any) -> None:
-        for name, own in lanes.items():
-            own.suspended = True
-            gone = {tp.partition for tp in partitions if tp.topic in inputs[name]}
-            closing = [ledger for p, ledger in own.ledgers.items() if p in gone]
-            await own.close(gone)
-            learning.forget(closing)
-
-    async def assigned(_: Any, partitions: Iterable[Any] = (), **__: Any) -> None:
-        del partitions
-        for own in lanes.values():
-            own.suspended = False
-
-    async def stopping(_: Any, **__: Any) -> None:
-        for own in lanes.values():
-            own.suspended = True
-            await own.close()
-
-    # Faust holds receivers weakly.
-    app._leverframe_receivers = (revoked, assigned, stopping)  # noqa: SLF001
-    app.on_partitions_revoked.connect(revoked)
-    app.on_partitions_assigned.connect(assigned)
-    app.on_before_shutdown.connect(stopping)
-
-
-def _ticks(
-    app: Any, lanes: dict[str, Lanes], inputs: dict[str, tuple[str, ...]], tick_s: float
-) -> None:
-    async def tick() -> None:
-        if app.rebalancing or app.should_stop:
-            return
-        assignment = app.consumer.assignment()
-        for name, own in lanes.items():
-            ends: dict[int, dict[str, int | None]] = {}
-            for tp in assignment:
-                if tp.topic in inputs[name]:
-                    ends.setdefault(tp.partition, {})[tp.topic] = app.consumer.highwater(tp)
-            own.tick(ends)
-
-    app.timer(interval=tick_s, name="tick")(tick)
 
 
 def _faust_app(settings: Settings) -> Any:
@@ -253,7 +211,7 @@ def _faust_app(settings: Settings) -> Any:
         broker_request_timeout=max(40.0, settings.app.session_timeout_s),
         broker_rebalance_timeout=60.0,
         broker_commit_interval=1.0,
-        broker_max_poll_interval=300.0,
+        broker_max_poll_interval=settings.app.poll_interval_s,
         stream_buffer_maxsize=_BUFFERED_BATCHES,
         stream_wait_empty=True,
         stream_recovery_delay=0.0,

@@ -9,6 +9,7 @@ from typing import Any, Final
 from agents.publish import dead_letter_output
 from agents.settings import Settings
 from schemas.codec import encode
+from schemas.errors import LedgerError
 from streams.attribution import attribute
 from streams.entries import decode_entry, encode_entry
 from streams.expiry import EXPIRY_END, EXPIRY_PREFIX, bucket_of, decode_ids, index_changes, sweep
@@ -22,7 +23,7 @@ __all__ = ["AttributionShell"]
 # A producer's clock may lag behind another's by this much before its records count as late.
 GRACE_MS: Final = 5_000
 IDLE_AFTER_S: Final = 5.0
-_SWEEP_BUCKETS: Final = 16
+SWEEP_IDS: Final = 10_000
 _UNIQUE: Final = struct.Struct(">cQ")
 
 
@@ -94,8 +95,8 @@ class AttributionShell:
             self._reward_partition[route] = partition
         return partition
 
-    async def tick(self, ledger: Ledger, idle: Mapping[str, Idle]) -> None:
-        """Sweep what has expired, a bounded number of index entries at a time.
+    async def tick(self, ledger: Ledger, idle: Mapping[str, Idle]) -> bool:
+        """Sweep what has expired, about ``SWEEP_IDS`` requests in one transaction.
 
         Parameters
         ----------
@@ -103,16 +104,22 @@ class AttributionShell:
             Of the partition.
         idle : mapping of str to Idle
             How idle each input topic is.
+
+        Returns
+        -------
+        bool
+            Whether more is due at once.
         """
         limit_ms = self._stream_time_ms(ledger.positions, idle) - GRACE_MS
-        due = [
-            (key, value)
-            for key, value in ledger.scan(EXPIRY_PREFIX, EXPIRY_END, _SWEEP_BUCKETS)
-            if bucket_of(key) < limit_ms
-        ]
+        due: list[bytes] = []
+        ids: list[str] = []
+        for key, value in ledger.scan(EXPIRY_PREFIX, EXPIRY_END):
+            if bucket_of(key) >= limit_ms or len(ids) >= SWEEP_IDS:
+                break
+            due.append(key)
+            ids += decode_ids(value)
         if not due:
-            return
-        ids = [request_id for _, value in due for request_id in decode_ids(value)]
+            return False
         raw = ledger.get_many([request_id.encode() for request_id in ids])
         swept = sweep(
             {
@@ -121,11 +128,12 @@ class AttributionShell:
             },
             limit_ms,
         )
-        changes: dict[bytes, bytes | None] = {key: None for key, _ in due}
+        changes: dict[bytes, bytes | None] = dict.fromkeys(due)
         changes |= {request_id.encode(): None for request_id in swept.expired}
-        changes |= index_changes(swept.expiring, due[0][0][2:])
+        changes |= index_changes(swept.expiring, due[0][2:])
         await ledger.commit(changes, [])
         self.counts.update(swept.counts)
+        return len(ids) >= SWEEP_IDS
 
     def _stream_time_ms(self, positions: Positions, idle: Mapping[str, Idle]) -> int:
         """The slower input's time, so that a backlog of labels never finds its predictions gone."""
@@ -139,21 +147,21 @@ class AttributionShell:
 
 
 def is_caught_up(idle: Idle, counted: int) -> bool:
-    """Whether wall time may move a topic on: it is silent, and nothing of it waits in Kafka.
+    """Whether wall time may move a topic on: it is silent, and nothing of it waits anywhere.
 
     Parameters
     ----------
     idle : Idle
-        Seconds of silence, and its end offset.
+        Seconds of silence, and how far it is read.
     counted : int
-        Next offset to count; a transaction marker may lie between it and the end.
+        Next offset to count.
 
     Returns
     -------
     bool
         False also while the end is not known.
     """
-    return idle.seconds >= IDLE_AFTER_S and idle.end is not None and idle.end - counted <= 1
+    return idle.seconds >= IDLE_AFTER_S and idle.is_read and idle.fetched <= counted
 
 
 def own_keys(batches: list[tuple[str, Sequence[Any]]]) -> list[bytes]:
@@ -190,6 +198,11 @@ def unseen(
     -------
     tuple of list and Positions
         The records to count, and the positions after them.
+
+    Raises
+    ------
+    LedgerError
+        If new records come with offsets that were counted: the topic was made anew.
     """
     after = Positions(dict(positions.offsets), dict(positions.times_ms))
     fresh = []
@@ -200,9 +213,22 @@ def unseen(
             if records[0].offset >= counted
             else [record for record in records if record.offset >= counted]
         )
+        if len(part) < len(records):
+            _refuse_new_topic(topic, records[: len(records) - len(part)], positions)
         if part:
             fresh.append((topic, part))
             after.offsets[topic] = part[-1].offset + 1
             newest = max(record.timestamp for record in part)
             after.times_ms[topic] = max(after.times_ms.get(topic, 0), newest)
     return fresh, after
+
+
+def _refuse_new_topic(topic: str, seen: Sequence[Any], positions: Positions) -> None:
+    """Records that were counted before cannot be newer than the newest that was counted."""
+    newest = max(record.timestamp for record in seen)
+    if newest > positions.times_ms.get(topic, 0):
+        raise LedgerError(
+            f"{topic}-{seen[0].partition}: a new record has offset {seen[0].offset}, but "
+            f"{positions.offsets[topic]} were counted: the topic was made anew or truncated. Start "
+            "under a new [app] id, which begins with empty statistics, or bring the topic back."
+        )

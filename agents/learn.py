@@ -4,12 +4,14 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from agents.attribute import own_keys, unseen
 from agents.publish import control_output, dead_letter_output
 from agents.settings import Settings
 from streams.learning import LearningOutcome, heartbeat, learn
 from streams.routes import Routes
+from streams.runtime.kafka import partition_of
 from streams.runtime.lanes import Idle
 from streams.runtime.ledger import FIRST_KEY, Ledger, Output, Positions
 from streams.state import RouteState, decode_route, encode_route
@@ -34,9 +36,12 @@ class LearningShell:
         self._route_partitions = settings.topics.route_partitions
         self._max_value_bytes = settings.app.max_value_bytes
         self._key = settings.control_key
-        # Ledger -> route -> wall time of its newest control message.
-        self._published_ms: dict[Ledger, dict[str, int]] = {}
+        # Ledger -> route -> wall time of its newest control message; gone with the ledger.
+        self._published_ms: WeakKeyDictionary[Ledger, dict[str, int]] = WeakKeyDictionary()
         self.counts: Counter[tuple[str, str]] = Counter()
+
+    def _partition_of(self, key: bytes) -> int:
+        return partition_of(key, self._route_partitions)
 
     async def handle(self, ledger: Ledger, batches: list[tuple[str, Sequence[Any]]]) -> None:
         """Fold one micro-batch and make it durable.
@@ -63,10 +68,11 @@ class LearningShell:
             states,
             self._routes,
             max_value_bytes=self._max_value_bytes,
+            partition_of=self._partition_of,
         )
         await self._commit(ledger, outcome, positions)
 
-    async def tick(self, ledger: Ledger, idle: Mapping[str, Idle]) -> None:
+    async def tick(self, ledger: Ledger, idle: Mapping[str, Idle]) -> bool:
         """Publish the heartbeats that are due.
 
         Parameters
@@ -75,6 +81,11 @@ class LearningShell:
             Of the partition.
         idle : mapping of str to Idle
             Not used: heartbeats go by wall time.
+
+        Returns
+        -------
+        bool
+            False: all that was due is done.
         """
         del idle
         published = self._published_ms.get(ledger)
@@ -89,7 +100,7 @@ class LearningShell:
             if route is not None and now_ms - at_ms >= route.settings.ttl_s * 1000 / 3:
                 due.append((name, route))
         if not due:
-            return
+            return False
         raw = ledger.get_many([name.encode() for name, _ in due])
         outcome = LearningOutcome()
         for (name, route), value in zip(due, raw, strict=True):
@@ -97,6 +108,7 @@ class LearningShell:
                 state = outcome.states[name] = decode_route(value)
                 outcome.control.append(heartbeat(state, route, now_ms))
         await self._commit(ledger, outcome, None)
+        return False
 
     async def _commit(
         self, ledger: Ledger, outcome: LearningOutcome, positions: Positions | None
@@ -120,17 +132,6 @@ class LearningShell:
         published = self._published_ms.get(ledger)
         if published is not None:
             published.update((message.route, now_ms) for message in outcome.control)
-
-    def forget(self, ledgers: Sequence[Ledger]) -> None:
-        """Drop what is kept for ledgers that were closed.
-
-        Parameters
-        ----------
-        ledgers : sequence of Ledger
-            Closed ones.
-        """
-        for ledger in ledgers:
-            self._published_ms.pop(ledger, None)
 
     def states(self, ledger: Ledger) -> list[RouteState]:
         """Return the states of all routes of a partition.

@@ -39,6 +39,8 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         Largest record accepted; larger ones are dead letters.
     session_timeout_s : float
         After this much silence the group takes the worker's partitions away.
+    poll_interval_s : float
+        A worker that does nothing at all for this long leaves the group.
     tick_s : float
         How often time-driven work is looked at: expiry, heartbeats.
     log_level : str
@@ -53,6 +55,7 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     web_port: Annotated[int, Meta(ge=0, le=65535)] = 0
     max_value_bytes: Annotated[int, Meta(ge=1024, le=300_000)] = 256 << 10
     session_timeout_s: Annotated[float, Meta(ge=1, le=300)] = 15.0
+    poll_interval_s: Annotated[float, Meta(ge=5, le=3600)] = 300.0
     tick_s: Annotated[float, Meta(ge=0.01, le=60)] = 0.5
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     control_key: str = ""

@@ -5,12 +5,25 @@ import statistics
 import time
 
 import numpy as np
+from numpy.typing import NDArray
 
 from policies.registry import POLICIES, make_policy
-from policies.statistics import ArmStats, TimeBuckets
+from policies.statistics import ArmStats, LinearStats, TimeBuckets
 
 BUCKETS = 120
 WIDTH_MS = 10_000
+FEATURES = 8
+CONTEXTS = 32
+
+
+def linear(count: NDArray[np.float64], total: NDArray[np.float64]) -> LinearStats:
+    """Sums of labels with independent features of variance 1 beside a constant 1."""
+    rng = np.random.default_rng(1)
+    recent = rng.normal(size=(CONTEXTS, FEATURES))
+    recent[:, 0] = 1.0
+    moment = 0.1 * np.sqrt(count)[:, None] * rng.normal(size=(len(count), FEATURES))
+    moment[:, 0] = total
+    return LinearStats(gram=count[:, None, None] * np.eye(FEATURES), moment=moment, recent=recent)
 
 
 def situation(kind: str, n_arms: int) -> ArmStats:
@@ -35,6 +48,7 @@ def situation(kind: str, n_arms: int) -> ArmStats:
             reward_sum=share * total,
             reward_square_sum=share * total,
         ),
+        linear=linear(count, total),
     )
 
 
@@ -56,7 +70,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=500)
     options = parser.parse_args()
     kinds = ("close", "ages", "apart")
-    print(f"median microseconds per call, {options.arms} arms")
+    print(f"median microseconds per call, {options.arms} arms, {FEATURES} features")
     print(f"{'policy':<22}" + "".join(f"{kind:>9}" for kind in kinds))
     for policy in POLICIES:
         costs = [median_us(policy, situation(k, options.arms), options.calls) for k in kinds]

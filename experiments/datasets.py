@@ -1,6 +1,6 @@
 """The data sets by name: from a folder of files, else from public loaders. None is packaged.
 
-Folder: ``--folder`` or LEVERFRAME_DATA; file names as in the table of ``experiments/README.md``.
+Files lie in a folder named by LEVERFRAME_DATA, under the names that the errors below state.
 """
 
 import csv
@@ -172,7 +172,7 @@ def _elec2_of_river() -> tuple[Any, Any]:
     from river import datasets
 
     try:
-        pairs = list(datasets.Elec2())
+        pairs = list(datasets.Elec2())  # type: ignore[no-untyped-call] # river has no types
     except OSError as error:
         raise DataSetError(
             f"elec2: no elec2.csv.gz in LEVERFRAME_DATA, and river could not download it ({error});"

@@ -39,7 +39,7 @@ class Stream:
 
     @property
     def rows(self) -> int:
-        """n."""
+        """Number of rows, n."""
         return len(self.labels)
 
     def thinned(self, rows: int) -> "Stream":

@@ -14,6 +14,8 @@ from policies.discounted_thompson import DiscountedThompson
 from policies.epsilon_greedy import EpsilonGreedy
 from policies.exp3 import Exp3
 from policies.kl_ucb import KlUcb
+from policies.lin_thompson import LinThompson
+from policies.lin_ucb import LinUcb
 from policies.newest import Newest
 from policies.sliding_window_ucb import SlidingWindowUcb
 from policies.thompson import Thompson
@@ -39,6 +41,8 @@ POLICIES: Final[Mapping[str, type[Policy]]] = {
     "discounted_thompson": DiscountedThompson,
     "exp3": Exp3,
     "top_two_thompson": TopTwoThompson,
+    "lin_ucb": LinUcb,
+    "lin_thompson": LinThompson,
 }
 
 

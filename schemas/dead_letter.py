@@ -12,6 +12,7 @@ Reason: TypeAlias = Literal[
     "tombstone",  # no value
     "oversized",  # larger than the largest record that the job accepts
     "missing_key",  # no key
+    "wrong_partition",  # not where Kafka's default partitioner (murmur2) puts its route
     "key_mismatch",  # the key differs from request_id, or from route
     "unknown_route",  # no section for it in the settings, and none for other routes
     "unknown_arm",  # not registered, and the route does not register by first reward

@@ -52,5 +52,10 @@ def verify(message: ControlMessage, key: bytes) -> None:
     """
     if message.signature is None:
         raise ControlError(f"control message of {message.route!r} is not signed")
-    if not hmac.compare_digest(message.signature, _mac(message, key)):
+    try:
+        expected = _mac(message, key).encode()
+    except (TypeError, ValueError) as error:
+        # Such as a whole number that no JSON of ours can hold: nothing of ours wrote it.
+        raise ControlError(f"control message of {message.route!r} cannot be checked") from error
+    if not hmac.compare_digest(message.signature.encode("utf-8", "replace"), expected):
         raise ControlError(f"control message of {message.route!r} has a wrong signature")

@@ -44,16 +44,20 @@ class RoutingTable:
         self._clock_s = clock_s
         self._messages: dict[str, ControlMessage] = {}
         self._heard_s: dict[str, float] = {}
-        self._assigners: dict[str, tuple[bool, Assigner | None]] = {}
+        # Bound to the message it was made from, so that a thread that was slow cannot bring
+        # weights back that are no longer in force.
+        self._assigners: dict[str, tuple[ControlMessage, bool, Assigner | None]] = {}
         self.refused = 0
 
-    def offer(self, value: bytes) -> ControlMessage | None:
+    def offer(self, value: bytes, key: bytes | None = None) -> ControlMessage | None:
         """Take a record of the ``control`` topic.
 
         Parameters
         ----------
         value : bytes
             As read.
+        key : bytes, optional
+            The record's key, which must be the route: else compaction would keep the record.
 
         Returns
         -------
@@ -67,6 +71,7 @@ class RoutingTable:
         """
         try:
             message = decode(ControlMessage, value)
+            _check_key(key, message)
             if self._key is not None:
                 verify(message, self._key)
         except RecordError as error:
@@ -78,10 +83,9 @@ class RoutingTable:
         known = self._messages.get(message.route)
         if known is not None and (message.epoch, message.seq) <= (known.epoch, known.seq):
             return None
-        self._messages[message.route] = message
+        # Other threads read meanwhile: a message in force has always been heard.
         self._heard_s[message.route] = self._clock_s()
-        if known is None or known.weights != message.weights:
-            self._assigners.pop(message.route, None)
+        self._messages[message.route] = message
         return message
 
     @property
@@ -127,12 +131,17 @@ class RoutingTable:
         if now is None:
             return None
         cached = self._assigners.get(route)
-        if cached is None or cached[0] != now.is_fallback:
+        if cached is None or cached[0] is not now.message or cached[1] != now.is_fallback:
             weights = now.message.safe_weights if now.is_fallback else now.message.weights
             usable = any(share > 0 for share in weights.values())
-            cached = (now.is_fallback, Assigner(weights, now.message.salt) if usable else None)
-            self._assigners[route] = cached
-        if cached[1] is None:
+            assigner = Assigner(weights, now.message.salt) if usable else None
+            cached = self._assigners[route] = (now.message, now.is_fallback, assigner)
+        if cached[2] is None:
             return None
-        arm, propensity = cached[1].assign(unit_id)
+        arm, propensity = cached[2].assign(unit_id)
         return arm, propensity, now.message
+
+
+def _check_key(key: bytes | None, message: ControlMessage) -> None:
+    if key is not None and key != message.route.encode():
+        raise ControlError(f"a control message of {message.route!r} has the key {key!r:.80}")

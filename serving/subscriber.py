@@ -10,43 +10,25 @@ Usage::
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-from schemas.codec import encode
-from schemas.control import ControlAck, ControlMessage
+from schemas.control import ControlMessage
 from schemas.errors import ControlError
+from serving.acks import Acknowledger
 from serving.routing import RoutingTable
 
-__all__ = ["Subscriber", "ThreadSubscriber", "weights_digest"]
+__all__ = ["Subscriber", "ThreadSubscriber"]
 
 log = logging.getLogger(__name__)
 
 Callback = Callable[[ControlMessage], None]
-
-
-def weights_digest(weights: Mapping[str, float]) -> str:
-    """Return a digest of weights, for acknowledgements.
-
-    Parameters
-    ----------
-    weights : mapping of str to float
-        As in a control message.
-
-    Returns
-    -------
-    str
-        16 hex digits; the same for any order of the arms.
-    """
-    text = "\n".join(f"{arm}={weights[arm]!r}" for arm in sorted(weights))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class Subscriber:
@@ -92,7 +74,7 @@ class Subscriber:
         self._on_rollback = on_rollback
         self._options = dict(options or {})
         self._task: asyncio.Task[None] | None = None
-        self._producer: Any = None
+        self._acknowledger: Acknowledger | None = None
         self._ready = asyncio.Event()
         self.table = RoutingTable(key, time.monotonic)
         self.assign = self.table.assign
@@ -124,10 +106,16 @@ class Subscriber:
             fetch_max_wait_ms=50,
             **self._options,
         )
-        await consumer.start()
+        try:
+            await consumer.start()
+        except BaseException:
+            await consumer.stop()
+            raise
         if self._acks is not None:
-            self._producer = AIOKafkaProducer(bootstrap_servers=self._servers, **self._options)
-            await self._producer.start()
+            self._acknowledger = Acknowledger(
+                self._servers, self._acks, self._replica, self._options
+            )
+            self._acknowledger.start()
         self._task = asyncio.create_task(self._follow(consumer), name="control-subscriber")
         waiting = asyncio.create_task(self._ready.wait())
         await asyncio.wait({waiting, self._task}, return_when=asyncio.FIRST_COMPLETED)
@@ -141,8 +129,8 @@ class Subscriber:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        if self._producer is not None:
-            await self._producer.stop()
+        if self._acknowledger is not None:
+            await self._acknowledger.stop()
 
     @property
     def is_healthy(self) -> bool:
@@ -160,7 +148,7 @@ class Subscriber:
                 for records in fetched.values():
                     for record in records:
                         if record.value is not None:
-                            await self._take(record.value)
+                            self._take(record.value, record.key)
                 if not self._ready.is_set():
                     reached = [await consumer.position(tp) >= ends[tp] for tp in tps]
                     if all(reached):
@@ -177,28 +165,28 @@ class Subscriber:
             return {}
         return fetched
 
-    async def _take(self, value: bytes) -> None:
+    def _take(self, value: bytes, key: bytes | None) -> None:
         try:
-            message = self.table.offer(value)
+            message = self.table.offer(value, key)
         except ControlError as error:
             log.warning("%s", error)
             return
         if message is None:
             return
         if message.kind == "rollback" and self._on_rollback is not None:
-            self._on_rollback(message)
+            _call(self._on_rollback, message)
         if self._on_routing is not None:
-            self._on_routing(message)
-        if self._producer is not None and message.kind != "heartbeat":
-            ack = ControlAck(
-                route=message.route,
-                replica=self._replica,
-                epoch=message.epoch,
-                seq=message.seq,
-                applied_at_ms=time.time_ns() // 1_000_000,
-                weights_digest=weights_digest(message.weights),
-            )
-            await self._producer.send(self._acks, encode(ack), key=message.route.encode())
+            _call(self._on_routing, message)
+        if self._acknowledger is not None and message.kind != "heartbeat":
+            self._acknowledger.put(message)
+
+
+def _call(callback: Callback, message: ControlMessage) -> None:
+    """Run a user's callback; its mistake must not end the following."""
+    try:
+        callback(message)
+    except Exception:
+        log.exception("the callback for %s %s failed", message.route, message.kind)
 
 
 class ThreadSubscriber:

@@ -1,8 +1,10 @@
 """Attribution: joins predictions and labels by request id into rewards (DESIGN.md section 6).
 
-Pure: a micro-batch and the entries of its requests go in; changed entries, rewards and dead letters
-come out. Whether a pair lies within its window is decided by record times alone, so the outcome
-does not depend on how the input was cut into micro-batches, nor on when expired entries are swept.
+Pure: a micro-batch and the entries of its requests go in; changed entries, rewards and dead
+letters come out. Whether a pair lies within its window is decided by record times alone, so the
+rewards do not depend on how the input was cut into micro-batches, on which topic was read first,
+nor on when expired entries are swept. (A change after the window is a dead letter while its entry
+is still there, and a label that nobody waits for once it was swept; neither moves a reward.)
 """
 
 from collections import Counter, defaultdict
@@ -94,7 +96,12 @@ class _Step:
         self.out.counts["duplicate_prediction", waiting.route] += 1
 
     def _early(self, request_id: str, waiting: Waiting, early: EarlyLabel, route: Route) -> None:
-        if waiting.arrived_ms - early.arrived_ms > route.window_ms:
+        if early.arrived_ms > waiting.expires_ms:
+            # Read before its prediction, yet written after its window: late all the same.
+            self.out.counts["late_label", waiting.route] += 1
+            self.out.entries[request_id] = waiting
+            self._expire(request_id, waiting.expires_ms)
+        elif waiting.arrived_ms - early.arrived_ms > route.window_ms:
             self.out.counts["late_prediction", waiting.route] += 1
             self.out.entries[request_id] = waiting
             self._expire(request_id, waiting.expires_ms)

@@ -182,6 +182,8 @@ def apply_command(
     """
     if command.command_id in state.commands:
         return None
+    if not state.arms and command.action != "register_arm":
+        raise RecordError("refused", f"route {command.route!r} has no arms yet; register one first")
     kind = COMMANDS[command.action](state, command, route, now_ms)
     cause = {
         "why": "command",

@@ -1,11 +1,19 @@
 """What every input record must have before its content counts: key, value, size, agreement."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from schemas.dead_letter import DeadLetter
 from schemas.errors import RecordError
 
-__all__ = ["InputRecord", "check_envelope", "check_key", "check_name", "dead_letter"]
+__all__ = [
+    "InputRecord",
+    "check_envelope",
+    "check_key",
+    "check_name",
+    "check_partition",
+    "dead_letter",
+]
 
 
 class InputRecord(Protocol):
@@ -100,6 +108,29 @@ def check_key(key: bytes | None, expected: str, field: str) -> None:
             "key_mismatch", f"the key is {key!r:.200}, {field} is {expected!r}: they must be equal"
         )
     check_name(expected, field)
+
+
+def check_partition(record: InputRecord, partition_of: Callable[[bytes], int]) -> None:
+    """Refuse a record that lies where its route is not: its state would split in two.
+
+    Parameters
+    ----------
+    record : InputRecord
+        With a key.
+    partition_of : callable
+        From key to partition.
+
+    Raises
+    ------
+    RecordError
+        ``wrong_partition``, with the producer setting that cures it.
+    """
+    if record.key is not None and record.partition != (home := partition_of(record.key)):
+        raise RecordError(
+            "wrong_partition",
+            f"it lies in partition {record.partition}, its key belongs into {home}. Set the "
+            "producer's partitioner to murmur2 (librdkafka: partitioner=murmur2_random).",
+        )
 
 
 def check_name(name: str, field: str) -> None:

@@ -5,7 +5,7 @@ micro-batches. Statistics move by exactly the difference that a reward record st
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +20,13 @@ from schemas.reward import Reward
 from streams.commands import apply_command, remember_command
 from streams.decision import arms_now, decide, is_due
 from streams.drift import watch
-from streams.envelope import InputRecord, check_envelope, check_key, dead_letter
+from streams.envelope import (
+    InputRecord,
+    check_envelope,
+    check_key,
+    check_partition,
+    dead_letter,
+)
 from streams.linear import RECENT_CONTEXTS, count_context
 from streams.rollout import register_arm
 from streams.routes import Route, Routes
@@ -64,6 +70,7 @@ def learn(
     routes: Routes,
     *,
     max_value_bytes: int,
+    partition_of: Callable[[bytes], int] | None = None,
 ) -> LearningOutcome:
     """Fold one micro-batch.
 
@@ -77,6 +84,9 @@ def learn(
         Settings of all routes.
     max_value_bytes : int
         Largest value accepted.
+    partition_of : callable, optional
+        From a route's key to the partition where its state is kept; records that lie elsewhere are
+        dead letters. Not looked at when left out.
 
     Returns
     -------
@@ -88,6 +98,8 @@ def learn(
         for record in records:
             try:
                 value = check_envelope(record, max_value_bytes)
+                if partition_of is not None:
+                    check_partition(record, partition_of)
                 if is_reward:
                     reward = _decode_reward(value)
                     check_key(record.key, reward.route, "route")

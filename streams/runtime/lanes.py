@@ -15,6 +15,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from streams.runtime.ledger import Ledger
+from streams.runtime.microbatch import Reading
 
 __all__ = ["Batch", "Idle", "Lanes"]
 
@@ -35,12 +36,14 @@ class Idle(Struct, frozen=True):
     ----------
     seconds : float
         Since its last record, or since the ledger was opened.
-    end : int or None
-        Its end offset; None if the broker has not said yet.
+    end, is_read, fetched
+        As in ``streams.runtime.microbatch.Reading``.
     """
 
     seconds: float
     end: int | None
+    is_read: bool
+    fetched: int
 
 
 class _Lane:
@@ -50,14 +53,12 @@ class _Lane:
         self.batches: deque[Batch] = deque()
         self.tick_due = False
         self.wake = asyncio.Event()
-        self.room = asyncio.Event()
-        self.room.set()
-        self.idle = asyncio.Event()
+        self.is_held_back = False
         self.closing = False
         self.ledger: Ledger | None = None
         self.task: asyncio.Task[None] | None = None
         self.last_arrival_s: dict[str, float] = {}
-        self.ends: Mapping[str, int | None] = {}
+        self.readings: Mapping[str, Reading] = {}
 
 
 class Lanes:
@@ -71,22 +72,31 @@ class Lanes:
         Does one micro-batch: gets the ledger and runs of (topic, records).
     tick : callable
         Does what time demands on a partition: gets the ledger and, for each input topic, how idle
-        it is.
+        it is. Returns whether more is due at once.
     on_failure : callable
         Called once with the first unexpected error; it is expected to end the process.
+    hold_back : callable
+        Called with a partition whose lane is full: no more is to be fetched for it. The other lanes
+        go on.
+    let_go_on : callable
+        Called when there is room again.
     """
 
     def __init__(
         self,
         open_ledger: Callable[[int], Awaitable[Ledger]],
         handle: Callable[[Ledger, list[tuple[str, Sequence[Any]]]], Awaitable[None]],
-        tick: Callable[[Ledger, Mapping[str, Idle]], Awaitable[None]],
+        tick: Callable[[Ledger, Mapping[str, Idle]], Awaitable[bool]],
         on_failure: Callable[[BaseException], None],
+        hold_back: Callable[[int], None],
+        let_go_on: Callable[[int], None],
     ) -> None:
         self._open_ledger = open_ledger
         self._handle = handle
         self._tick = tick
         self._on_failure = on_failure
+        self._hold_back = hold_back
+        self._let_go_on = let_go_on
         self._lanes: dict[int, _Lane] = {}
         self._failed = False
         self.suspended = False
@@ -105,8 +115,8 @@ class Lanes:
             )
         return lane
 
-    async def submit(self, partition: int, batch: Batch) -> None:
-        """Queue one micro-batch; wait while the lane is full.
+    def submit(self, partition: int, batch: Batch) -> None:
+        """Queue one micro-batch.
 
         Parameters
         ----------
@@ -118,27 +128,27 @@ class Lanes:
         if self._failed:
             return
         lane = self._lane(partition)
-        await lane.room.wait()
         lane.batches.append(batch)
         lane.last_arrival_s[batch[0]] = time.monotonic()
-        if len(lane.batches) >= _WAITING_BATCHES:
-            lane.room.clear()
+        if len(lane.batches) >= _WAITING_BATCHES and not lane.is_held_back:
+            lane.is_held_back = True
+            self._hold_back(partition)
         lane.wake.set()
 
-    def tick(self, ends: Mapping[int, Mapping[str, int | None]]) -> None:
+    def tick(self, readings: Mapping[int, Mapping[str, Reading]]) -> None:
         """Ask for a tick on each partition, opening its ledger if need be.
 
         Parameters
         ----------
-        ends : mapping of int to mapping of str to int or None
-            Those assigned to this worker, with the end offset of each input topic where known.
+        readings : mapping of int to mapping of str to Reading
+            Those assigned to this worker, with how far each input topic is read.
         """
         if self.suspended or self._failed:
             return
-        for partition, by_topic in ends.items():
+        for partition, by_topic in readings.items():
             lane = self._lane(partition)
             lane.tick_due = True
-            lane.ends = by_topic
+            lane.readings = by_topic
             lane.wake.set()
 
     async def close(self, partitions: Iterable[int] | None = None) -> None:
@@ -150,13 +160,32 @@ class Lanes:
             All when left out.
         """
         chosen = list(self._lanes) if partitions is None else list(partitions)
-        for partition in chosen:
+        closing = {p: lane for p in chosen if (lane := self._lanes.get(p)) is not None}
+        for lane in closing.values():
+            lane.closing = True
+            lane.wake.set()
+        tasks = [lane.task for lane in closing.values() if lane.task is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+        for partition, lane in closing.items():
+            if self._lanes.get(partition) is lane:
+                del self._lanes[partition]
+
+    def abandon_opening(self, partitions: Iterable[int]) -> None:
+        """Give up lanes whose ledger is still being opened; their records are read again elsewhere.
+
+        A restore may take longer than the group waits for this worker to let go.
+
+        Parameters
+        ----------
+        partitions : iterable of int
+            Those that leave this worker.
+        """
+        for partition in partitions:
             lane = self._lanes.get(partition)
-            if lane is not None and lane.task is not None:
-                lane.closing = True
-                lane.wake.set()
-                await asyncio.wait([lane.task])
-                self._lanes.pop(partition, None)
+            if lane is not None and lane.ledger is None and lane.task is not None:
+                lane.batches.clear()
+                lane.task.cancel()
 
     async def _run(self, partition: int, lane: _Lane) -> None:
         try:
@@ -166,11 +195,14 @@ class Lanes:
             while lane.batches or lane.tick_due or not lane.closing:
                 await lane.wake.wait()
                 lane.wake.clear()
-                while lane.batches:
-                    await self._take(lane, lane.ledger)
-                if lane.tick_due:
-                    lane.tick_due = False
-                    await self._tick(lane.ledger, _idleness(lane, opened_s, time.monotonic()))
+                # In turn, so that neither heartbeats nor expiry wait for a backlog to end.
+                while lane.batches or lane.tick_due:
+                    if lane.batches:
+                        await self._take(partition, lane, lane.ledger)
+                    if lane.tick_due:
+                        lane.tick_due = False
+                        idle = _idleness(lane, opened_s, time.monotonic())
+                        lane.tick_due = await self._tick(lane.ledger, idle)
             await lane.ledger.close()
         except asyncio.CancelledError:
             raise
@@ -178,7 +210,7 @@ class Lanes:
             self._failed = True
             self._on_failure(error)
 
-    async def _take(self, lane: _Lane, ledger: Ledger) -> None:
+    async def _take(self, partition: int, lane: _Lane, ledger: Ledger) -> None:
         taken: list[Batch] = []
         records = 0
         while lane.batches and (
@@ -186,7 +218,9 @@ class Lanes:
         ):
             taken.append(lane.batches.popleft())
             records += len(taken[-1][1])
-        lane.room.set()
+        if lane.is_held_back and len(lane.batches) < _WAITING_BATCHES:
+            lane.is_held_back = False
+            self._let_go_on(partition)
         await self._handle(ledger, [(topic, part) for topic, part, _ in taken])
         for _, _, acknowledge in taken:
             acknowledge()
@@ -194,6 +228,6 @@ class Lanes:
 
 def _idleness(lane: _Lane, opened_s: float, now_s: float) -> dict[str, Idle]:
     return {
-        topic: Idle(now_s - lane.last_arrival_s.get(topic, opened_s), end)
-        for topic, end in lane.ends.items()
+        topic: Idle(now_s - lane.last_arrival_s.get(topic, opened_s), *reading)
+        for topic, reading in lane.readings.items()
     }

@@ -4,9 +4,8 @@ Faust's cost is per event, about 55 microseconds; with one event for each fetch 
 vanishes (DESIGN.md section 5, docs/adr/0004-micro-batches.md). The transport keeps Faust's group
 membership, rebalancing, flow control and agents, and changes what stands in the way:
 
-- ``getmany`` yields one message per partition and slice; its value is the list of raw records and
-its
-  offset that of the last one.
+- ``getmany`` yields one message per partition and slice; its value is the list of raw records
+  and its offset that of the last one.
 - Offsets: a partition is handled in order by one lane, so "highest acknowledged + 1" is the whole
   truth. Faust's gap bookkeeping (faust-streaming#401 family) would commit one micro-batch at a
   time.
@@ -16,8 +15,9 @@ its
 - Input is read committed, since our own ``rewards`` are transactional.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any, Final, cast
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, cast
 
 import faust
 import faust.streams
@@ -28,7 +28,16 @@ from faust.types.tuples import ConsumerMessage
 
 from schemas.errors import LeverframeError
 
-__all__ = ["MicrobatchSchema", "MicrobatchTransport", "check_faust", "slices"]
+__all__ = [
+    "MicrobatchConsumer",
+    "MicrobatchSchema",
+    "MicrobatchTransport",
+    "Reading",
+    "check_faust",
+    "slices",
+]
+
+log = logging.getLogger(__name__)
 
 MAX_RECORDS: Final = 4000
 MAX_BYTES: Final = 4 << 20
@@ -83,6 +92,24 @@ def slices(
         yield records[begin:]
 
 
+class Reading(NamedTuple):
+    """How far a partition is read.
+
+    Attributes
+    ----------
+    end : int or None
+        Its end offset, as the newest fetch said.
+    is_read : bool
+        Whether nothing between the reader's position and the end is left to fetch.
+    fetched : int
+        Offset after the last record that was handed over.
+    """
+
+    end: int | None
+    is_read: bool
+    fetched: int
+
+
 class MicrobatchSchema(faust.Schema[Any, Any]):
     """Passes a list of raw records through undecoded."""
 
@@ -114,6 +141,12 @@ class MicrobatchThread(AIOKafkaConsumerThread):
 class MicrobatchConsumer(Consumer):
     """Yields micro-batches and commits what was acknowledged, no more and no less."""
 
+    transport: "MicrobatchTransport"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fetched: dict[TP, int] = {}
+
     def _new_consumer_thread(self) -> MicrobatchThread:
         return MicrobatchThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -137,7 +170,11 @@ class MicrobatchConsumer(Consumer):
         if records is None or self.should_stop:
             return
         if not self.flow_active:
-            await self.perform_seek()
+            try:
+                await self.perform_seek()
+            except Exception as error:  # noqa: BLE001 - a rebalance took the partitions meanwhile
+                # A new assignment starts from what was committed; the ledger skips what it counted.
+                log.info("no seek while the group rebalances: %r", error)
             return
         generation = self.app.consumer_generation_id
         for tp, message in self._messages(records, generation):
@@ -151,6 +188,7 @@ class MicrobatchConsumer(Consumer):
         self, records: Mapping[TP, Sequence[Any]], generation: int
     ) -> Iterator[tuple[TP, Any]]:
         for tp, fetched in records.items():
+            self.fetched[tp] = fetched[-1].offset + 1
             for part in slices(fetched):
                 last = part[-1]
                 yield (
@@ -169,6 +207,41 @@ class MicrobatchConsumer(Consumer):
                         generation_id=generation,
                     ),
                 )
+
+    def reading_of(self, tp: TP) -> Reading:
+        """Return how far a partition is read; callable from the application's thread.
+
+        Parameters
+        ----------
+        tp : TP
+            Assigned to this worker.
+
+        Returns
+        -------
+        Reading
+            With ``end`` None while the broker has not said it.
+        """
+        subscription = self._subscription().subscription
+        assignment = None if subscription is None else subscription.assignment
+        state = None if assignment is None else assignment.state_value(tp)
+        if state is None:
+            return Reading(None, False, self.fetched.get(tp, 0))  # noqa: FBT003 - its fields
+        end = state.highwater
+        is_read = end is not None and state.has_valid_position and state.position >= end
+        return Reading(end, is_read, self.fetched.get(tp, 0))
+
+    def stay_in_group(self) -> None:
+        """Tell aiokafka that somebody is there: it leaves the group when nobody fetches.
+
+        A spare worker has no partition to fetch from, and one that restores for long does not fetch
+        either; both would leave after ``broker_max_poll_interval`` and never come back.
+        """
+        with self._subscription().fetch_context():
+            pass
+
+    def _subscription(self) -> Any:
+        consumer = self._thread._ensure_consumer()  # noqa: SLF001 - Faust offers no way to these
+        return consumer._subscription  # noqa: SLF001
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Keep no gaps: offsets between two micro-batches hold no records of ours."""
@@ -191,7 +264,12 @@ class MicrobatchConsumer(Consumer):
             Partitions that leave this worker.
         """
         if not self.should_stop:
+            if self.transport.before_revocation is not None:
+                self.transport.before_revocation(revoked)
             await self.commit()
+        for tp in revoked:
+            self.fetched.pop(tp, None)
+            self._buffered_partitions.discard(tp)
         await super().on_partitions_revoked(revoked)
 
 
@@ -199,3 +277,5 @@ class MicrobatchTransport(Transport):
     """Faust transport of micro-batches; set ``app.transport`` to one."""
 
     Consumer = MicrobatchConsumer
+    # Called with the partitions that leave, before Faust waits for their work to end.
+    before_revocation: Callable[[Iterable[TP]], None] | None = None

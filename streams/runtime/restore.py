@@ -37,7 +37,8 @@ def is_trustworthy(place: Place | None, begin: int, end: int, now_ms: int) -> bo
     Returns
     -------
     bool
-        False for a new cache, one outside the log (the topic was made anew), or a stale one.
+        False for a new cache, one outside the log (as after the topic was made anew), or a stale
+        one.
     """
     return (
         place is not None

@@ -11,7 +11,7 @@ from schemas.errors import LedgerError
 from streams.runtime.kafka import client_options
 from streams.runtime.ledger import Ledger, LedgerSettings, transactional_id
 from streams.runtime.restore import restore
-from streams.runtime.store import open_store
+from streams.runtime.store import Store, open_store
 from streams.topology import MAX_ENTRY_BYTES
 
 __all__ = ["open_ledger"]
@@ -49,8 +49,9 @@ async def open_ledger(settings: LedgerSettings, partition: int) -> Ledger:
         max_batch_size=_BATCH_BYTES,
         max_request_size=MAX_ENTRY_BYTES,
     )
-    await producer.start()
+    store: Store | None = None
     try:
+        await producer.start()
         # Waits for the producer id, and so for the abort of an earlier owner's open transaction.
         await producer.begin_transaction()
         await producer.abort_transaction()
@@ -62,8 +63,13 @@ async def open_ledger(settings: LedgerSettings, partition: int) -> Ledger:
             shutil.rmtree(path, ignore_errors=True)
             store = open_store(path, settings.cache)
             restored, _ = await restore(store, settings.changelog, partition, settings.broker)
-    except KafkaError as error:
+    except BaseException as error:
+        # Cancelled too: the partition left while it was being restored.
+        if store is not None:
+            store.close()
         await producer.stop()
+        if not isinstance(error, KafkaError):
+            raise
         raise LedgerError(
             f"{transactional_id(settings, partition)}: cannot take the partition over ({error!r}). "
             "Check that the topics exist (leverframe topics check) and that this user may use "

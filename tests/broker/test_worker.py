@@ -108,27 +108,26 @@ def test_worker_sets_bad_input_aside_and_goes_on(deploy: Callable[..., Any]) -> 
         deployment.start()
         topics = deployment.settings.topic_names
         good = prediction_record("ok")
-        bad: dict[str, tuple[bytes | None, bytes | None]] = {
-            "unreadable": (b"a", b"{nonsense"),
-            "invalid": (b"b", b'{"request_id":"b","route":"r","arm":1,"prediction":1}'),
-            "tombstone": (b"c", None),
-            "missing_key": (None, good.value),
-            "key_mismatch": (b"d", good.value),
-            "oversized": (b"e", b" " * 700_000),
-            "conflict": (b"ok", b'{"request_id":"ok","route":"r","arm":"b","prediction":1}'),
-        }
-        # Keys of the ledger itself, from a stranger, must not be read as a request's entry.
-        bad |= {
-            "key_mismatch": (b"\0positions", good.value),
-        }
+        bad: list[tuple[str, bytes | None, bytes | None]] = [
+            ("unreadable", b"a", b"{nonsense"),
+            ("invalid", b"b", b'{"request_id":"b","route":"r","arm":1,"prediction":1}'),
+            ("tombstone", b"c", None),
+            ("missing_key", None, good.value),
+            ("key_mismatch", b"d", good.value),
+            ("oversized", b"e", b" " * 700_000),
+            ("conflict", b"ok", b'{"request_id":"ok","route":"r","arm":"b","prediction":1}'),
+            # Keys of the ledger itself, from a stranger, must not be read as a request's entry.
+            ("key_mismatch", b"\0positions", good.value),
+        ]
         producer = AIOKafkaProducer(
             bootstrap_servers=deployment.settings.broker.servers, max_request_size=2_000_000
         )
         await producer.start()
         await producer.send_and_wait(topics.predictions, good.value, key=good.key)
         sent = {}
-        for name, (key, value) in bad.items():
-            sent[name] = await producer.send_and_wait(topics.predictions, value, key=key)
+        for name, key, value in bad:
+            at = await producer.send_and_wait(topics.predictions, value, key=key)
+            sent[at.partition, at.offset] = (name, key, value)
         label = label_record("ok", 1)
         await producer.send_and_wait(topics.ground_truth, label.value, key=label.key)
         await producer.stop()
@@ -140,13 +139,13 @@ def test_worker_sets_bad_input_aside_and_goes_on(deploy: Callable[..., Any]) -> 
 
         await eventually(all_there, "a dead letter for each bad record")
         for record in await dead_letters(deployment):
-            key, value = bad[reason(record)]
-            at = sent[reason(record)]
             headers = dict(record.headers)
-            assert (record.key, record.value) == (key, value and value[:MAX_KEPT_BYTES])
             assert headers["leverframe.topic"].decode() == topics.predictions
-            assert int(headers["leverframe.partition"]) == at.partition
-            assert int(headers["leverframe.offset"]) == at.offset
+            at = (int(headers["leverframe.partition"]), int(headers["leverframe.offset"]))
+            name, key, value = sent.pop(at)
+            assert reason(record) == name
+            assert (record.key, record.value) == (key, value and value[:MAX_KEPT_BYTES])
+        assert not sent
 
     asyncio.run(scenario())
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import policies
 from policies.base import Policy
 from policies.registry import POLICIES, make_policy
-from policies.statistics import ArmStats, TimeBuckets
+from policies.statistics import ArmStats, LinearStats, TimeBuckets
 from schemas.errors import PolicyError
 
 NOW_MS = 1_000_000
@@ -22,6 +22,7 @@ WIDTH_MS = 10_000
 every_policy = pytest.mark.parametrize(
     "policy", [kind() for kind in POLICIES.values()], ids=POLICIES
 )
+UNLIKE = [[1.0, 0.3, -2.0], [1.0, 1.7, 0.1], [1.0, -0.6, 0.9], [1.0, 0.0, 0.4]]
 quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
 
@@ -34,6 +35,7 @@ def stats(
     scores: list[float] | None = None,
     registered: list[int] | None = None,
     n_buckets: int = 3,
+    linear: LinearStats | None = None,
 ) -> ArmStats:
     """Arms whose labels lie evenly in the last ``n_buckets`` buckets."""
     k = len(count)
@@ -56,7 +58,35 @@ def stats(
             reward_sum=part * sums,
             reward_square_sum=part * sums * np.array(mean),
         ),
+        linear=linear,
     )
+
+
+def linear_stats(
+    count: list[float], mean: list[float], seen: list[list[float]], recent: list[list[float]]
+) -> LinearStats:
+    """Labels that lie evenly on the contexts ``seen``, each with its arm's mean reward."""
+    contexts = np.array(seen)
+    labels = np.array(count) / len(contexts)
+    return LinearStats(
+        gram=labels[:, None, None] * (contexts.T @ contexts),
+        moment=(labels * np.array(mean))[:, None] * contexts.sum(axis=0),
+        recent=np.array(recent).reshape(-1, contexts.shape[1]),
+    )
+
+
+@st.composite
+def linear_states(draw: st.DrawFn, count: list[float], mean: list[float]) -> LinearStats:
+    """Contexts with and without a direction, equal, zero, at the limits, or none yet."""
+    d = draw(st.integers(1, 5))
+    feature = st.sampled_from([0.0, 1.0, 1.0, -1.0, 1000.0, -1000.0, 1e-6]) | st.floats(-3, 3)
+    row = st.lists(feature, min_size=d, max_size=d)
+    seen = draw(st.lists(row, min_size=1, max_size=6))
+    recent = draw(st.lists(st.sampled_from(seen) | row, max_size=6))
+    linear = linear_stats(count, mean, seen, recent)
+    tilted = draw(st.booleans())  # rewards that go with a feature, differently for each arm
+    slope = linear.gram[:, :, 0] * (np.arange(len(count))[:, None] / 10) if tilted else 0.0
+    return dataclasses.replace(linear, moment=linear.moment + slope)
 
 
 @st.composite
@@ -67,14 +97,17 @@ def states(draw: st.DrawFn) -> ArmStats:
     means = st.sampled_from([0.0, 1.0, 0.5, 0.5001, 0.3, 1e-9, 1 - 1e-9]) | st.floats(0, 1)
     scores = st.just(float("nan")) | st.floats(-1, 1)
     eligible = draw(st.lists(st.booleans(), min_size=k, max_size=k).filter(any))
+    count = [float(n) for n in draw(st.lists(sizes, min_size=k, max_size=k))]
+    mean = draw(st.lists(means, min_size=k, max_size=k))
     return stats(
-        [float(n) for n in draw(st.lists(sizes, min_size=k, max_size=k))],
-        draw(st.lists(means, min_size=k, max_size=k)),
+        count,
+        mean,
         eligible=eligible,
         champion=draw(st.integers(-1, k - 1)),
         scores=draw(st.lists(scores, min_size=k, max_size=k)),
         registered=draw(st.permutations(range(k))),
         n_buckets=draw(st.integers(0, 3)) if draw(st.booleans()) else 3,
+        linear=draw(st.none() | linear_states(count, mean)),
     )
 
 
@@ -83,16 +116,29 @@ def permuted(arms: ArmStats, order: NDArray[np.intp]) -> ArmStats:
     fields = {
         field.name: getattr(arms, field.name)[order]
         for field in dataclasses.fields(arms)
-        if field.name not in ("champion", "buckets")
+        if field.name not in ("champion", "buckets", "linear")
     }
     buckets = {
         name: getattr(arms.buckets, name)[:, order]
         for name in ("count", "reward_sum", "reward_square_sum")
     }
     champion = -1 if arms.champion < 0 else int(np.flatnonzero(order == arms.champion)[0])
-    return ArmStats(
-        **fields, champion=champion, buckets=dataclasses.replace(arms.buckets, **buckets)
+    linear = arms.linear and dataclasses.replace(
+        arms.linear, gram=arms.linear.gram[order], moment=arms.linear.moment[order]
     )
+    return ArmStats(
+        **fields,
+        champion=champion,
+        buckets=dataclasses.replace(arms.buckets, **buckets),
+        linear=linear,
+    )
+
+
+def bits(value: Any) -> bytes:
+    """Everything that statistics hold."""
+    if not dataclasses.is_dataclass(value):
+        return b"" if value is None else np.array(value).tobytes()
+    return b"|".join(bits(getattr(value, field.name)) for field in dataclasses.fields(value))
 
 
 def check(weights: NDArray[np.float64], arms: ArmStats) -> None:
@@ -130,12 +176,11 @@ def test_policy_ignores_the_order_of_arms(
 @given(arms=states())
 def test_policy_is_pure(policy: Policy, arms: ArmStats) -> None:
     """The same state gives the same bits, from a second instance too, and is left as it was."""
-    before = [np.array(getattr(arms, f.name)) for f in dataclasses.fields(arms)[:-1]]
+    before = bits(arms)
     first = policy.propensities(arms, NOW_MS)
     again = type(policy)().propensities(arms, NOW_MS)
     assert first.tobytes() == again.tobytes()
-    after = [np.array(getattr(arms, f.name)) for f in dataclasses.fields(arms)[:-1]]
-    assert [array.tobytes() for array in before] == [array.tobytes() for array in after]
+    assert bits(arms) == before
 
 
 @every_policy
@@ -148,11 +193,15 @@ def test_policy_gives_a_lone_arm_everything(policy: Policy, count: float) -> Non
 
 
 @every_policy
+@pytest.mark.parametrize("seen", [None, UNLIKE], ids=["plain", "contexts"])
 @pytest.mark.parametrize("mean", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("count", [0.0, 1.0, 1000.0, 1e9])
-def test_policy_treats_equal_arms_equally(policy: Policy, count: float, mean: float) -> None:
+def test_policy_treats_equal_arms_equally(
+    policy: Policy, count: float, mean: float, seen: list[list[float]] | None
+) -> None:
     """Arms with one history share equally, bit for bit, unless it goes by age or champion."""
-    arms = stats([count] * 4, [mean] * 4)
+    linear = seen and linear_stats([count] * 4, [mean] * 4, seen, seen)
+    arms = stats([count] * 4, [mean] * 4, linear=linear or None)
     weights = policy.propensities(arms, NOW_MS)
     check(weights, arms)
     one_hot = np.count_nonzero(weights) == 1
@@ -167,11 +216,15 @@ def is_settled(policy: Policy, count: float) -> bool:
 
 
 @every_policy
+@pytest.mark.parametrize("seen", [None, UNLIKE], ids=["plain", "contexts"])
 @pytest.mark.parametrize("low", [0.0, 0.4])
 @pytest.mark.parametrize("count", [1e5, 1e9])
-def test_learning_policy_prefers_a_clear_winner(policy: Policy, count: float, low: float) -> None:
+def test_learning_policy_prefers_a_clear_winner(
+    policy: Policy, count: float, low: float, seen: list[list[float]] | None
+) -> None:
     """Where one arm is far ahead on many labels, no policy that reads labels favours another."""
-    arms = stats([count] * 3, [low, 1.0, low], champion=0)
+    linear = seen and linear_stats([count] * 3, [low, 1.0, low], seen, seen)
+    arms = stats([count] * 3, [low, 1.0, low], champion=0, linear=linear or None)
     weights = policy.propensities(arms, NOW_MS)
     check(weights, arms)
     if policy.name not in ("newest", "validation"):

@@ -75,6 +75,15 @@ def test_attribution_tells_late_labels_from_orphans() -> None:
     assert reasons(closed) == ["window_closed"]
 
 
+@pytest.mark.parametrize("label_first", [False, True])
+def test_attribution_is_late_whichever_topic_was_read_first(*, label_first: bool) -> None:
+    """A label written after the window is late, also when it was read before its prediction."""
+    pair = [prediction_record("x", 0), label_record("x", 1, 2000)]
+    outcome = joined(*(reversed(pair) if label_first else pair))
+    assert not outcome.rewards
+    assert outcome.counts["late_label", "r"] == 1
+
+
 def test_attribution_never_rewards_what_was_not_shown() -> None:
     """``shown: false`` is counted, not rewarded."""
     outcome = joined(prediction_record("x", shown=False), label_record("x", 1))

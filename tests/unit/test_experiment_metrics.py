@@ -61,16 +61,21 @@ def test_controls_choose_as_they_say() -> None:
     assert measure(table, oracle, right(table)).switches == 1
 
 
-def test_recovery_counts_rows_until_good_arms_lead() -> None:
-    """From the drift to the first decision that gives good arms most traffic; None if never."""
+def test_recovery_counts_rows_until_good_arms_lead_and_stay() -> None:
+    """From the drift to the decision from which good arms keep most traffic; None if never."""
     table = table_of(
-        [[1] * 500 + [0] * 500, [0] * 500 + [1] * 500], [1] * 1000, [0, 0], drift_row=500
+        [[1] * 2000 + [0] * 4000, [0] * 2000 + [1] * 4000], [1] * 6000, [0, 0], drift_row=2000
     )
-    weights = np.array([[1.0, 0.0]] * 7 + [[0.4, 0.6]] * 3)
-    assert recovery_rows(table, weights, right(table)) == 200
-    assert recovery_rows(table, np.array([[0.5, 0.5]] * 10), right(table)) is None
-    no_drift = table_of([[1] * 1000], [1] * 1000, [0])
-    assert recovery_rows(no_drift, np.ones((10, 1)), right(no_drift)) is None
+    late = np.array([[1.0, 0.0]] * 35 + [[0.0, 1.0]] * 25)
+    # From row 3000 on, the window of 1,000 rows is half before and half after the move at 3500.
+    assert recovery_rows(table, late, right(table)) == 1100
+    assert recovery_rows(table, np.array([[0.0, 1.0]] * 60), right(table)) == 0
+    assert recovery_rows(table, np.array([[0.5, 0.5]] * 60), right(table)) is None
+    flicker = late.copy()
+    flicker[22:24] = [0.0, 1.0]
+    assert recovery_rows(table, flicker, right(table)) == 1100
+    no_drift = table_of([[1] * 2000], [1] * 2000, [0])
+    assert recovery_rows(no_drift, np.ones((20, 1)), right(no_drift)) is None
 
 
 def test_series_adds_up() -> None:

@@ -14,6 +14,7 @@ from policies.registry import make_policy
 from policies.shaping import shape
 from policies.statistics import ArmStats, TimeBuckets
 from streams.routes import NamedParams
+from streams.state import MICRO
 
 POLICIES = [strategy for strategy in STRATEGIES.values() if strategy.policy]
 BUCKET_MS, MAX_BUCKETS, START_MS = 20_000, 60, 1_000_000
@@ -84,20 +85,20 @@ def expected_weights(table: Table, outcome: Outcome, name: str, rewards: Floats)
         np.add.at(count, chosen, 1.0)
         np.add.at(total, chosen, nano[chosen, rows])
         np.add.at(squares, chosen, np.round(rewards[chosen, rows] ** 2 * 1e9))
-        np.add.at(inverse, chosen, np.round(rewards[chosen, rows] / chances * 1e9))
+        np.add.at(inverse, chosen, np.round(rewards[chosen, rows] / chances * MICRO))
         index = told_ms // BUCKET_MS
         used = np.unique(index)
         cube = np.zeros((3, len(used), arms))
         at = np.searchsorted(used, index)
-        for layer, value in enumerate(
-            (1.0, nano[chosen, rows], np.round(rewards[chosen, rows] ** 2 * 1e9))
-        ):
-            np.add.at(cube[layer], (at, chosen), value)
+        unit = rewards[chosen, rows]
+        values = np.ones(known), np.round(unit * 1e9), np.round(unit**2 * 1e9)
+        for layer, value in zip(cube, values, strict=True):
+            np.add.at(layer, (at, chosen), value)
         stats = ArmStats(
             count=count[:deployed],
             reward_sum=total[:deployed] / 1e9,
             reward_square_sum=squares[:deployed] / 1e9,
-            inverse_propensity_sum=inverse[:deployed] / 1e9,
+            inverse_propensity_sum=inverse[:deployed] / MICRO,
             eligible=np.ones(deployed, dtype=bool),
             champion=0,
             validation_score=np.full(deployed, np.nan),

@@ -41,7 +41,7 @@ def test_table_is_the_same_for_a_seed() -> None:
 
 
 def test_table_deploys_an_arm_once_its_chunk_is_labelled() -> None:
-    """The first arm serves after its chunk, later ones after theirs and the delay, at a decision."""
+    """The first serves after its chunk, later ones after theirs and the delay, at a decision."""
     table = build_table(make_synthetic(OPTIONS, 1), chunks=5, seed=1)
     assert table.since.tolist() == [600, 1400, 2000, 2600]
     assert all((since - table.first) % BLOCK == 0 for since in table.since.tolist())

@@ -195,6 +195,22 @@ def test_commands_that_make_no_sense_are_dead_letters() -> None:
     assert state_digest(state) == state_digest(before)
 
 
+def test_commands_need_a_route_with_arms() -> None:
+    """A misspelt route is refused, not created with no weights at all."""
+    _, messages, outcomes = folded([command_record("freeze"), command_record("unpin")], routes())
+    assert not messages
+    assert [letter.reason for letter in outcomes[0].dead_letters] == ["refused", "refused"]
+
+
+def test_records_in_the_wrong_partition_are_refused() -> None:
+    """A producer with another partitioner would split the route's state in two."""
+    batch = runs([command_record("register_arm", "a")], "rewards")
+    outcome = learn(batch, {}, routes(), max_value_bytes=MAX_VALUE_BYTES, partition_of=len)
+    (letter,) = outcome.dead_letters
+    assert letter.reason == "wrong_partition"
+    assert "murmur2" in letter.detail
+
+
 def test_rollback_by_command_beats_a_freeze_and_lifts_the_arms_pin() -> None:
     """A person's rollback goes through whatever holds the weights."""
     state, messages, refused = after(

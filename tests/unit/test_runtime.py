@@ -26,6 +26,7 @@ class Fetched:
     serialized_value_size: int = 90
     offset: int = 0
     timestamp: int = 0
+    partition: int = 0
 
 
 @dataclass
@@ -71,6 +72,16 @@ def test_unseen_skips_what_was_counted_before() -> None:
     assert positions.offsets == {"p": 5}
 
 
+def test_unseen_stops_for_a_topic_that_was_made_anew() -> None:
+    """New records under offsets that were counted: refused, rather than skipped as seen before."""
+    positions = Positions({"p": 1000}, {"p": 50})
+    again = [Fetched(offset=4, timestamp=50)]
+    assert unseen(positions, [("p", again)])[0] == []
+    new = [Fetched(offset=4, timestamp=51)]
+    with pytest.raises(LedgerError, match="made anew"):
+        unseen(positions, [("p", new)])
+
+
 def test_own_keys_leave_the_ledgers_keys_alone() -> None:
     """A record whose key looks like one of the ledger's entries never reads it."""
     records = [Keyed(key) for key in (b"x", b"\0positions", None, b"", b"\0e12", b"y", b"x")]
@@ -80,15 +91,19 @@ def test_own_keys_leave_the_ledgers_keys_alone() -> None:
 @pytest.mark.parametrize(
     ("idle", "expected"),
     [
-        (Idle(9, 100), True),
-        (Idle(9, 101), True),
-        (Idle(9, 102), False),
-        (Idle(1, 100), False),
-        (Idle(9, None), False),
+        (Idle(9, 100, True, 100), True),
+        (Idle(9, 140, True, 100), True),
+        (Idle(9, 140, False, 100), False),
+        (Idle(9, 140, True, 101), False),
+        (Idle(1, 100, True, 100), False),
+        (Idle(9, None, False, 0), False),
     ],
 )
 def test_wall_time_moves_only_topics_that_are_silent_and_read(idle: Idle, expected: bool) -> None:
-    """A backlog, or a broker that has not answered, never lets windows close by wall time."""
+    """A backlog in Kafka or in the worker, or no answer, never lets windows close by wall time.
+
+    Offsets without records, as aborted transactions leave them, do not count as a backlog.
+    """
     assert is_caught_up(idle, 100) is expected
 
 

@@ -134,6 +134,38 @@ def test_routing_with_a_key_refuses_what_is_not_signed_with_it() -> None:
     assert table.offer(encode(signed)) is not None
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        encode(message(signature="é")),
+        encode(message(signature="00")).replace(b'"cause":{}', b'"cause":{"x":1%s}' % (b"0" * 30)),
+    ],
+    ids=["not ascii", "beyond 64 bits"],
+)
+def test_routing_with_a_key_survives_hostile_messages(value: bytes) -> None:
+    """What cannot even be checked is refused like any other forgery."""
+    with pytest.raises(ControlError):
+        RoutingTable(b"key", Clock()).offer(value)
+
+
+def test_routing_refuses_a_message_under_another_key() -> None:
+    """A record whose key is not its route would never be compacted away."""
+    with pytest.raises(ControlError, match="key"):
+        RoutingTable(None, Clock()).offer(encode(message()), b"another")
+
+
+def test_routing_binds_assignments_to_the_message_in_force() -> None:
+    """New safe weights and a new salt count at once, though the weights are the same."""
+    clock = Clock()
+    table = RoutingTable(None, clock)
+    table.offer(encode(message(weights={"b": 1.0})))
+    clock.now_s = 2.0
+    assert table.assign("r", "u")[0] == "a"  # type: ignore[index] # it is known
+    table.offer(encode(message(0, 2, weights={"b": 1.0}, safe_weights={"c": 1.0})))
+    clock.now_s = 4.0
+    assert table.assign("r", "u")[0] == "c"  # type: ignore[index]
+
+
 def test_routing_refuses_nonsense() -> None:
     """A record that is no control message raises, and what is in force stays."""
     table = RoutingTable(None, Clock())

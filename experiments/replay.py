@@ -1,0 +1,213 @@
+"""One strategy over one table, through the product's own ``learn``: records in, weights out.
+
+Every row is a record: its arm is drawn with the weights in force, its label arrives ``DELAY`` rows
+later as an encoded ``Reward``, and a decision is due every ``BLOCK`` labels.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from experiments.stream import Floats, Ints
+from experiments.table import BLOCK, DELAY, Table
+from schemas.codec import encode
+from schemas.command import Action, Command
+from schemas.reward import Reward
+from streams.learning import learn
+from streams.routes import Routes, RouteSettings
+from streams.state import RouteState, state_digest
+
+__all__ = ["ROUTE", "START_MS", "STEP_MS", "Outcome", "Record", "replay"]
+
+ROUTE: Final = "experiment"
+STEP_MS: Final = 100
+"""Stream time between two rows: ten requests a second."""
+START_MS: Final = 1_000_000
+"""Stream time of the first row, unless stated."""
+_MAX_VALUE_BYTES: Final = 100_000
+_KEY: Final = ROUTE.encode()
+
+
+@dataclass(slots=True)
+class Record:
+    """A Kafka record as the transport hands it over."""
+
+    topic: str
+    offset: int
+    timestamp: int
+    value: bytes | None
+    key: bytes | None = _KEY
+    partition: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a strategy did.
+
+    Attributes
+    ----------
+    chosen : NDArray[np.int64]
+        Shape (served,): the arm that answered each row.
+    weights : NDArray[np.float64]
+        Shape (decisions, K): in force while each block of rows was served.
+    digest : str
+        Of the route's state in the end; empty for a control, which has none.
+    """
+
+    chosen: Ints
+    weights: Floats
+    digest: str = ""
+
+
+def replay(
+    table: Table,
+    settings: RouteSettings,
+    matrix: Floats,
+    scores: list[float],
+    *,
+    seed: int,
+    promotes: bool = False,
+    batch: int = BLOCK,
+    start_ms: int = START_MS,
+) -> Outcome:
+    """Serve the table's rows under a route's settings.
+
+    Parameters
+    ----------
+    table : Table
+        Predictions of all arms.
+    settings : RouteSettings
+        Policy, reward and limits.
+    matrix : NDArray[np.float64]
+        Shape (2, 2): reward by prediction and label, in the reward function's own unit.
+    scores : list of float
+        Validation score of each arm.
+    seed : int
+        Of the draws; the same for all strategies, so that they differ by their weights alone.
+    promotes : bool
+        Whether an arm with all traffic is made champion by command.
+    batch : int
+        Records in one micro-batch; the outcome does not depend on it.
+    start_ms : int
+        Stream time of the first row of the data set, ms since the epoch.
+
+    Returns
+    -------
+    Outcome
+        The same for the same arguments.
+    """
+    served = _Serving(table, settings, matrix, scores, batch, start_ms)
+    uniforms = np.random.default_rng([seed, 7]).random(table.served)
+    for block in range(0, table.served, BLOCK):
+        served.deploy(table.first + block, promotes=promotes)
+        served.answer(block, uniforms[block : block + BLOCK])
+        served.label(block - DELAY)
+    return Outcome(
+        chosen=served.chosen, weights=np.array(served.weights), digest=state_digest(served.state)
+    )
+
+
+class _Serving:
+    """A route in service."""
+
+    def __init__(
+        self,
+        table: Table,
+        settings: RouteSettings,
+        matrix: Floats,
+        scores: list[float],
+        batch: int,
+        start_ms: int,
+    ) -> None:
+        self.table, self.matrix, self.scores, self.batch = table, matrix, scores, batch
+        self.routes = Routes({ROUTE: settings}, None)
+        self.states: dict[str, RouteState] = {}
+        self.chosen = np.zeros(table.served, dtype=np.int64)
+        self.propensities = np.zeros(table.served)
+        self.weights: list[Floats] = []
+        self._offset, self._start_ms = 0, start_ms
+
+    @property
+    def state(self) -> RouteState:
+        return self.states[ROUTE]
+
+    def _vector(self) -> Floats:
+        shares = self.state.weights
+        return np.array([shares.get(arm, 0.0) for arm in self.table.arms])
+
+    def deploy(self, row: int, *, promotes: bool) -> None:
+        """Register the arms that can answer from this row on."""
+        for arm in np.flatnonzero(self.table.since == row).tolist():
+            name = self.table.arms[arm]
+            self._command("register_arm", name, row, {"validation_score": self.scores[arm]})
+            leads = self.state.weights.get(name, 0.0) == 1.0
+            if promotes and leads and self.state.champion != name:
+                self._command("promote", name, row, None)
+
+    def answer(self, block: int, uniforms: Floats) -> None:
+        """Draw an arm for each row of a block, with the weights in force."""
+        weights = self._vector()
+        self.weights.append(weights)
+        bounds = np.cumsum(weights)
+        drawn = np.searchsorted(bounds, uniforms * bounds[-1], side="right")
+        self.chosen[block : block + BLOCK] = drawn
+        self.propensities[block : block + BLOCK] = weights[drawn]
+
+    def label(self, block: int) -> None:
+        """Fold the labels of a block of rows served earlier."""
+        if block < 0:
+            return
+        stop = block + BLOCK
+        chosen = self.chosen[block:stop]
+        rows = np.arange(block, stop) + self.table.first
+        predicted, labels = self.table.predictions[chosen, rows], self.table.labels[rows]
+        rewards = self.matrix[predicted, labels].tolist()
+        chances, arms = self.propensities[block:stop].tolist(), self.table.arms
+        records = [
+            self._reward(row, arms[arm], reward, chance)
+            for row, arm, reward, chance in zip(
+                rows.tolist(), chosen.tolist(), rewards, chances, strict=True
+            )
+        ]
+        for start in range(0, BLOCK, self.batch):
+            self._fold(records[start : start + self.batch], is_reward=True)
+
+    def _reward(self, row: int, arm: str, reward: float, chance: float) -> Record:
+        asked_ms = self._start_ms + row * STEP_MS
+        told_ms = asked_ms + DELAY * STEP_MS
+        value = encode(
+            Reward(
+                request_id=f"row-{row}",
+                route=ROUTE,
+                arm=arm,
+                reward=reward,
+                propensity=chance,
+                predicted_at_ms=asked_ms,
+                labelled_at_ms=told_ms,
+                attributed_at_ms=told_ms,
+            )
+        )
+        return Record("rewards", row, told_ms, value)
+
+    def _command(self, action: Action, arm: str, row: int, params: dict[str, Any] | None) -> None:
+        now_ms = self._start_ms + row * STEP_MS
+        self._offset += 1
+        command = Command(
+            command_id=f"{action}-{arm}",
+            route=ROUTE,
+            action=action,
+            arm=arm,
+            params=params,
+            actor="experiment",
+            issued_at_ms=now_ms,
+        )
+        self._fold([Record("commands", self._offset, now_ms, encode(command))], is_reward=False)
+
+    def _fold(self, records: list[Record], *, is_reward: bool) -> None:
+        outcome = learn(
+            [(is_reward, records)], self.states, self.routes, max_value_bytes=_MAX_VALUE_BYTES
+        )
+        if outcome.dead_letters:
+            raise RuntimeError(outcome.dead_letters[0].detail)
+        self.states.update(outcome.states)

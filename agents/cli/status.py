@@ -17,13 +17,13 @@ __all__ = ["status"]
 @config_option
 @json_option
 def status(route: str | None, config: Path | None, *, as_json: bool) -> None:
-    r"""Show weights, labels and mean rewards, of all routes or of ROUTE.
+    """Show weights, labels and mean rewards, of all routes or of ROUTE.
 
     \b
     Examples:
       leverframe status
       leverframe status checkout --json
-    """
+    """  # noqa: D301 - click wants the character
     from agents.cli.following import newest_messages
     from agents.settings import load_settings
     from schemas.codec import encode

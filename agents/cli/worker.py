@@ -12,7 +12,7 @@ __all__ = ["worker"]
 @click.command()
 @config_option
 def worker(config: Path | None) -> None:
-    r"""Run the stream job until SIGTERM or Ctrl-C.
+    """Run the stream job until SIGTERM or Ctrl-C.
 
     Each worker of a machine needs its own [app] datadir. Exit code 2: settings or topics are wrong;
     1: an unexpected end, nothing is lost, start it again.
@@ -21,7 +21,7 @@ def worker(config: Path | None) -> None:
     Examples:
       leverframe worker --config leverframe.toml
       LEVERFRAME_BROKER=kafka:9092 leverframe worker
-    """
+    """  # noqa: D301 - click wants the character
     from agents.settings import load_settings
     from agents.worker import run_worker
 

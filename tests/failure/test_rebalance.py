@@ -1,6 +1,7 @@
 """Workers that join, leave, freeze and come back while labels flow."""
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiokafka.errors import KafkaError
 from harness import Deployment, Script, produce, verify, wait_for_rewards
 from rocksdict import Cache
 
@@ -97,6 +99,9 @@ def test_old_owner_of_a_ledger_is_fenced(deploy: Callable[..., Any]) -> None:
         assert heir.get_many([b"x"]) == [b"1"]
         with pytest.raises(LedgerError, match="fenced"):
             await old.commit({b"x": b"2"}, [])
+        # The process would end here; the test lives on and must leave nothing open.
+        with contextlib.suppress(KafkaError, asyncio.TimeoutError):
+            await asyncio.wait_for(old.close(), 10)
         await heir.commit({b"y": b"3"}, [])
         await heir.close()
         again = await open_ledger(
@@ -140,6 +145,13 @@ def test_spare_worker_takes_over_however_long_it_had_nothing_to_do(
     asyncio.run(drill())
 
 
+def _is_alive(pid: int) -> bool:
+    """Whether our child still runs; it is reaped when it does not."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    return Path(f"/proc/{pid}").exists()
+
+
 def test_worker_and_subscriber_survive_a_broker_restart(tmp_path: Path) -> None:
     """The broker is killed and comes back: nothing is lost or doubled, nobody had to restart."""
     from agents.devbroker.assets import cache_root
@@ -159,6 +171,8 @@ def test_worker_and_subscriber_survive_a_broker_restart(tmp_path: Path) -> None:
             async with Subscriber(running.bootstrap, control=topics.control) as routing:
                 os.kill(running.pid, signal.SIGKILL)
                 port = int(running.bootstrap.rpartition(":")[2])
+                while _is_alive(running.pid):
+                    await asyncio.sleep(0.1)
                 running = start_broker(port=port, detached=False, **options)  # type: ignore[arg-type]
                 await producing
                 await verify(deployment, script)

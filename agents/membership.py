@@ -1,5 +1,6 @@
 """What happens to the lanes when the group gives partitions or takes them, and as time passes."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -58,6 +59,7 @@ class Membership:
         self._app = app
         self._lanes = lanes
         self._inputs = inputs
+        self._ticked_s = time.monotonic()
 
     def connect(self, tick_s: float) -> None:
         """Ask Faust to call.
@@ -132,7 +134,13 @@ class Membership:
             assignment = consumer.assignment()
         except ConsumerNotStarted:
             return
+        since_s = time.monotonic() - self._ticked_s
+        self._ticked_s += since_s
         if self._app.rebalancing or self._app.should_stop:
+            return
+        if since_s > self._app.conf.broker_session_timeout / 2:
+            # Frozen for long: the group may have moved on. Opening a ledger now would fence the
+            # heir; the next tick comes after the consumer has heard from the group.
             return
         for name, lanes in self._lanes.items():
             readings: dict[int, dict[str, Reading]] = {}

@@ -73,6 +73,12 @@ class Deployment:
     def log(self, name: str = "w") -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
+    def logs(self) -> str:
+        return "\n".join(
+            f"{path.name}: {path.read_text(errors='replace')[-3000:]}"
+            for path in sorted(self.folder.glob("*.log"))
+        )
+
     def stop_all(self) -> None:
         for worker in self.workers:
             if worker.poll() is None:
@@ -296,7 +302,7 @@ async def verify(deployment: Deployment, script: Script, patience_s: float = 40)
     expected = {f"{script.seed}-{i}" for i in range(script.pairs)}
     lost = expected - ids.keys()
     twice = [request_id for request_id, count in ids.items() if count > 1]
-    assert not lost, f"{len(lost)} lost, such as {sorted(lost)[:3]}\n{deployment.log()[-3000:]}"
+    assert not lost, f"{len(lost)} lost, such as {sorted(lost)[:3]}\n{deployment.logs()}"
     assert not twice, f"{len(twice)} twice, such as {twice[:3]}"
     assert ids.keys() == expected
     assert learned(states) == recount(rewards)

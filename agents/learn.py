@@ -14,7 +14,7 @@ from streams.routes import Routes
 from streams.runtime.kafka import partition_of
 from streams.runtime.lanes import Idle
 from streams.runtime.ledger import FIRST_KEY, Ledger, Output, Positions
-from streams.state import RouteState, decode_route, encode_route
+from streams.state import decode_route, encode_route
 
 __all__ = ["LearningShell"]
 
@@ -132,18 +132,3 @@ class LearningShell:
         published = self._published_ms.get(ledger)
         if published is not None:
             published.update((message.route, now_ms) for message in outcome.control)
-
-    def states(self, ledger: Ledger) -> list[RouteState]:
-        """Return the states of all routes of a partition.
-
-        Parameters
-        ----------
-        ledger : Ledger
-            Of the partition.
-
-        Returns
-        -------
-        list of RouteState
-            Read from the cache; what the newest transaction left.
-        """
-        return [decode_route(value) for _, value in ledger.scan(FIRST_KEY)]

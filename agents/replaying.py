@@ -4,9 +4,11 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from agents.settings import Settings
+from schemas.errors import BrokerError
 from streams.learning import learn
 from streams.routes import Routes
 from streams.runtime.kafka import client_options, partition_of
@@ -29,9 +31,12 @@ async def read_partition(settings: Settings, route: str) -> list[Any]:
     -------
     list of ConsumerRecord
         Of this route, in the order of their record times; rewards among themselves as they lie.
-    """
-    from aiokafka import TopicPartition
 
+    Raises
+    ------
+    BrokerError
+        If no broker answers.
+    """
     topics = settings.topic_names
     partition = partition_of(route.encode(), settings.topics.route_partitions)
     tps = [TopicPartition(topics.rewards, partition), TopicPartition(topics.commands, partition)]
@@ -41,14 +46,19 @@ async def read_partition(settings: Settings, route: str) -> list[Any]:
         auto_offset_reset="earliest",
         enable_auto_commit=False,
     )
-    await consumer.start()
     try:
+        await consumer.start()
         consumer.assign(tps)
         ends = await consumer.end_offsets(tps)
         read: dict[str, list[Any]] = {tp.topic: [] for tp in tps}
         while not all([await consumer.position(tp) >= ends[tp] for tp in tps]):
             for tp, records in (await consumer.getmany(timeout_ms=200)).items():
                 read[tp.topic] += [record for record in records if record.key == route.encode()]
+    except (KafkaError, OSError) as error:
+        raise BrokerError(
+            f"cannot read {topics.rewards} at {settings.broker.servers}: {error!r}. "
+            "Set LEVERFRAME_BROKER, or: leverframe topics create"
+        ) from error
     finally:
         await consumer.stop()
     return _merged(read[topics.rewards], read[topics.commands])

@@ -15,8 +15,6 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from agents.settings import Settings, load_settings
 from bench.load import pairs, preload
-from schemas.codec import decoder
-from schemas.reward import Reward
 from streams.runtime.topics import create_topics
 
 
@@ -71,51 +69,6 @@ def start_worker(environment: Mapping[str, str], log: Path) -> subprocess.Popen[
             stdout=out,
             stderr=out,
         )
-
-
-async def read_rewards(
-    servers: str, topic: str, partitions: int, count: int, patience_s: float
-) -> list[Reward]:
-    """Read committed rewards until there are enough.
-
-    Parameters
-    ----------
-    servers
-        Where.
-    topic
-        As for ``servers``.
-    partitions
-        As for ``servers``.
-    count : int
-        Rewards expected.
-    patience_s : float
-        Give up after this long without any.
-
-    Returns
-    -------
-    list of Reward
-        In partition order.
-    """
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=servers,
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        fetch_max_wait_ms=50,
-    )
-    await consumer.start()
-    try:
-        consumer.assign([TopicPartition(topic, p) for p in range(partitions)])
-        decode = decoder(Reward)
-        rewards: list[Reward] = []
-        deadline = time.monotonic() + patience_s
-        while len(rewards) < count and time.monotonic() < deadline:
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                deadline = time.monotonic() + patience_s
-                rewards += [decode(record.value) for record in records]
-        return rewards
-    finally:
-        await consumer.stop()
 
 
 async def getmany_alone(settings: Settings, total: int) -> float:

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-__all__ = ["MAX_ENTRY_BYTES", "TOPICS", "TopicSpec", "Topics", "changelog_name"]
+__all__ = ["MAX_ENTRY_BYTES", "TOPICS", "TopicSpec", "Topics"]
 
 DAY_MS: Final = 86_400_000
 MAX_CLOCK_AHEAD_MS: Final = 300_000
@@ -61,24 +61,6 @@ TOPICS: Final = (
 )
 
 
-def changelog_name(app_id: str, agent: str) -> str:
-    """Return the changelog's topic name, without the prefix.
-
-    Parameters
-    ----------
-    app_id : str
-        Id of the application.
-    agent : {"attribution", "learning"}
-        Whose ledger it is.
-
-    Returns
-    -------
-    str
-        For example ``leverframe-attribution-changelog``.
-    """
-    return f"{app_id}-{agent}-changelog"
-
-
 class Topics:
     """Full names of all topics for one application.
 
@@ -93,15 +75,16 @@ class Topics:
     def __init__(self, app_id: str, prefix: str = "") -> None:
         self._app_id = app_id
         self.prefix = prefix
-        self.predictions = prefix + "predictions"
-        self.ground_truth = prefix + "ground-truth"
-        self.commands = prefix + "commands"
-        self.rewards = prefix + "rewards"
-        self.control = prefix + "control"
-        self.control_acks = prefix + "control-acks"
-        self.dead_letters = prefix + "dead-letters"
-        self.attribution_changelog = prefix + changelog_name(app_id, "attribution")
-        self.learning_changelog = prefix + changelog_name(app_id, "learning")
+        names = {spec.name: self.full_name(spec) for spec in TOPICS}
+        self.predictions = names["predictions"]
+        self.ground_truth = names["ground-truth"]
+        self.commands = names["commands"]
+        self.rewards = names["rewards"]
+        self.control = names["control"]
+        self.control_acks = names["control-acks"]
+        self.dead_letters = names["dead-letters"]
+        self.attribution_changelog = names["attribution-changelog"]
+        self.learning_changelog = names["learning-changelog"]
 
     def full_name(self, spec: TopicSpec) -> str:
         """Return a topic's name on the broker.

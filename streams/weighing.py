@@ -8,6 +8,7 @@ import numpy as np
 from policies.base import Policy
 from policies.registry import make_policy
 from policies.shaping import shape
+from policies.statistics import ArmStats
 from streams.routes import Route
 from streams.state import RouteState, arm_stats
 
@@ -48,16 +49,16 @@ def reweigh(state: RouteState, route: Route, now_ms: int, newcomer: str | None =
     """
     state.weighed_ms = max(state.weighed_ms, now_ms)
     state.weighed_labels = state.labels
-    eligible = state.eligible
-    if state.pinned in eligible:
+    settings = route.settings
+    stats = arm_stats(state, settings.bucket_ms, settings.context_dimension)
+    if state.pinned in state.eligible:
         state.target = {str(state.pinned): 1.0}
     elif not state.frozen or newcomer is not None:
-        wanted = _shaped(state, route, policy_of(state, route), state.target, now_ms)
+        wanted = _shaped(state, route, policy_of(state, route), stats, state.target, now_ms)
         state.target = _held(state, wanted, now_ms)
     state.shadow = {
-        name: _shaped(state, route, policy, state.shadow.get(name, {}), now_ms)
+        name: _shaped(state, route, policy, stats, state.shadow.get(name, {}), now_ms)
         for name, policy in route.shadow.items()
-        if eligible
     }
     if set(state.weights) != set(state.target):
         return math.inf
@@ -83,10 +84,14 @@ def policy_of(state: RouteState, route: Route) -> Policy:
 
 
 def _shaped(
-    state: RouteState, route: Route, policy: Policy, before: dict[str, float], now_ms: int
+    state: RouteState,
+    route: Route,
+    policy: Policy,
+    stats: ArmStats,
+    before: dict[str, float],
+    now_ms: int,
 ) -> dict[str, float]:
     settings = route.settings
-    stats = arm_stats(state, settings.bucket_ms, settings.context_dimension)
     names = list(state.arms)
     wanted = policy.propensities(stats, now_ms)
     previous = np.array([before.get(name, 0.0) for name in names])

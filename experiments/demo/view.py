@@ -61,7 +61,6 @@ class TerminalView:
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, refresh_per_second=4, transient=False)
-        self._said: deque[str] = deque(maxlen=_EVENTS)
         self._events: deque[str] = deque(maxlen=_EVENTS)
         self._shown = 0
 

@@ -125,7 +125,6 @@ class Ledger:
         self.positions = Positions() if raw is None else msgspec.msgpack.decode(raw, type=Positions)
         self.get_many = store.get_many
         self.scan = store.scan
-        self.size_bytes = store.size_bytes
 
     async def commit(
         self,

@@ -110,10 +110,6 @@ class Store:
         raw = self._db.get(_PLACE_KEY)
         return None if raw is None else msgspec.msgpack.decode(raw, type=Place)
 
-    def size_bytes(self) -> int:
-        """Return the size of its live files on disk, bytes."""
-        return sum(int(file["size"]) for file in self._db.live_files())
-
     def close(self) -> None:
         """Flush and release the lock of the folder."""
         self._db.close()

@@ -28,7 +28,16 @@ def experiment() -> None:
     "--data", default="all", show_default=True, help="census,claims,elec2,synthetic or all."
 )
 @click.option("--strategies", default="all", show_default=True, help="Names with commas, or all.")
-@click.option("--seeds", type=click.IntRange(min=1), help="20, or 3 with --quick.")
+@click.option(
+    "--live",
+    is_flag=True,
+    help="Through Kafka, a worker and the control topic, each compared with its replay. About a "
+    "minute: thinned as --quick, first reward of each data set, no controls, no report. Uses the "
+    "broker in LEVERFRAME_BROKER, else starts one for the run.",
+)
+@click.option(
+    "--seeds", type=click.IntRange(min=1), help="20, or 3 with --quick, or 1 with --live."
+)
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(min=1))
 @click.option(
     "--folder",
@@ -46,6 +55,7 @@ def run(
     output: Path,
     *,
     quick: bool,
+    live: bool,
 ) -> None:
     """Run what is missing, then write the report. Stop and start at will: finished runs stay."""
     _require("sklearn", "matplotlib")
@@ -57,15 +67,19 @@ def run(
     from experiments.runs import Plan
     from experiments.strategies import STRATEGIES
 
-    output = output / "quick" if quick else output
-    started = time.monotonic()
-    jobs = plan_jobs(
-        QUICK if quick else Plan(),
+    names = (
         _names(data, list(DATASETS), "--data"),
         _names(strategies, list(STRATEGIES), "--strategies"),
-        seeds or (3 if quick else 20),
     )
     console = Console(stderr=True)
+    if live:
+        from experiments.live_command import run_live
+
+        run_live(plan_jobs(QUICK, *names, seeds or 1), folder or default_folder(), console)
+        return
+    output = output / "quick" if quick else output
+    started = time.monotonic()
+    jobs = plan_jobs(QUICK if quick else Plan(), *names, seeds or (3 if quick else 20))
     made = run_jobs(jobs, output / "runs", folder or default_folder(), workers, console)
     took_s = time.monotonic() - started
     if made == sum(len(job.runs) for job in jobs):

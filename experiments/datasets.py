@@ -8,13 +8,13 @@ import gzip
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from experiments.public_data import ELEC2_FEATURES, DataSetError, fetch_elec2
 from experiments.stream import Stream, encode_columns
 from experiments.synthetic import SyntheticOptions, make_synthetic
-from schemas.errors import LeverframeError
 
 __all__ = ["DATASETS", "DataSetError", "default_folder", "load"]
 
@@ -24,18 +24,7 @@ _CENSUS_LEFT_OUT: Final = {24, 40, 41, 42}  # survey weight, year, label, split
 _CENSUS_ROWS_PER_YEAR: Final = 20_000
 _CLAIMS_NUMERIC: Final = {"Age", "RepNumber", "Deductible", "DriverRating"}
 _CLAIMS_LEFT_OUT: Final = {"PolicyNumber", "Year", "FraudFound_P"}
-_ELEC2_FEATURES: Final = (
-    "day", "period", "nswprice", "nswdemand", "vicprice", "vicdemand", "transfer",
-)  # fmt: skip
 _ELEC2_DRIFT_ROW: Final = 17_500  # from about here on the Victorian columns move
-
-
-class DataSetError(LeverframeError):
-    """A data set could not be had.
-
-    What happened: neither the folder nor a public loader has it. The job does nothing, this is an
-    experiment. The operator does what the message says.
-    """
 
 
 def default_folder() -> Path | None:
@@ -154,11 +143,11 @@ def _elec2(seed: int, folder: Path | None) -> Stream:
     path = _file(folder, "elec2.csv.gz")
     if path is not None:
         header, *rows = _cells(path)
-        at = [header.index(name) for name in _ELEC2_FEATURES]
+        at = [header.index(name) for name in ELEC2_FEATURES]
         features = np.array([[float(row[place]) for place in at] for row in rows])
         labels = np.array([int(row[-1] == "UP") for row in rows])
     else:
-        features, labels = _elec2_of_river()
+        features, labels = fetch_elec2()
     return Stream(
         name="elec2",
         features=features,
@@ -166,20 +155,6 @@ def _elec2(seed: int, folder: Path | None) -> Stream:
         labels=labels,
         drift_row=_ELEC2_DRIFT_ROW,
     )
-
-
-def _elec2_of_river() -> tuple[Any, Any]:
-    from river import datasets
-
-    try:
-        pairs = list(datasets.Elec2())  # type: ignore[no-untyped-call] # river has no types
-    except OSError as error:
-        raise DataSetError(
-            f"elec2: no elec2.csv.gz in LEVERFRAME_DATA, and river could not download it ({error});"
-            " cure: OpenML data set 151 as elec2.csv.gz"
-        ) from error
-    features = np.array([[float(x[name]) for name in _ELEC2_FEATURES] for x, _ in pairs])
-    return features, np.array([int(y) for _, y in pairs])
 
 
 def _synthetic(seed: int, folder: Path | None) -> Stream:

@@ -18,15 +18,11 @@ from streams.learning import learn
 from streams.routes import Routes, RouteSettings
 from streams.state import RouteState, state_digest
 
-__all__ = ["ROUTE", "START_MS", "STEP_MS", "Outcome", "Record", "replay"]
+__all__ = ["STEP_MS", "Arrivals", "Outcome", "Record", "chances", "draw_arms", "replay"]
 
-ROUTE: Final = "experiment"
 STEP_MS: Final = 100
 """Stream time between two rows: ten requests a second."""
-START_MS: Final = 1_000_000
-"""Stream time of the first row, unless stated."""
 _MAX_VALUE_BYTES: Final = 100_000
-_KEY: Final = ROUTE.encode()
 
 
 @dataclass(slots=True)
@@ -37,7 +33,7 @@ class Record:
     offset: int
     timestamp: int
     value: bytes | None
-    key: bytes | None = _KEY
+    key: bytes | None
     partition: int = 0
 
 
@@ -60,6 +56,72 @@ class Outcome:
     digest: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrivals:
+    """Where, when and in which order records arrive; as in a live run, to replay that one.
+
+    Attributes
+    ----------
+    route : str
+        Name of the route.
+    start_ms : int
+        Stream time of the first row of the data set, ms since the epoch.
+    order : NDArray[np.int64] or None
+        Rows served, 0 for the first, in the order in which their labels were counted; every
+        ``BLOCK`` of them are the rows of a block. None for the rows' own order.
+    """
+
+    route: str = "experiment"
+    start_ms: int = 1_000_000
+    order: Ints | None = None
+
+
+_AS_SIMULATED: Final = Arrivals()
+
+
+def chances(table: Table, seed: int) -> Floats:
+    """Return the number that decides which arm answers, for each row served.
+
+    Parameters
+    ----------
+    table : Table
+        The rows.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Shape (served,): 0 to 1, uniform.
+    """
+    return np.random.default_rng([seed, 7]).random(table.served)
+
+
+def draw_arms(weights: Floats, uniforms: Floats) -> Ints:
+    """Draw an arm for each of some rows.
+
+    Parameters
+    ----------
+    weights : NDArray[np.float64]
+        Shape (K,): in force, together about 1.
+    uniforms : NDArray[np.float64]
+        Shape (n,): 0 to 1.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        Shape (n,): places of arms.
+
+    Examples
+    --------
+    >>> draw_arms(np.array([0.2, 0.0, 0.8]), np.array([0.1, 0.3]))
+    array([0, 2])
+    """
+    bounds = np.cumsum(weights)
+    drawn: Ints = np.searchsorted(bounds, uniforms * bounds[-1], side="right")
+    return drawn
+
+
 def replay(
     table: Table,
     settings: RouteSettings,
@@ -69,7 +131,7 @@ def replay(
     seed: int,
     promotes: bool = False,
     batch: int = BLOCK,
-    start_ms: int = START_MS,
+    arrivals: Arrivals = _AS_SIMULATED,
 ) -> Outcome:
     """Serve the table's rows under a route's settings.
 
@@ -89,16 +151,16 @@ def replay(
         Whether an arm with all traffic is made champion by command.
     batch : int
         Records in one micro-batch; the outcome does not depend on it.
-    start_ms : int
-        Stream time of the first row of the data set, ms since the epoch.
+    arrivals : Arrivals
+        Of a live run that is to be reproduced; left out for a simulation.
 
     Returns
     -------
     Outcome
         The same for the same arguments.
     """
-    served = _Serving(table, settings, matrix, scores, batch, start_ms)
-    uniforms = np.random.default_rng([seed, 7]).random(table.served)
+    served = _Serving(table, settings, matrix, scores, batch, arrivals)
+    uniforms = chances(table, seed)
     for block in range(0, table.served, BLOCK):
         served.deploy(table.first + block, promotes=promotes)
         served.answer(block, uniforms[block : block + BLOCK])
@@ -118,19 +180,21 @@ class _Serving:
         matrix: Floats,
         scores: list[float],
         batch: int,
-        start_ms: int,
+        arrivals: Arrivals,
     ) -> None:
         self.table, self.matrix, self.scores, self.batch = table, matrix, scores, batch
-        self.routes = Routes({ROUTE: settings}, None)
+        self.route, self._start_ms = arrivals.route, arrivals.start_ms
+        self._order = np.arange(table.served) if arrivals.order is None else arrivals.order
+        self.routes = Routes({self.route: settings}, None)
         self.states: dict[str, RouteState] = {}
         self.chosen = np.zeros(table.served, dtype=np.int64)
         self.propensities = np.zeros(table.served)
         self.weights: list[Floats] = []
-        self._offset, self._start_ms = 0, start_ms
+        self._offset = 0
 
     @property
     def state(self) -> RouteState:
-        return self.states[ROUTE]
+        return self.states[self.route]
 
     def _vector(self) -> Floats:
         shares = self.state.weights
@@ -149,8 +213,7 @@ class _Serving:
         """Draw an arm for each row of a block, with the weights in force."""
         weights = self._vector()
         self.weights.append(weights)
-        bounds = np.cumsum(weights)
-        drawn = np.searchsorted(bounds, uniforms * bounds[-1], side="right")
+        drawn = draw_arms(weights, uniforms)
         self.chosen[block : block + BLOCK] = drawn
         self.propensities[block : block + BLOCK] = weights[drawn]
 
@@ -159,50 +222,51 @@ class _Serving:
         if block < 0:
             return
         stop = block + BLOCK
-        chosen = self.chosen[block:stop]
-        rows = np.arange(block, stop) + self.table.first
+        served = self._order[block:stop]
+        chosen, rows = self.chosen[served], served + self.table.first
         predicted, labels = self.table.predictions[chosen, rows], self.table.labels[rows]
         rewards = self.matrix[predicted, labels].tolist()
-        chances, arms = self.propensities[block:stop].tolist(), self.table.arms
+        propensities, arms = self.propensities[served].tolist(), self.table.arms
         records = [
-            self._reward(row, arms[arm], reward, chance)
-            for row, arm, reward, chance in zip(
-                rows.tolist(), chosen.tolist(), rewards, chances, strict=True
+            self._reward(row, arms[arm], reward, propensity)
+            for row, arm, reward, propensity in zip(
+                rows.tolist(), chosen.tolist(), rewards, propensities, strict=True
             )
         ]
         for start in range(0, BLOCK, self.batch):
             self._fold(records[start : start + self.batch], is_reward=True)
 
-    def _reward(self, row: int, arm: str, reward: float, chance: float) -> Record:
+    def _reward(self, row: int, arm: str, reward: float, propensity: float) -> Record:
         asked_ms = self._start_ms + row * STEP_MS
         told_ms = asked_ms + DELAY * STEP_MS
         value = encode(
             Reward(
                 request_id=f"row-{row}",
-                route=ROUTE,
+                route=self.route,
                 arm=arm,
                 reward=reward,
-                propensity=chance,
+                propensity=propensity,
                 predicted_at_ms=asked_ms,
                 labelled_at_ms=told_ms,
                 attributed_at_ms=told_ms,
             )
         )
-        return Record("rewards", row, told_ms, value)
+        return Record("rewards", row, told_ms, value, self.route.encode())
 
     def _command(self, action: Action, arm: str, row: int, params: dict[str, Any] | None) -> None:
         now_ms = self._start_ms + row * STEP_MS
         self._offset += 1
         command = Command(
             command_id=f"{action}-{arm}",
-            route=ROUTE,
+            route=self.route,
             action=action,
             arm=arm,
             params=params,
             actor="experiment",
             issued_at_ms=now_ms,
         )
-        self._fold([Record("commands", self._offset, now_ms, encode(command))], is_reward=False)
+        record = Record("commands", self._offset, now_ms, encode(command), self.route.encode())
+        self._fold([record], is_reward=False)
 
     def _fold(self, records: list[Record], *, is_reward: bool) -> None:
         outcome = learn(

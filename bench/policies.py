@@ -1,12 +1,14 @@
 """``python -m bench.policies``: what one call of each policy costs, in microseconds."""
 
 import argparse
+import gc
 import statistics
 import time
 
 import numpy as np
 from numpy.typing import NDArray
 
+from policies.base import Policy
 from policies.registry import POLICIES, make_policy
 from policies.statistics import ArmStats, LinearStats, TimeBuckets
 
@@ -14,6 +16,12 @@ BUCKETS = 120
 WIDTH_MS = 10_000
 FEATURES = 8
 CONTEXTS = 32
+KINDS = ("close", "ages", "apart")
+ROUNDS = 10
+WARM_UP_CALLS = 5
+BUDGET_US = 20  # for 10 arms
+QUADRATURE_BUDGET_US = 200
+QUADRATURE = ("thompson", "top_two_thompson", "discounted_thompson", "lin_thompson")
 
 
 def linear(count: NDArray[np.float64], total: NDArray[np.float64]) -> LinearStats:
@@ -52,29 +60,52 @@ def situation(kind: str, n_arms: int) -> ArmStats:
     )
 
 
-def median_us(policy: str, arms: ArmStats, calls: int) -> float:
-    """Median time of one call."""
-    chosen, now_ms = make_policy(policy, {}), BUCKETS * WIDTH_MS
-    times = []
+def samples_us(policy: Policy, arms: ArmStats, calls: int) -> list[float]:
+    """Time of each of some calls, after a few that warm the caches."""
+    now_ms, times = BUCKETS * WIDTH_MS, []
+    for _ in range(WARM_UP_CALLS):
+        policy.propensities(arms, now_ms)
     for _ in range(calls):
         start = time.perf_counter_ns()
-        chosen.propensities(arms, now_ms)
-        times.append(time.perf_counter_ns() - start)
-    return statistics.median(times) / 1000
+        policy.propensities(arms, now_ms)
+        times.append((time.perf_counter_ns() - start) / 1000)
+    return times
+
+
+def measure_us(n_arms: int, calls: int) -> dict[tuple[str, str], float]:
+    """Median of each policy in each situation.
+
+    All take turns, so that a moment in which the machine is busy falls on none alone; the garbage
+    collector rests, since a policy leaves no cycles.
+    """
+    situations = {kind: situation(kind, n_arms) for kind in KINDS}
+    chosen = {name: make_policy(name, {}) for name in POLICIES}
+    times: dict[tuple[str, str], list[float]] = {(n, k): [] for n in chosen for k in KINDS}
+    gc.disable()
+    try:
+        for _ in range(ROUNDS):
+            for name, kind in times:
+                times[name, kind] += samples_us(chosen[name], situations[kind], calls // ROUNDS)
+    finally:
+        gc.enable()
+    return {at: statistics.median(all_times) for at, all_times in times.items()}
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print; a star marks what costs more than its budget."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--arms", type=int, default=10)
-    parser.add_argument("--calls", type=int, default=500)
+    parser.add_argument("--calls", type=int, default=1000)
     options = parser.parse_args()
-    kinds = ("close", "ages", "apart")
-    print(f"median microseconds per call, {options.arms} arms, {FEATURES} features")
-    print(f"{'policy':<22}" + "".join(f"{kind:>9}" for kind in kinds))
-    for policy in POLICIES:
-        costs = [median_us(policy, situation(k, options.arms), options.calls) for k in kinds]
-        print(f"{policy:<22}" + "".join(f"{cost:>9.1f}" for cost in costs))
+    medians = measure_us(options.arms, max(ROUNDS, options.calls))
+    print(f"median microseconds per call, {options.arms} arms, {FEATURES} features, ", end="")
+    print(f"{CONTEXTS} contexts; * over budget")
+    print(f"{'policy':<22}" + "".join(f"{kind:>9} " for kind in KINDS) + "   budget")
+    for name in POLICIES:
+        budget = QUADRATURE_BUDGET_US if name in QUADRATURE else BUDGET_US
+        costs = [medians[name, kind] for kind in KINDS]
+        cells = "".join(f"{cost:>9.1f}{'*' if cost > budget else ' '}" for cost in costs)
+        print(f"{name:<22}{cells}{budget:>9}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import accumulate, islice
 from typing import ClassVar, Final, TypeAlias
 
 import numpy as np
@@ -18,7 +19,9 @@ __all__ = ["BayesUcb"]
 
 Float64: TypeAlias = NDArray[np.float64]
 
-_SEGMENTS: Final = 6  # of each arm's index between now and the last virtual pull
+_SEGMENTS: Final = 6  # of an arm's index between now and the last virtual pull
+_PLAIN_SEGMENTS: Final = 2  # the same where it comes down as the bulk of a posterior does
+_PLAIN_GROWTH: Final = 1.15  # of the count, at most
 _TILT: Final = 1e-9  # keeps a flat index falling
 
 
@@ -86,46 +89,72 @@ class BayesUcb:
         at = eligible_arms(arms)
         if len(at) == 1:
             return share_equally(arms.n_arms, at)
-        counts, sums = arms.count[at], arms.reward_sum[at]
+        counts = arms.count[at]
+        have = counts.tolist()
+        if min(have) > 0:
+            rates = arms.reward_sum[at] / counts
+        else:
+            rates = np.full(len(at), self.alpha / (self.alpha + self.beta))
+            np.divide(arms.reward_sum[at], counts, out=rates, where=counts > 0)
+        tail = 1.0 / max(2.0, math.fsum(have) + self.spread)
+        now, last = self._index(np.array((counts, counts + self.spread)), rates, tail).tolist()
+        reached = max(last)
+        rivals = [arm for arm in range(len(at)) if now[arm] >= reached or last[arm] >= reached]
+        if len(rivals) == 1:
+            return share_equally(arms.n_arms, at[rivals])
+        mean = rates.tolist()
+        nodes = [
+            self._nodes(have[arm], now[arm] - mean[arm], last[arm] - mean[arm]) for arm in rivals
+        ]
+        inner = [count for row in nodes for count in row[1:-1]]
+        owners = [arm for arm, row in zip(rivals, nodes, strict=True) for _ in row[1:-1]]
         prior = self.alpha + self.beta
-        rates = np.full(len(at), self.alpha / prior)
-        np.divide(sums, counts, out=rates, where=counts > 0)
-        tail = 1.0 / max(2.0, math.fsum(counts.tolist()) + self.spread)
-        whole = (counts + prior)[:, None]
-        growth = 1.0 + self.spread / whole
-        now = self._index(whole, rates, tail)[:, 0]
-        last = self._index(whole * growth, rates, tail)[:, 0]
-        rival = np.flatnonzero(np.maximum(now, last) >= last.max())
-        nodes = whole[rival] * growth[rival] ** (np.arange(_SEGMENTS + 1) / _SEGMENTS)
-        indices = self._index(nodes, rates[rival], tail)
-        pulls = _fill(nodes, indices, float(self.spread))
-        return weights_on(arms.n_arms, at[rival], pulls)
+        between = iter(self._index(np.array(inner) - prior, rates[owners], tail).tolist())
+        indices = [
+            [now[arm], *islice(between, len(row) - 2), last[arm]]
+            for arm, row in zip(rivals, nodes, strict=True)
+        ]
+        return weights_on(arms.n_arms, at[rivals], _fill(nodes, indices, float(self.spread)))
 
-    def _index(self, whole: Float64, rates: Float64, tail: float) -> Float64:
-        """Upper quantile of the posterior of each arm (rows) at counts that include the prior."""
-        labels = whole - (self.alpha + self.beta)
-        successes = self.alpha + labels * rates[:, None]
-        failures = self.beta + labels * np.maximum(1.0 - rates[:, None], 0.0)
+    def _index(self, labels: Float64, rates: Float64, tail: float) -> Float64:
+        """Upper quantile of the posterior of each arm (last axis) at some counts of labels."""
+        successes = labels * rates + self.alpha
+        failures = labels * np.maximum(1.0 - rates, 0.0) + self.beta
         quantiles: Float64 = betainccinv(successes, failures, tail)
         return quantiles
 
+    def _nodes(self, labels: float, now: float, last: float) -> list[float]:
+        """Counts, the prior's among them, from one to the other; indices given from the mean."""
+        whole = labels + self.alpha + self.beta
+        growth = 1.0 + self.spread / whole
+        fall = 1.0 - growth**-0.5  # of a bound that is straight in 1/sqrt(count)
+        is_plain = growth < _PLAIN_GROWTH and 0.0 < last < now - 0.5 * fall * now
+        segments = _PLAIN_SEGMENTS if is_plain else _SEGMENTS
+        ratio = growth ** (1.0 / segments)
+        return [whole * ratio**node for node in range(segments + 1)]
 
-def _fill(nodes: Float64, indices: Float64, spread: float) -> list[float]:
+
+def _fill(nodes: list[list[float]], indices: list[list[float]], spread: float) -> list[float]:
     """Fill with indices given at rising counts, one row an arm."""
-    falling = np.maximum.accumulate(indices[:, ::-1], axis=1)[:, ::-1]
-    falling = falling - _TILT * np.arange(nodes.shape[1])
-    levels, inverse_roots = (-falling).tolist(), (1.0 / np.sqrt(nodes)).tolist()
-    starts = nodes[:, 0].tolist()
+    levels = [_rising(row) for row in indices]
+    roots = [[count**-0.5 for count in row] for row in nodes]
+    starts = [row[0] for row in nodes]
 
     def needed(arm: int, level: float) -> tuple[float, float]:
-        at = bisect_right(levels[arm], -level)
+        rising, inverse_roots = levels[arm], roots[arm]
+        at = min(bisect_right(rising, -level), len(rising) - 1)
         if at == 0:
             return starts[arm], 0.0
-        at = min(at, _SEGMENTS)
-        high, low = -levels[arm][at - 1], -levels[arm][at]
-        first, second = inverse_roots[arm][at - 1], inverse_roots[arm][at]
-        rate = (first - second) / (high - low)
+        low, first, second = -rising[at], inverse_roots[at - 1], inverse_roots[at]
+        rate = (first - second) / (rising[at] - rising[at - 1])
         root = max(second, second + (level - low) * rate)
         return 1.0 / (root * root), -2.0 * rate / (root * root * root)
 
-    return fill(starts, needed, spread, float(falling[:, -1].max()), float(falling[:, 0].max()))
+    low, high = -min(row[-1] for row in levels), -min(row[0] for row in levels)
+    return fill(starts, needed, spread, low, high)
+
+
+def _rising(indices: list[float]) -> list[float]:
+    """Minus the highest index at each node or a later one, tilted so that none are equal."""
+    highest = list(accumulate(reversed(indices), max))[::-1]
+    return [_TILT * node - index for node, index in enumerate(highest)]

@@ -130,14 +130,28 @@ def _pulls(means: list[float], counts: list[float], budget: float, spread: float
         slope = count * count * distance / (budget * value * (1.0 - value)) if value < 1 else 0.0
         return count, -slope
 
-    # kl(p, q) <= (q - p)^2 / (q (1 - q)), solved for q - p: a level that each arm can reach alone.
     low = 0.0
     for mean, count, gap in zip(means, counts, gaps, strict=True):
-        skew = budget * (1.0 - 2.0 * mean)
-        whole = count + spread + budget
-        root = math.sqrt(skew * skew + 4.0 * whole * budget * mean * (1.0 - mean))
-        far = (skew + root) / (2.0 * whole)
-        if skew < 0:  # the same root, written without cancellation
-            far = 2.0 * budget * mean * (1.0 - mean) / (root - skew)
-        low = max(low, far - gap)
+        low = max(low, _distance_within(mean, budget / (count + spread)) - gap)
     return fill(counts, needed, spread, low, 1.0 - top)
+
+
+def _distance_within(mean: float, nats: float) -> float:
+    """Return a distance whose divergence is at most ``nats``, and close to it where that is small.
+
+    The divergence is the integral of t / variance(mean + t), and the variance is concave, thus at
+    least its lower end: half the squared distance over that bounds it.
+    """
+    variance = mean * (1.0 - mean)
+    distance = math.sqrt(2.0 * nats * variance)
+    is_past_mirror = mean + distance > 1.0 - mean
+    if mean >= nats and not is_past_mirror:
+        return distance
+    # From here the variance at the far end is the lower. Near a mean of 0 it bounds nothing, but
+    # the squared distance over it does, being the chi-squared divergence.
+    weight = 2.0 * nats if is_past_mirror else nats
+    skew = weight * (1.0 - 2.0 * mean)
+    root = math.sqrt(skew * skew + 4.0 * (1.0 + weight) * weight * variance)
+    if skew < 0:  # the same root, written without cancellation
+        return 2.0 * weight * variance / (root - skew)
+    return (skew + root) / (2.0 * (1.0 + weight))

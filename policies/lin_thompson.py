@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from policies.eligibility import eligible_arms, weights_on
 from policies.linear_model import check_positive, predict
-from policies.quadrature import best_of_normals
+from policies.quadrature_normals import best_of_normals_by_row
 from policies.statistics import ArmStats
 
 __all__ = ["LinThompson"]
@@ -67,7 +67,7 @@ class LinThompson:
         Notes
         -----
         Given x, the arms' expected rewards are independent normals ``N(theta' x, v^2 x' A^-1 x)``;
-        P(best) comes from quadrature, once per distinct context. Weights are for the route as a
+        P(best) comes from quadrature, all distinct contexts at once. Weights are for the route as a
         whole: an arm that is best for some contexts gets their share of the traffic, not these
         requests. Without contexts the feature is a constant 1. The model has no intercept: put a 1
         among the features.
@@ -81,9 +81,6 @@ class LinThompson:
         at = eligible_arms(arms)
         mean, variance, copies = predict(arms, at, self.ridge)
         deviation = self.v * np.sqrt(variance)
-        chances = [
-            copy * best_of_normals(means, spreads)
-            for copy, means, spreads in zip(copies.tolist(), mean, deviation, strict=True)
-        ]
+        chances = best_of_normals_by_row(mean, deviation) * copies[:, None]
         # Exact sums, so that the order in which contexts lie changes no bit.
-        return weights_on(arms.n_arms, at, [math.fsum(arm) for arm in np.array(chances).T.tolist()])
+        return weights_on(arms.n_arms, at, [math.fsum(arm) for arm in chances.T.tolist()])

@@ -17,7 +17,8 @@ __all__ = ["LinUcb"]
 Float64: TypeAlias = NDArray[np.float64]
 
 _MOST_STEPS: Final = 50
-_TOLERANCE: Final = 1e-10
+_TOLERANCE: Final = 1e-10  # of the pulls to divide
+_ROUNDING: Final = 2e-15  # of the counts
 _TIE: Final = 1e-12
 
 
@@ -91,35 +92,40 @@ class LinUcb:
         del now_ms
         at = eligible_arms(arms)
         mean, variance, copies = predict(arms, at, self.ridge)
-        pulls = self.spread * copies / copies.sum()
-        shares = _fill(mean, self.alpha, 1.0 / variance, pulls[:, None])
-        return weights_on(arms.n_arms, at, (shares * copies[:, None]).sum(axis=0))
+        means, counts = mean.T / self.alpha, 1.0 / variance.T
+        taken = _fill(means, counts, copies * (self.spread / float(copies.sum())))
+        total = np.add.reduce(taken)
+        if (total > 0).all():
+            return weights_on(arms.n_arms, at, taken @ (copies / total))
+        # Counts so high that one more pull changes no bit: the highest indices share.
+        index = means - means.max(axis=0) + 1.0 / np.sqrt(counts)
+        leads = index >= index.max(axis=0) - _TIE
+        shares = np.where(total > 0, taken / np.where(total > 0, total, 1.0), leads / leads.sum(0))
+        return weights_on(arms.n_arms, at, shares @ copies)
 
 
-def _fill(means: Float64, width: float, counts: Float64, pulls: Float64) -> Float64:
-    """Shares of the pulls at each of D contexts (rows), of E arms; see ``water_filling``.
+def _fill(means: Float64, counts: Float64, pulls: Float64) -> Float64:
+    """Pulls of E arms (rows) at each of D contexts, by indices of the form ``mean + count^-0.5``.
 
-    Newton's method from below: the pulls needed are convex and falling in the level, and the level
-    at which one arm alone would take all pulls is never too high.
+    What ``water_filling.fill`` does, at all contexts at once. Over the arms above a level,
+    ``(sum of distance^-2)^-0.5`` is concave in the level, so that Newton's steps on it never pass
+    the level sought; arms that drop out only raise that. The first level is the one at which one
+    arm alone would take all pulls, never too high.
     """
-    gaps = means.max(axis=1, keepdims=True) - means
-    level = (width / np.sqrt(counts + pulls) - gaps).max(axis=1, keepdims=True)
+    gaps = np.maximum.reduce(means) - means
+    level = np.maximum.reduce(1.0 / np.sqrt(counts + pulls) - gaps)
+    close_enough = _TOLERANCE * pulls
     for _ in range(_MOST_STEPS):
-        distance = level + gaps
-        needed = (width / distance) ** 2
-        taken = np.maximum(needed - counts, 0.0)
-        excess = taken.sum(axis=1, keepdims=True) - pulls
-        if (excess <= _TOLERANCE * pulls).all():
+        inverse = 1.0 / (level + gaps)
+        needed = inverse * inverse
+        taken: Float64 = np.maximum(needed - counts, 0.0)
+        excess = np.add.reduce(taken) - pulls
+        if (excess <= close_enough).all():
             break
-        slope = np.where(taken > 0, needed / distance, 0.0).sum(axis=1, keepdims=True)
-        level = level + np.maximum(excess, 0.0) / (2.0 * slope + (slope == 0))
-    total = taken.sum(axis=1, keepdims=True)
-    if (total > 0).all():
-        shares: Float64 = taken / total
-        return shares
-    # Counts so high that one more pull changes no bit: the highest indices share.
-    index = width / np.sqrt(counts) - gaps
-    leads = index >= index.max(axis=1, keepdims=True) - _TIE
-    equal = leads / leads.sum(axis=1, keepdims=True)
-    mixed: Float64 = np.where(total > 0, taken / np.where(total > 0, total, 1.0), equal)
-    return mixed
+        needed *= taken > 0
+        inverse *= needed
+        total, slope = np.add.reduce(needed), np.add.reduce(inverse)
+        present = total - excess
+        level = level + total * (np.sqrt(total / present) - 1.0) / (slope + (slope == 0))
+        close_enough = _TOLERANCE * pulls + _ROUNDING * present
+    return taken

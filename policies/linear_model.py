@@ -4,6 +4,7 @@ Both policies on the context stand on this. They publish weights for a route, no
 request: what they would choose is computed at each of the latest contexts, and averaged.
 """
 
+from collections import Counter
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -96,40 +97,33 @@ def predict(arms: ArmStats, at: NDArray[np.intp], ridge: float) -> Prediction:
         labels = np.maximum(arms.count[at], 0.0) + ridge
         return Prediction((arms.reward_sum[at] / labels)[None], (1.0 / labels)[None], np.ones(1))
     contexts, copies = _distinct(linear.recent)
-    gram = linear.gram[at]
-    solved = _whiten(gram, ridge, _beside(contexts, linear.moment[at]))
-    features, moments = solved[:, :, :-1], solved[:, :, -1:]
-    variance = (features * features).sum(axis=1) + _SMALLEST_SPREAD
-    return Prediction((features * moments).sum(axis=1).T, variance.T, copies)
+    root = _whitening(linear.gram[at], ridge)
+    features, moments = root @ contexts.T, root @ linear.moment[at][:, :, None]
+    variance = np.einsum("kde,kde->ke", features, features) + _SMALLEST_SPREAD
+    mean = (moments.transpose(0, 2, 1) @ features)[:, 0]
+    return Prediction(mean.T, variance.T, copies)
 
 
 def _distinct(contexts: Float64) -> tuple[Float64, Float64]:
     """Distinct rows, in the order of their first appearance, and how often each appears."""
-    rows: dict[bytes, list[int]] = {}
-    for row, context in enumerate(contexts):
-        rows.setdefault(context.tobytes(), []).append(row)
-    if len(rows) == len(contexts):
-        return contexts, np.ones(len(contexts))
-    firsts = [same[0] for same in rows.values()]
-    return contexts[firsts], np.array([float(len(same)) for same in rows.values()])
+    everything, width = contexts.tobytes(), contexts.shape[1] * contexts.itemsize
+    rows = [everything[at : at + width] for at in range(0, len(everything), width)]
+    if len(set(rows)) == len(rows):
+        return contexts, np.ones(len(rows))
+    seen = Counter(rows)
+    distinct = np.frombuffer(b"".join(seen), contexts.dtype).reshape(len(seen), -1)
+    return distinct, np.array(list(seen.values()), dtype=np.float64)
 
 
-def _beside(contexts: Float64, moments: Float64) -> Float64:
-    """Shape (E, d, D + 1): the contexts as columns, for each arm its moment beside them."""
-    n_arms, d = moments.shape
-    columns = np.empty((n_arms, d, len(contexts) + 1))
-    columns[:, :, :-1] = contexts.T
-    columns[:, :, -1] = moments
-    return columns
-
-
-def _whiten(gram: Float64, ridge: float, columns: Float64) -> Float64:
-    """Multiply columns by a root W of each ``A^-1 = W' W``."""
+def _whitening(gram: Float64, ridge: float) -> Float64:
+    """Return a root W of each ``A^-1 = W' W``."""
+    n_arms, d, _ = gram.shape
+    regular = gram.copy()
+    regular.reshape(n_arms, -1)[:, :: d + 1] += ridge
     try:
-        root = np.linalg.inv(np.linalg.cholesky(gram + ridge * np.eye(gram.shape[-1])))
+        root: Float64 = np.linalg.inv(np.linalg.cholesky(regular))
     except np.linalg.LinAlgError:
         values, vectors = np.linalg.eigh(gram)
         scale = 1.0 / np.sqrt(np.maximum(values, 0.0) + ridge)
         root = vectors.transpose(0, 2, 1) * scale[:, :, None]
-    whitened: Float64 = root @ columns
-    return whitened
+    return root

@@ -101,12 +101,15 @@ def test_divergence_is_the_textbook_formula(mean: float, distance: float) -> Non
         assert divergence(mean, distance) == pytest.approx(near, rel=1e-3)
 
 
-def test_kl_ucb_level_solves_its_equation() -> None:
+@pytest.mark.parametrize(
+    "mean", [[0.30, 0.35, 0.32], [0.90, 0.92, 0.91], [1e-6, 0.004, 0.0], [0.47, 0.5, 0.49]]
+)
+def test_kl_ucb_level_solves_its_equation(mean: list[float]) -> None:
     """Every pulled arm ends where count times divergence to the common level is log t."""
-    count, mean = np.array([50.0, 80.0, 60.0]), np.array([0.30, 0.35, 0.32])
-    shares = KlUcb().propensities(ArmStats.of(count, count * mean), 0)
+    count, means = np.array([50.0, 80.0, 60.0]), np.array(mean)
+    shares = KlUcb().propensities(ArmStats.of(count, count * means), 0)
     after = count + shares * SPREAD
-    levels = kl_index(mean)(after, count.sum() + SPREAD)
+    levels = kl_index(means)(after, count.sum() + SPREAD)
     assert (shares > 0).all()
     assert np.ptp(levels) <= 1e-9
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import betaln, ndtr
 
 from policies.quadrature import best_of_betas, best_of_normals
+from policies.quadrature_normals import best_of_normals_by_row
 
 STATED_ERROR = 1e-6
 
@@ -97,6 +98,47 @@ def test_best_of_betas_takes_any_prior(prior: float) -> None:
     log_odds = log_gamma(rng, alpha) - log_gamma(rng, beta)
     seen = np.bincount(log_odds.argmax(axis=0), minlength=3) / log_odds.shape[1]
     assert np.abs(chances - seen).max() <= 5 * 0.5 / math.sqrt(log_odds.shape[1])
+
+
+@pytest.mark.parametrize("n_arms", [1, 2, 10, 60])
+@pytest.mark.parametrize("decades", [0.0, 1.0, 6.0])
+def test_best_of_normals_by_row_agrees_with_one_at_a_time(n_arms: int, decades: float) -> None:
+    """Each situation gets what it gets alone, equal arms or not, whatever their scales."""
+    rng = np.random.default_rng(13)
+    for spread in (0.0, 0.1, 1.0, 30.0):
+        deviation = 10 ** rng.uniform(-decades, 0, (12, n_arms))
+        mean = spread * rng.normal(size=(12, n_arms)) * deviation
+        again = rng.integers(0, n_arms, n_arms)
+        for means, deviations in ((mean, deviation), (mean[:, again], deviation[:, again])):
+            got = best_of_normals_by_row(means, deviations)
+            alone = [best_of_normals(*row) for row in zip(means, deviations, strict=True)]
+            assert np.abs(got - np.array(alone)).max() <= STATED_ERROR
+
+
+def test_best_of_normals_by_row_agrees_with_the_closed_form() -> None:
+    """For two arms: Phi of the standardised difference, far below the stated error."""
+    rng = np.random.default_rng(3)
+    mean, deviation = rng.uniform(-1, 1, (200, 2)), 10 ** rng.uniform(-6, 1, (200, 2))
+    exact = ndtr((mean[:, 1] - mean[:, 0]) / np.hypot(deviation[:, 0], deviation[:, 1]))
+    assert np.abs(best_of_normals_by_row(mean, deviation)[:, 1] - exact).max() <= 1e-8
+
+
+def test_best_of_normals_by_row_follows_the_arms_bit_for_bit() -> None:
+    """Another order of the arms gives the same bits in that order, and equal arms equal bits."""
+    rng = np.random.default_rng(17)
+    mean, deviation = rng.normal(size=(30, 9)), 10 ** rng.uniform(-2, 0, (30, 9))
+    mean[:, 4], deviation[:, 4] = mean[:, 7], deviation[:, 7]
+    expected, order = best_of_normals_by_row(mean, deviation), rng.permutation(9)
+    got = best_of_normals_by_row(mean[:, order], deviation[:, order])
+    assert got.tolist() == expected[:, order].tolist()
+    assert expected[:, 4].tolist() == expected[:, 7].tolist()
+
+
+def test_best_of_normals_by_row_survives_deviations_lost_beside_the_means() -> None:
+    """Where a deviation changes no bit of its mean, the higher mean is best."""
+    mean = np.array([[0.0, -1.0, -1e12], [1e6, 1e6 + 1.0, 0.0]])
+    deviation = np.array([[1e-9, 1e-20, 1e-9], [1e-12, 1e-12, 1e-9]])
+    assert best_of_normals_by_row(mean, deviation).tolist() == [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
 
 
 def log_gamma(rng: np.random.Generator, shapes: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -44,6 +44,7 @@ bench: $(STAMP) ## Throughput beside the ceiling of aiokafka, in one run (ARGS=-
 docs: $(STAMP) ## Regenerate JSON Schemas, AsyncAPI and the generated tables
 	$(BIN)/python -m agents.cli.main schemas write
 	$(BIN)/python docs/generate_settings.py
+	$(BIN)/python docs/generate_rollout.py
 
 demo: $(STAMP) ## The whole loop on this machine: broker, worker, models, rollback
 	$(BIN)/leverframe demo $(ARGS)

@@ -5,15 +5,15 @@ from typing import Any, Final
 
 import msgspec
 
-from policies.guard.evidence import restart
 from policies.registry import make_policy
 from schemas.command import Command
 from schemas.control import ControlKind
 from schemas.errors import PolicyError, RecordError
+from streams.arm import ArmState
 from streams.envelope import check_name
-from streams.rollout import promote, register_arm, roll_back
+from streams.rollout import promote, register_arm, release, retire, roll_back
 from streams.routes import Route
-from streams.state import ArmState, RouteState
+from streams.state import RouteState
 
 __all__ = ["COMMANDS", "apply_command", "remember_command"]
 
@@ -55,13 +55,8 @@ def _register(state: RouteState, command: Command, route: Route, now_ms: int) ->
 
 def _retire(state: RouteState, command: Command, route: Route, now_ms: int) -> ControlKind:
     del route, now_ms
-    name, arm = _known(state, command)
-    if arm.phase == "retired":
-        raise RecordError("refused", f"arm {name!r} is already retired")
-    if arm.phase == "quarantined":
-        arm.phase = "retired"
-    else:
-        roll_back(state, name, "retired")
+    name, _ = _known(state, command)
+    retire(state, name)
     return "routing"
 
 
@@ -81,30 +76,22 @@ def _set_policy(state: RouteState, command: Command, route: Route, now_ms: int) 
 
 
 def _promote(state: RouteState, command: Command, route: Route, now_ms: int) -> ControlKind:
-    del route, now_ms
-    name = _eligible(state, command)
-    if name == state.champion:
-        raise RecordError("refused", f"arm {name!r} is the champion already")
-    promote(state, name)
+    del route
+    name, _ = _known(state, command)
+    promote(state, name, now_ms)
     return "promotion"
 
 
 def _rollback(state: RouteState, command: Command, route: Route, now_ms: int) -> ControlKind:
-    del route, now_ms
-    roll_back(state, _eligible(state, command))
+    name, _ = _known(state, command)
+    roll_back(state, name, route, now_ms)
     return "rollback"
 
 
 def _release(state: RouteState, command: Command, route: Route, now_ms: int) -> ControlKind:
     del now_ms
-    name, arm = _known(state, command)
-    if arm.phase != "quarantined":
-        raise RecordError(
-            "refused", f"arm {name!r} is {arm.phase}, only a quarantined arm is released"
-        )
-    arm.phase = "nursery"
-    arm.nursery_until = arm.count + route.settings.nursery_labels
-    restart(arm.evidence, "")
+    name, _ = _known(state, command)
+    release(state, name, route)
     return "routing"
 
 

@@ -9,9 +9,11 @@ from typing import Any, Final, Literal
 from policies.reward_base import to_unit
 from schemas.control import ControlKind
 from schemas.reward import Reward
-from streams.rollout import fallback_of, roll_back
+from streams.arm import NANO, ArmState
+from streams.fallback import fallback_of
+from streams.rollout import roll_back
 from streams.routes import Route
-from streams.state import NANO, ArmState, RouteState
+from streams.state import RouteState
 
 __all__ = ["EVERY", "watch"]
 
@@ -94,6 +96,6 @@ def _act(
         arm.held_until_ms = now_ms + round(route.settings.hold_s * 1000)
     can_leave = arm.is_eligible and name != state.pinned and fallback_of(state, name) is not None
     if action == "rollback" and can_leave:
-        cause["traffic_to"] = roll_back(state, name)
+        cause["traffic_to"] = roll_back(state, name, route, now_ms)
         return "rollback", cause
     return "routing", cause

@@ -17,6 +17,7 @@ from schemas.control import ControlKind, ControlMessage
 from schemas.dead_letter import DeadLetter
 from schemas.errors import RecordError
 from schemas.reward import Reward
+from streams.arm import MICRO, NANO, ArmState
 from streams.commands import apply_command, remember_command
 from streams.decision import arms_now, decide, is_due
 from streams.drift import watch
@@ -27,10 +28,11 @@ from streams.envelope import (
     check_partition,
     dead_letter,
 )
+from streams.guarding import count_first
 from streams.linear import RECENT_CONTEXTS, count_context
 from streams.rollout import register_arm
 from streams.routes import Route, Routes
-from streams.state import MICRO, NANO, ArmState, RouteState, new_route, salt_of, state_digest
+from streams.state import RouteState, new_route, salt_of, state_digest
 from streams.weighing import reweigh
 
 __all__ = ["LearningOutcome", "heartbeat", "learn"]
@@ -96,6 +98,7 @@ def learn(
     step = _Step(states, routes)
     for is_reward, records in batches:
         for record in records:
+            step.at = {"partition": record.partition, "offset": record.offset}
             try:
                 value = check_envelope(record, max_value_bytes)
                 if partition_of is not None:
@@ -122,6 +125,7 @@ class _Step:
         self.before = states
         self.routes = routes
         self.out = LearningOutcome()
+        self.at: dict[str, Any] = {}
 
     def set_aside(self, record: InputRecord, error: RecordError) -> None:
         self.out.dead_letters.append(dead_letter(record, error))
@@ -151,12 +155,14 @@ class _Step:
             arm = register_arm(state, reward.arm, route, now_ms)
             self.out.states[reward.route] = state
             count_reward(arm, reward, route)
+            self._guard_sees(state, arm, reward, route)
             self.out.counts["counted", reward.route] += 1
             reweigh(state, route, now_ms, newcomer=reward.arm)
             self._publish(state, route, "routing", _registered(reward.arm, "first_reward"), now_ms)
             return
         self.out.states[reward.route] = state
         count_reward(arm, reward, route)
+        self._guard_sees(state, arm, reward, route)
         if reward.context is not None and len(reward.context) == route.settings.context_dimension:
             state.contexts.append(reward.context)
             del state.contexts[:-RECENT_CONTEXTS]
@@ -168,6 +174,12 @@ class _Step:
         if is_due(state, route, now_ms):
             for kind, cause in decide(state, route, now_ms):
                 self._publish(state, route, kind, cause, now_ms)
+
+    @staticmethod
+    def _guard_sees(state: RouteState, arm: ArmState, reward: Reward, route: Route) -> None:
+        if reward.reward is not None and not reward.revision:
+            unit = to_unit(reward.reward, route.reward_low, route.reward_high)
+            count_first(state, arm, round(unit * NANO), reward.attributed_at_ms)
 
     def command(self, command: Command, now_ms: int) -> None:
         route = self._route(command.route)
@@ -188,7 +200,7 @@ class _Step:
         self, state: RouteState, route: Route, kind: ControlKind, cause: dict[str, Any], now_ms: int
     ) -> None:
         state.weights = dict(state.target)
-        state.cause = cause
+        state.cause = cause = cause | {"record": self.at}
         self.out.counts["control:" + kind, state.route] += 1
         self.out.control.append(_message(state, route, kind, cause, now_ms))
 
@@ -256,7 +268,7 @@ def heartbeat(state: RouteState, route: Route, now_ms: int) -> ControlMessage:
     ControlMessage
         With the cause of the newest routing change, and the arms as they stand now.
     """
-    cause = {"why": "heartbeat", "last_change": state.cause, "arms": arms_now(state)}
+    cause = {"why": "heartbeat", "last_change": state.cause, "arms": arms_now(state, route, now_ms)}
     if state.shadow:
         cause["shadow"] = state.shadow
     return _message(state, route, "heartbeat", cause, now_ms)

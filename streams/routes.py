@@ -42,11 +42,34 @@ class GuardSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Chance of any false rollback over the life of a route's guard, with unlimited peeking.
     margin : float
         How much worse than the champion is still tolerable, in rewards mapped to [0, 1].
+    reward_floor : float, optional
+        Least tolerable mean reward, mapped to [0, 1], whatever the other arms do; the champion is
+        held to it too.
+    floor_margin : float
+        How far below ``reward_floor`` is still tolerable; must be less than it.
+    no_data_s : float
+        An arm that had no label for this long has the verdict ``no_data``, seconds.
+    cooldown_s : float
+        For how long after a rollback no challenger's share grows and none is promoted, seconds.
     """
 
     enabled: bool = True
     alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.01
     margin: Share = 0.02
+    reward_floor: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    floor_margin: Share = 0.0
+    no_data_s: Annotated[float, Meta(gt=0)] = 60.0
+    cooldown_s: Annotated[float, Meta(ge=0)] = 60.0
+
+    def __post_init__(self) -> None:
+        """Refuse a floor that its margin makes meaningless."""
+        if self.reward_floor is not None and self.floor_margin >= self.reward_floor:
+            raise ValueError(f"floor_margin must be less than reward_floor {self.reward_floor}")
+
+    @property
+    def level(self) -> float | None:
+        """The least mean reward that is not harmful; None without a floor."""
+        return None if self.reward_floor is None else self.reward_floor - self.floor_margin
 
 
 class DetectorSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

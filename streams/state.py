@@ -1,101 +1,57 @@
-"""What the learning ledger keeps for each route: versioned msgpack of typed structs.
-
-Sums are whole numbers of 1e-9 rewards mapped to [0, 1], so that any order of arrival, any cut into
-micro-batches and any revision give exactly the same state; see docs/adr/0006-integer-statistics.md.
-"""
+"""What the learning ledger keeps for each route: versioned msgpack of typed structs."""
 
 import hashlib
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 from msgspec import Struct, field
 
-from policies.guard.evidence import Evidence
+from policies.guard.verdict import Verdict
 from policies.statistics import ArmStats, TimeBuckets
-from streams.linear import LinearSums, linear_stats
+from streams.arm import MICRO, NANO, ArmState
+from streams.linear import linear_stats
 
 __all__ = [
-    "MICRO",
-    "NANO",
-    "ArmPhase",
-    "ArmState",
+    "Reign",
     "RouteState",
     "arm_stats",
     "decode_route",
     "encode_route",
     "new_route",
+    "salt_of",
     "state_digest",
 ]
 
-NANO: Final = 1_000_000_000
-MICRO: Final = 1_000_000
 
-ArmPhase: TypeAlias = Literal["nursery", "candidate", "quarantined", "retired"]
-
-
-class ArmState(Struct, array_like=True):
-    """Everything known of one arm.
+class Reign(Struct, array_like=True, frozen=True):
+    """A champion of the past, to which traffic can return.
 
     Attributes
     ----------
-    registration : int
-        1 for the first arm ever registered on the route, 2 for the second, ...
-    registered_at_ms : int
-        Stream time, ms since the epoch.
-    validation_score : float or None
-        On held-out data, as given at registration.
-    phase : {"nursery", "candidate", "quarantined", "retired"}
-        Where it stands; the champion is named by the route and is a candidate here.
-    nursery_until : int
-        Label count at which the nursery ends.
-    count, sum_nano, square_nano, inverse_propensity_micro : int
-        Lifetime statistics; sums in 1e-9, that of reward / propensity in 1e-6.
-    buckets : dict of int to list of int
-        Bucket index (stream time // width) to count, sum and sum of squares.
-    evidence : Evidence
-        The guard's.
-    linear : LinearSums or None
-        For policies on the context, where the route keeps it.
-    recent : list of int
-        Rewards since the last drift in 1e-9, for the route's detectors.
-    unwatched : int
-        Labels since the detectors looked.
-    drifts : int
-        Drifts found in the arm's life.
-    held_until_ms : int
-        Stream time until which its share may not grow, since it drifted.
+    arm : str
+        Its name.
+    epoch : int
+        In which it stopped being champion.
+    until_ms : int
+        Stream time of that.
+    labels : int
+        Counted in its life by then.
+    mean : float or None
+        Mean reward (mapped to [0, 1]) by then.
+    verdict : str
+        The guard's, by then.
     """
 
-    registration: int
-    registered_at_ms: int
-    validation_score: float | None
-    phase: ArmPhase
-    nursery_until: int
-    count: int = 0
-    sum_nano: int = 0
-    square_nano: int = 0
-    inverse_propensity_micro: int = 0
-    buckets: dict[int, list[int]] = field(default_factory=dict)
-    evidence: Evidence = field(default_factory=Evidence)
-    linear: LinearSums | None = None
-    recent: list[int] = field(default_factory=list)
-    unwatched: int = 0
-    drifts: int = 0
-    held_until_ms: int = 0
-
-    @property
-    def totals(self) -> tuple[int, int]:
-        """Lifetime count and sum in 1e-9 rewards."""
-        return self.count, self.sum_nano
-
-    @property
-    def is_eligible(self) -> bool:
-        """Whether the arm may receive traffic."""
-        return self.phase in {"nursery", "candidate"}
+    arm: str
+    epoch: int
+    until_ms: int
+    labels: int
+    mean: float | None
+    verdict: Verdict
 
 
-class RouteState(Struct, array_like=True, tag=1):
+class RouteState(Struct, array_like=True, tag=2):
     """Everything known of one route; decoded afresh for each micro-batch, so a step may change it.
 
     Attributes
@@ -118,8 +74,8 @@ class RouteState(Struct, array_like=True, tag=1):
         The arm to which a person pinned all traffic.
     frozen : bool
         Whether a person froze the weights.
-    last_known_good : list of str
-        Former champions, newest last.
+    last_known_good : list of Reign
+        Former champions that were not rolled back, newest last.
     last_decision_ms : int
         Stream time of the newest decision.
     labels_since_decision : int
@@ -134,6 +90,8 @@ class RouteState(Struct, array_like=True, tag=1):
         The latest contexts, where the route keeps them.
     shadow : dict of str to dict of str to float
         What each shadow policy would do: weights by arm, by the policy's name.
+    cooldown_until_ms : int
+        Stream time until which no challenger's share grows, since an arm was rolled back.
     """
 
     route: str
@@ -146,7 +104,7 @@ class RouteState(Struct, array_like=True, tag=1):
     policy: tuple[str, dict[str, Any]] | None = None
     pinned: str | None = None
     frozen: bool = False
-    last_known_good: list[str] = field(default_factory=list)
+    last_known_good: list[Reign] = field(default_factory=list)
     last_decision_ms: int = 0
     labels_since_decision: int = 0
     weighed_ms: int = 0
@@ -155,6 +113,7 @@ class RouteState(Struct, array_like=True, tag=1):
     cause: dict[str, Any] = field(default_factory=dict)
     contexts: list[list[float]] = field(default_factory=list)
     shadow: dict[str, dict[str, float]] = field(default_factory=dict)
+    cooldown_until_ms: int = 0
 
     @property
     def labels(self) -> int:
@@ -228,6 +187,7 @@ def state_digest(state: RouteState) -> str:
         state.pinned,
         state.frozen,
         state.last_known_good,
+        state.cooldown_until_ms,
     )
     return hashlib.blake2b(msgspec.msgpack.encode(body), digest_size=8).hexdigest()
 

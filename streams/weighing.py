@@ -114,11 +114,13 @@ def _shaped(
 
 
 def _held(state: RouteState, wanted: dict[str, float], now_ms: int) -> dict[str, float]:
-    """Keep the share of arms that drifted from growing; what they may not take goes to the rest."""
+    """Keep shares from growing after a drift or a rollback; what is left over goes to the rest."""
+    cooling = state.cooldown_until_ms > now_ms
     held = {
         name: min(share, state.target.get(name, 0.0))
         for name, share in wanted.items()
         if state.arms[name].held_until_ms > now_ms
+        or (cooling and state.arms[name].phase == "candidate")
     }
     free = math.fsum(share for name, share in wanted.items() if name not in held)
     if not held or free <= 0:

@@ -31,7 +31,8 @@ def replay(route: str, until: int | None, config: Path | None, *, as_json: bool)
     from agents.replaying import replay as run
     from agents.settings import load_settings
     from schemas.errors import LeverframeError
-    from streams.state import NANO, state_digest
+    from streams.arm import NANO
+    from streams.state import state_digest
 
     settings = load_settings(config)
     records = asyncio.run(read_partition(settings, route))

@@ -1,197 +1,240 @@
-"""Evidence against an arm, from several starts at once, within one error budget for its life.
+"""What the guard keeps for each arm: open and closed blocks, and the capital bet on them.
 
-Evidence that began at the arm's registration reacts slowly when a good arm breaks: its good past
-must first be outweighed. So a new start is made after every ``STRIDE`` labels of the arm, each
-start is tested on the labels since then, and start j may use the share 1/((j+1)(j+2)) of the arm's
-alpha; the shares add up to 1. Arm and reference are always compared from the same start, over the
-same stretch. The counter j never goes back, also not when the reference changes, so the budget
-holds for life.
+Only labels as they first came count here: a block of concurrent labels is closed once, and what was
+bet on it is not taken back. Sums are whole numbers of 1e-9 rewards and wealth is kept in 1e-9 nats,
+so that a replay gives the same state.
 """
 
 import math
-from typing import Final
+from typing import Final, TypeAlias
 
-from msgspec import Struct
+import numpy as np
+from msgspec import Struct, field
+from numpy.typing import NDArray
 
-from policies.guard.two_sample import log_evidence, log_likelihood_ratio
+from policies.guard.betting import (
+    STAKES,
+    STRIDE,
+    log_growth,
+    log_growth_below,
+    log_wealth,
+    wake,
+)
 
-__all__ = ["Evidence", "Finding", "arm_alpha", "restart", "strongest", "update"]
+__all__ = [
+    "Capital",
+    "Evidence",
+    "Firsts",
+    "observe",
+    "restart",
+    "restart_level",
+    "settle",
+    "wealth_of",
+]
 
-STRIDE: Final = 32
-_RECENT: Final = 8
+Firsts: TypeAlias = tuple[int, int]
+"""Count and sum (1e-9 rewards mapped to [0, 1]) of an arm's labels as they first came."""
+
+_NANO: Final = 1e-9
+_NOTHING: Final = -700 * 10**9  # in 1e-9 nats: capital that can no longer be told from none
+_SPARE: Final = 3.0  # nats beyond the threshold that are worth keeping
+WORSE, FINE, BETTER = range(3)
+"""Rows of bets on differences: the arm is worse than tolerable, is not, is better."""
+BELOW, ABOVE = range(2)
+"""Rows of bets on the level: the arm is below the floor, is not."""
 
 
-class Start(Struct, array_like=True, frozen=True, gc=False):
-    """Where the counts stood when a stretch began: sums in 1e-9 rewards, exact."""
+class Capital(Struct, array_like=True):
+    """The wealth of a few gamblers who see the same labels.
 
-    index: int
-    count: int
-    sum_nano: int
-    reference_count: int
-    reference_sum_nano: int
+    Attributes
+    ----------
+    log_active : list of list of int
+        By gambler, then by stake: log capital at work, 1e-9 nats.
+    starts : int
+        Made so far; it never goes back, so that the shares of all starts add up to 1 for life.
+    steps : int
+        Observations since the newest start.
+    low : int
+        The first gambler's log wealth where ``since`` was set, 1e-9 nats.
+    since : list of int
+        Firsts of arm and reference where that gambler was poorest: evidence was gathered from here.
+    """
+
+    log_active: list[list[int]]
+    starts: int = 0
+    steps: int = STRIDE
+    low: int = 0
+    since: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+
+
+def _capital(gamblers: int) -> Capital:
+    return Capital([[_NOTHING] * len(STAKES) for _ in range(gamblers)])
 
 
 class Evidence(Struct, array_like=True):
-    """The starts kept for one arm against one reference.
+    """The guard's memory of one arm.
 
     Attributes
     ----------
     reference : str
         Name of the arm compared with; "" before there is one.
-    next_index : int
-        Of the next start; never goes back.
-    starts : list of Start
-        The first since the reference changed, the most recent, and thinning ones between.
+    block : list of int
+        Firsts of arm and reference where the open block began.
+    closed : list of list of int
+        Blocks not yet bet on: labels and sum of the arm, labels and sum of the reference.
+    versus : Capital
+        Bets on differences: worse, fine, better.
+    level : Capital
+        Bets on the floor: below, above.
+    settled : list of int
+        Firsts of the arm up to which the level was bet on.
     """
 
     reference: str = ""
-    next_index: int = 0
-    starts: list[Start] = []
+    block: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+    closed: list[list[int]] = field(default_factory=list)
+    versus: Capital = field(default_factory=lambda: _capital(3))
+    level: Capital = field(default_factory=lambda: _capital(2))
+    settled: list[int] = field(default_factory=lambda: [0, 0])
 
 
-class Finding(Struct, frozen=True, kw_only=True):
-    """The strongest evidence against an arm among its starts.
-
-    Attributes
-    ----------
-    log_evidence : float
-        Nats.
-    log_threshold : float
-        Nats; the arm is harmful when the evidence reaches it.
-    count, mean, reference_count, reference_mean : float
-        What was compared, since that start.
-    """
-
-    log_evidence: float
-    log_threshold: float
-    count: int
-    mean: float
-    reference_count: int
-    reference_mean: float
-
-    @property
-    def is_harmful(self) -> bool:
-        """Whether the evidence reaches its threshold."""
-        return self.log_evidence >= self.log_threshold
-
-
-def arm_alpha(alpha: float, registration: int) -> float:
-    """Return the share of a route's alpha for its n-th arm; all shares add up to alpha.
-
-    Parameters
-    ----------
-    alpha : float
-        Of the route.
-    registration : int
-        1 for the first arm ever registered, 2 for the second, ...
-
-    Returns
-    -------
-    float
-        ``alpha / (n (n + 1))``.
-    """
-    return alpha / (registration * (registration + 1))
-
-
-def restart(evidence: Evidence, reference: str) -> None:
-    """Forget all stretches, since the reference changed or the arm was released.
+def restart(evidence: Evidence, reference: str, own: Firsts, other: Firsts) -> None:
+    """Forget what was won and lost, since the reference changed or the arm was released.
 
     Parameters
     ----------
     evidence : Evidence
-        Changed in place; the index goes on.
+        Changed in place; the number of starts goes on.
     reference : str
-        Name of the new reference.
+        Name of the new reference; "" for none.
+    own : Firsts
+        Of the arm, now.
+    other : Firsts
+        Of the reference, now.
     """
     evidence.reference = reference
-    evidence.starts = []
+    evidence.block = [*own, *other]
+    evidence.closed = []
+    fresh = _capital(3)
+    fresh.starts = evidence.versus.starts
+    fresh.since = list(evidence.block)
+    evidence.versus = fresh
 
 
-def update(evidence: Evidence, own: tuple[int, int], reference: tuple[int, int]) -> None:
-    """Begin a new stretch when one is due.
+def restart_level(evidence: Evidence, own: Firsts) -> None:
+    """Forget the bets on the floor, since the arm was released.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Changed in place; the number of starts goes on.
+    own : Firsts
+        Of the arm, now.
+    """
+    fresh = _capital(2)
+    fresh.starts = evidence.level.starts
+    fresh.since = [*own, 0, 0]
+    evidence.level, evidence.settled = fresh, list(own)
+
+
+def observe(evidence: Evidence, own: Firsts, other: Firsts) -> None:
+    """See a new label of the arm: close the block if the reference has had one too.
 
     Parameters
     ----------
     evidence : Evidence
         Changed in place.
-    own : tuple of int
-        Lifetime count and sum (1e-9 rewards) of the arm and of its reference, now.
-    reference : tuple of int
-        As for ``own``.
+    own : Firsts
+        Of the arm, with the new label.
+    other : Firsts
+        Of the reference.
     """
-    starts = evidence.starts
-    if starts and own[0] - starts[-1].count < STRIDE:
-        return
-    starts.append(Start(evidence.next_index, own[0], own[1], reference[0], reference[1]))
-    evidence.next_index += 1
-    newest = starts[-1].index
-    evidence.starts = [
-        start
-        for position, start in enumerate(starts)
-        if position == 0 or start.index % _spacing(newest - start.index) == 0
-    ]
+    own_count, own_sum, other_count, other_sum = evidence.block
+    if other[0] > other_count:
+        evidence.closed.append(
+            [own[0] - own_count, own[1] - own_sum, other[0] - other_count, other[1] - other_sum]
+        )
+        evidence.block = [*own, *other]
 
 
-def _spacing(age: int) -> int:
-    """All of the most recent starts are kept, older ones at gaps that grow with their age."""
-    return 1 << max(0, (age // _RECENT).bit_length()) if age >= _RECENT else 1
-
-
-def strongest(
-    evidence: Evidence,
-    own: tuple[int, int],
-    reference: tuple[int, int],
-    *,
-    alpha: float,
-    margin: float,
-) -> Finding | None:
-    """Return the strongest evidence against the arm, relative to each start's threshold.
+def settle(
+    evidence: Evidence, own: Firsts, *, margin: float, level: float | None, alpha: float
+) -> None:
+    """Bet on what came since the last time.
 
     Parameters
     ----------
     evidence : Evidence
-        The stretches kept.
-    own : tuple of int
-        Lifetime count and sum (1e-9 rewards) of the arm and of its reference, now.
-    reference : tuple of int
-        As for ``own``.
-    alpha : float
-        The arm's error budget.
+        Changed in place.
+    own : Firsts
+        Of the arm, now.
     margin : float
-        How much worse is tolerable, 0 to 1.
+        How much worse than the reference is tolerable, 0 to 1.
+    level : float, optional
+        Least tolerable mean reward, strictly between 0 and 1; no bets on it when left out.
+    alpha : float
+        The arm's error budget; capital far beyond what it asks for is given away, so that an arm
+        that was healthy for long does not count as healthy for long after.
+    """
+    most = math.log(2 / alpha) + _SPARE
+    if evidence.closed:
+        blocks = np.array(evidence.closed, dtype=np.float64)
+        own_count, other_count = blocks[:, 0], blocks[:, 2]
+        difference = (blocks[:, 1] / own_count - blocks[:, 3] / other_count) * _NANO
+        growth = np.stack(
+            [
+                log_growth(sign * difference, own_count, other_count, tolerance).sum(axis=0)
+                for sign, tolerance in ((1.0, margin), (-1.0, -margin), (-1.0, 0.0))
+            ]
+        )
+        _grow(evidence.versus, growth, len(blocks), evidence.block, most)
+        evidence.closed = []
+    count, total = own[0] - evidence.settled[0], own[1] - evidence.settled[1]
+    if level is not None and count:
+        counts, sums = np.array([count, count], float), np.array([total, 0.0]) * _NANO
+        sums[ABOVE] = count - sums[BELOW]
+        growth = np.stack(
+            [
+                log_growth_below(counts[row], sums[row], least)
+                for row, least in ((BELOW, level), (ABOVE, 1 - level))
+            ]
+        )
+        _grow(evidence.level, growth, count, [*own, 0, 0], most)
+    evidence.settled = list(own)
+
+
+def _grow(
+    capital: Capital, growth: NDArray[np.float64], steps: int, now: list[int], most: float
+) -> None:
+    """``now``: where these observations end, and the next stretch may begin."""
+    active = np.array(capital.log_active) * _NANO
+    starts = np.array(capital.starts)
+    if capital.steps >= STRIDE:
+        active = wake(active, starts)
+        capital.starts += 1
+        capital.steps = 0
+    active = np.clip(active + growth, _NOTHING * _NANO, most)
+    capital.log_active = np.rint(active / _NANO).astype(np.int64).tolist()
+    capital.steps += steps
+    poorest = round(wealth_of(capital)[0] / _NANO)
+    if poorest <= capital.low:
+        capital.low, capital.since = poorest, list(now)
+
+
+def wealth_of(capital: Capital) -> list[float]:
+    """Return the log wealth of each gambler, nats.
+
+    Parameters
+    ----------
+    capital : Capital
+        Of ``Evidence``.
 
     Returns
     -------
-    Finding or None
-        None when no start has labels of both arms with the arm behind by more than the margin.
+    list of float
+        By gambler.
     """
-    best: Finding | None = None
-    for start in evidence.starts:
-        arm = (own[0] - start.count, (own[1] - start.sum_nano) / 1e9)
-        other = (
-            reference[0] - start.reference_count,
-            (reference[1] - start.reference_sum_nano) / 1e9,
-        )
-        if arm[0] <= 0 or other[0] <= 0 or other[1] / other[0] - arm[1] / arm[0] <= margin:
-            continue  # it does not even look worse
-        threshold = math.log((start.index + 1) * (start.index + 2) / alpha)
-        bound = log_likelihood_ratio(arm, other, margin, threshold)
-        if best is not None and bound - threshold <= _lead(best):
-            continue
-        exact = (
-            log_evidence(arm, other, margin) if bound >= threshold else min(bound, threshold - 1)
-        )
-        if best is None or exact - threshold > _lead(best):
-            best = Finding(
-                log_evidence=exact,
-                log_threshold=threshold,
-                count=arm[0],
-                mean=arm[1] / arm[0],
-                reference_count=other[0],
-                reference_mean=other[1] / other[0],
-            )
-    return best
-
-
-def _lead(finding: Finding) -> float:
-    return finding.log_evidence - finding.log_threshold
+    active = np.array(capital.log_active) * _NANO
+    wealth: list[float] = log_wealth(active, np.array(capital.starts)).tolist()
+    return wealth

@@ -43,10 +43,8 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "generate_settings", DOCS / "generate_settings.py"
-    )
+def generator(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -97,7 +95,12 @@ def test_architecture_names_files_that_exist() -> None:
 
 def test_settings_page_is_up_to_date() -> None:
     """docs/settings.md is what docs/generate_settings.py writes."""
-    assert read("settings.md") == generator().settings_page()
+    assert read("settings.md") == generator("generate_settings").settings_page()
+
+
+def test_rollout_page_is_up_to_date() -> None:
+    """docs/rollout.md is what docs/generate_rollout.py writes."""
+    assert read("rollout.md") == generator("generate_rollout").rollout_page()
 
 
 def test_wire_page_lists_what_the_structs_have() -> None:

@@ -1,9 +1,10 @@
 """Drift detectors on one arm against its own past, and what a drift does."""
 
+import functools
 import random
 
 import pytest
-from records import MAX_VALUE_BYTES, reward_record, routes, runs
+from records import MAX_VALUE_BYTES, Record, reward_record, routes, runs
 
 from policies.detectors import DETECTORS, make_detector
 from schemas.control import ControlMessage
@@ -59,11 +60,12 @@ def test_detectors_refuse_wrong_parameters(name: str, params: dict[str, object])
         make_detector(name, params)
 
 
-def drifting(on_drift: str, cuts: int = 1) -> tuple[RouteState, list[ControlMessage]]:
-    """``a`` is steady, ``b`` breaks; the guard is off, so only detectors act."""
+@functools.cache
+def breaking() -> list[Record]:
+    """``a`` is steady, ``b`` breaks."""
     rng = random.Random(3)
     arms = [rng.choice("ab") for _ in range(2400)]
-    records = [
+    return [
         reward_record(
             arm,
             float(rng.random() < (0.95 if arm == "a" or at < 1600 else 0.2)),
@@ -72,6 +74,11 @@ def drifting(on_drift: str, cuts: int = 1) -> tuple[RouteState, list[ControlMess
         )
         for at, arm in enumerate(["a", *arms])
     ]
+
+
+def drifting(on_drift: str, cuts: int = 1) -> tuple[RouteState, list[ControlMessage]]:
+    """The guard is off, so only detectors act."""
+    records = breaking()
     route: Routes = routes(
         guard=GuardSettings(enabled=False),
         promote=False,

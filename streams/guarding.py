@@ -1,0 +1,171 @@
+"""The guard at work: bets on every arm's labels, verdicts, and the rollback that they ask for."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from policies.guard.evidence import observe, restart, settle
+from policies.guard.verdict import Finding, arm_alpha, judge
+from streams.arm import NANO, ArmState
+from streams.fallback import fallback_of, last_known_good
+from streams.rollout import roll_back
+from streams.routes import Route
+from streams.state import RouteState
+
+__all__ = ["compared", "count_first", "guard", "verdict_of"]
+
+DIGITS: Final = 6
+
+
+def count_first(state: RouteState, arm: ArmState, nano: int, now_ms: int) -> None:
+    """Let the guard see a label that came for the first time.
+
+    Parameters
+    ----------
+    state : RouteState
+        Of the arm's route.
+    arm : ArmState
+        Changed in place.
+    nano : int
+        The reward mapped to [0, 1], in 1e-9.
+    now_ms : int
+        Stream time.
+    """
+    arm.first_count += 1
+    arm.first_sum_nano += nano
+    arm.last_label_ms = max(arm.last_label_ms, now_ms)
+    reference = arm.evidence.reference
+    if reference:
+        observe(arm.evidence, arm.firsts, state.arms[reference].firsts)
+
+
+def verdict_of(arm: ArmState, route: Route, now_ms: int) -> str:
+    """Return the verdict as it stands now: an arm without recent labels has none.
+
+    Parameters
+    ----------
+    arm : ArmState
+        Any.
+    route : Route
+        Says how old a label may be.
+    now_ms : int
+        Time, ms since the epoch.
+
+    Returns
+    -------
+    str
+        One of healthy, harmful, inconclusive, no_data.
+    """
+    if not arm.is_eligible:
+        return arm.verdict
+    is_silent = now_ms - arm.last_label_ms > route.settings.guard.no_data_s * 1000
+    return "no_data" if is_silent else arm.verdict
+
+
+def guard(state: RouteState, route: Route, now_ms: int) -> dict[str, Any] | None:
+    """Judge every arm; roll back the worst one that is harmful.
+
+    Parameters
+    ----------
+    state : RouteState
+        Changed in place.
+    route : Route
+        Its settings.
+    now_ms : int
+        Stream time.
+
+    Returns
+    -------
+    dict or None
+        Evidence for the rollback that was done.
+    """
+    settings = route.settings.guard
+    worst: tuple[Finding, str] | None = None
+    for name, finding in _harmful(state, route, now_ms):
+        can_leave = name != state.pinned and fallback_of(state, name) is not None
+        if settings.enabled and can_leave and (worst is None or finding.lead > worst[0].lead):
+            worst = finding, name
+    if worst is None:
+        return None
+    finding, name = worst
+    cause: dict[str, Any] = {"arm": name, "verdict": "harmful", "test": finding.test}
+    if finding.test == "champion":
+        cause |= compared(state, name) | {"margin": settings.margin}
+    else:
+        cause |= _since(state.arms[name], state.arms[name].evidence.level.since)
+        cause |= {"reward_floor": settings.reward_floor, "floor_margin": settings.floor_margin}
+    cause |= {
+        "alpha": settings.alpha,
+        "log_evidence": round(finding.log_evidence, DIGITS),
+        "log_threshold": round(finding.log_threshold, DIGITS),
+    }
+    cause["traffic_to"] = roll_back(state, name, route, now_ms)
+    return cause
+
+
+def _harmful(state: RouteState, route: Route, now_ms: int) -> Iterator[tuple[str, Finding]]:
+    settings = route.settings.guard
+    for name in state.eligible:
+        arm = state.arms[name]
+        reference = _reference_of(state, name) or ""
+        other = state.arms[reference].firsts if reference else (0, 0)
+        if arm.evidence.reference != reference:
+            restart(arm.evidence, reference, arm.firsts, other)
+        threshold = arm_alpha(settings.alpha, arm.registration)
+        settle(
+            arm.evidence,
+            arm.firsts,
+            margin=settings.margin,
+            level=settings.level,
+            alpha=threshold,
+        )
+        if arm.first_count == 0 or now_ms - arm.last_label_ms > settings.no_data_s * 1000:
+            arm.verdict = "no_data"
+            continue
+        arm.verdict, finding, _ = judge(
+            arm.evidence, alpha=threshold, has_floor=settings.level is not None
+        )
+        if arm.verdict == "harmful" and finding is not None:
+            yield name, finding
+
+
+def _reference_of(state: RouteState, name: str) -> str | None:
+    """The champion; for the champion itself the last known good, which nothing is held against.
+
+    A challenger that was promoted is better than the arm it replaced; were that one rolled back for
+    being worse, there would be nothing left to return to when the new champion breaks.
+    """
+    reserve = last_known_good(state)
+    if name == state.champion:
+        return reserve
+    return None if name == reserve else state.champion
+
+
+def compared(state: RouteState, name: str) -> dict[str, Any]:
+    """Return counts and means of an arm and its reference, since evidence began to gather.
+
+    Parameters
+    ----------
+    state : RouteState
+        Any.
+    name : str
+        An arm that has a reference.
+
+    Returns
+    -------
+    dict
+        For the cause of a control message.
+    """
+    arm = state.arms[name]
+    since, reference = arm.evidence.versus.since, arm.evidence.reference
+    own = _since(arm, since[:2])
+    other = _since(state.arms[reference], since[2:])
+    return own | {
+        "compared_with": reference,
+        "reference_labels": other["labels"],
+        "reference_mean": other["mean"],
+    }
+
+
+def _since(arm: ArmState, then: list[int]) -> dict[str, Any]:
+    labels, total = arm.first_count - then[0], arm.first_sum_nano - then[1]
+    return {"labels": labels, "mean": round(total / NANO / labels, DIGITS) if labels else None}

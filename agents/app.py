@@ -154,7 +154,7 @@ def build_app(
 
     inputs: dict[str, tuple[str, ...]] = {
         "attribution": (topics.predictions, topics.ground_truth),
-        "learning": (topics.rewards, topics.commands),
+        "learning": (topics.rewards, topics.commands, topics.control_acks, topics.traffic),
     }
 
     lanes = {

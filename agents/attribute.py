@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from agents.publish import dead_letter_output
 from agents.settings import Settings
@@ -17,6 +18,7 @@ from streams.routes import Routes
 from streams.runtime.kafka import partition_of
 from streams.runtime.lanes import Idle
 from streams.runtime.ledger import Ledger, Output, Positions
+from streams.served import ServedTally, merge, traffic_of
 
 __all__ = ["AttributionShell"]
 
@@ -44,6 +46,8 @@ class AttributionShell:
         self._route_partitions = settings.topics.route_partitions
         self._max_value_bytes = settings.app.max_value_bytes
         self._reward_partition: dict[str, int] = {}
+        # Not worth a ledger entry: what a killed worker had seen is a second's worth of counts.
+        self._served: WeakKeyDictionary[Ledger, ServedTally] = WeakKeyDictionary()
         self.counts: Counter[tuple[str, str]] = Counter()
 
     async def handle(self, ledger: Ledger, batches: list[tuple[str, Sequence[Any]]]) -> None:
@@ -87,6 +91,7 @@ class AttributionShell:
         ]
         await ledger.commit(changes, outputs, positions)
         self.counts.update(outcome.counts)
+        merge(self._served.setdefault(ledger, {}), outcome.served)
 
     def _partition(self, route: str) -> int:
         partition = self._reward_partition.get(route)
@@ -96,7 +101,7 @@ class AttributionShell:
         return partition
 
     async def tick(self, ledger: Ledger, idle: Mapping[str, Idle]) -> bool:
-        """Sweep what has expired, about ``SWEEP_IDS`` requests in one transaction.
+        """Tell what was served, and sweep about ``SWEEP_IDS`` expired requests, together.
 
         Parameters
         ----------
@@ -118,7 +123,13 @@ class AttributionShell:
                 break
             due.append(key)
             ids += decode_ids(value)
-        if not due:
+        traffic = [
+            Output(
+                self._topics.traffic, self._partition(seen.route), seen.route.encode(), encode(seen)
+            )
+            for seen in traffic_of(self._served.pop(ledger, {}))
+        ]
+        if not due and not traffic:
             return False
         raw = ledger.get_many([request_id.encode() for request_id in ids])
         swept = sweep(
@@ -130,8 +141,9 @@ class AttributionShell:
         )
         changes: dict[bytes, bytes | None] = dict.fromkeys(due)
         changes |= {request_id.encode(): None for request_id in swept.expired}
-        changes |= index_changes(swept.expiring, due[0][2:])
-        await ledger.commit(changes, [])
+        if due:
+            changes |= index_changes(swept.expiring, due[0][2:])
+        await ledger.commit(changes, traffic)
         self.counts.update(swept.counts)
         return len(ids) >= SWEEP_IDS
 

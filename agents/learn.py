@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from agents.attribute import own_keys, unseen
 from agents.publish import control_output, dead_letter_output
 from agents.settings import Settings
-from streams.learning import LearningOutcome, heartbeat, learn
+from streams.learning import InputKind, LearningOutcome, heartbeat, learn
 from streams.routes import Routes
 from streams.runtime.kafka import partition_of
 from streams.runtime.lanes import Idle
@@ -20,7 +20,7 @@ __all__ = ["LearningShell"]
 
 
 class LearningShell:
-    """Handles micro-batches of ``rewards`` and ``commands``.
+    """Handles micro-batches of ``rewards``, ``commands``, ``control-acks`` and ``traffic``.
 
     Parameters
     ----------
@@ -32,6 +32,12 @@ class LearningShell:
 
     def __init__(self, settings: Settings, routes: Routes) -> None:
         self._topics = settings.topic_names
+        self._kinds: dict[str, InputKind] = {
+            self._topics.rewards: "rewards",
+            self._topics.commands: "commands",
+            self._topics.control_acks: "control-acks",
+            self._topics.traffic: "traffic",
+        }
         self._routes = routes
         self._route_partitions = settings.topics.route_partitions
         self._max_value_bytes = settings.app.max_value_bytes
@@ -62,9 +68,8 @@ class LearningShell:
             for key, raw in zip(routes, ledger.get_many(routes), strict=True)
             if raw is not None
         }
-        rewards = self._topics.rewards
         outcome = learn(
-            [(topic == rewards, records) for topic, records in fresh],
+            [(self._kinds[topic], records) for topic, records in fresh],
             states,
             self._routes,
             max_value_bytes=self._max_value_bytes,

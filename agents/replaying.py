@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from agents.settings import Settings
 from schemas.errors import BrokerError
-from streams.learning import learn
+from streams.learning import InputKind, learn
 from streams.routes import Routes
 from streams.runtime.kafka import client_options, partition_of
 from streams.state import RouteState
@@ -108,8 +108,8 @@ def replay(
         The states that came out.
     """
     chosen = [r for r in records if until_ms is None or r.timestamp <= until_ms]
-    runs = [
-        (is_reward, list(run))
+    runs: list[tuple[InputKind, list[Any]]] = [
+        ("rewards" if is_reward else "commands", list(run))
         for is_reward, run in groupby(chosen, key=lambda record: record.topic == rewards_topic)
     ]
     return learn(runs, {}, routes, max_value_bytes=max_value_bytes).states

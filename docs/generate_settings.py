@@ -14,7 +14,7 @@ import msgspec
 from msgspec import NODEFAULT, Struct, inspect
 
 from agents.settings import AppSettings, TopicSettings
-from streams.routes import GuardSettings, NamedParams, RouteSettings
+from streams.routes import FollowingSettings, GuardSettings, NamedParams, RouteSettings
 from streams.runtime.kafka import BrokerSettings
 
 __all__ = ["TARGET", "settings_page"]
@@ -28,6 +28,7 @@ _SECTIONS: Final[tuple[tuple[str, type[Struct]], ...]] = (
     ("topics", TopicSettings),
     ("routes.NAME", RouteSettings),
     ("routes.NAME.guard", GuardSettings),
+    ("routes.NAME.following", FollowingSettings),
     ("routes.NAME.reward, routes.NAME.policy", NamedParams),
 )
 

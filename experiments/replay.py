@@ -14,7 +14,7 @@ from experiments.table import BLOCK, DELAY, Table
 from schemas.codec import encode
 from schemas.command import Action, Command
 from schemas.reward import Reward
-from streams.learning import learn
+from streams.learning import InputKind, learn
 from streams.routes import Routes, RouteSettings
 from streams.state import RouteState, state_digest
 
@@ -234,7 +234,7 @@ class _Serving:
             )
         ]
         for start in range(0, BLOCK, self.batch):
-            self._fold(records[start : start + self.batch], is_reward=True)
+            self._fold("rewards", records[start : start + self.batch])
 
     def _reward(self, row: int, arm: str, reward: float, propensity: float) -> Record:
         asked_ms = self._start_ms + row * STEP_MS
@@ -266,11 +266,11 @@ class _Serving:
             issued_at_ms=now_ms,
         )
         record = Record("commands", self._offset, now_ms, encode(command), self.route.encode())
-        self._fold([record], is_reward=False)
+        self._fold("commands", [record])
 
-    def _fold(self, records: list[Record], *, is_reward: bool) -> None:
+    def _fold(self, kind: InputKind, records: list[Record]) -> None:
         outcome = learn(
-            [(is_reward, records)], self.states, self.routes, max_value_bytes=_MAX_VALUE_BYTES
+            [(kind, records)], self.states, self.routes, max_value_bytes=_MAX_VALUE_BYTES
         )
         if outcome.dead_letters:
             raise RuntimeError(outcome.dead_letters[0].detail)

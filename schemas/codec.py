@@ -15,6 +15,7 @@ from schemas.errors import RecordError
 from schemas.ground_truth import GroundTruth
 from schemas.prediction import Prediction
 from schemas.reward import Reward
+from schemas.traffic import Traffic
 
 __all__ = ["RECORDS", "decode", "decoder", "encode"]
 
@@ -27,6 +28,7 @@ RECORDS: Final[dict[str, type[msgspec.Struct]]] = {
     "rewards": Reward,
     "control": ControlMessage,
     "control-acks": ControlAck,
+    "traffic": Traffic,
 }
 
 

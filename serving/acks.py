@@ -5,7 +5,6 @@ import contextlib
 import hashlib
 import logging
 import time
-from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,7 +18,8 @@ __all__ = ["Acknowledger", "weights_digest"]
 
 log = logging.getLogger(__name__)
 
-_WAITING_ACKS: Final = 1000
+_PACE_S: Final = 0.2
+_HEARTBEAT_S: Final = 60.0
 
 
 def weights_digest(weights: Mapping[str, float]) -> str:
@@ -59,9 +59,11 @@ class Acknowledger:
         self._topic = topic
         self._replica = replica
         self._options = dict(options)
-        # What is not acknowledged in time is stale anyway: the oldest gives way.
-        self._waiting: deque[ControlMessage] = deque(maxlen=_WAITING_ACKS)
+        # What is not acknowledged in time is stale anyway: a route's newest message is enough.
+        self._waiting: dict[str, ControlMessage] = {}
+        self._heartbeat_s: dict[str, float] = {}
         self._due = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -78,12 +80,22 @@ class Acknowledger:
     def put(self, message: ControlMessage) -> None:
         """Note that a message is applied; returns at once.
 
+        Somebody waits for a rollback, a promotion or the answer to a command, so these are
+        acknowledged without delay; others a few times a second, heartbeats once a minute.
+
         Parameters
         ----------
         message : ControlMessage
             In force in this process now.
         """
-        self._waiting.append(message)
+        now_s = time.monotonic()
+        if message.kind == "heartbeat":
+            if now_s - self._heartbeat_s.get(message.route, -_HEARTBEAT_S) < _HEARTBEAT_S:
+                return
+        elif message.kind != "routing" or "command_id" in message.cause:
+            self._urgent.set()
+        self._heartbeat_s[message.route] = now_s
+        self._waiting[message.route] = message
         self._due.set()
 
     async def _run(self) -> None:
@@ -91,17 +103,21 @@ class Acknowledger:
         try:
             while True:
                 await self._due.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._urgent.wait(), _PACE_S)
                 self._due.clear()
+                self._urgent.clear()
+                messages, self._waiting = self._waiting, {}
                 try:
                     if producer is None:
                         producer = AIOKafkaProducer(
                             bootstrap_servers=self._servers, **self._options
                         )
                         await producer.start()
-                    while self._waiting:
-                        message = self._waiting.popleft()
+                    for message in messages.values():
                         value = encode(self._ack(message))
-                        await producer.send_and_wait(self._topic, value, key=message.route.encode())
+                        await producer.send(self._topic, value, key=message.route.encode())
+                    await producer.flush()
                 except (KafkaError, OSError) as error:
                     log.warning("cannot acknowledge on %s: %r", self._topic, error)
         finally:

@@ -27,6 +27,11 @@ class InForce(Struct, frozen=True):
     message: ControlMessage
     is_fallback: bool
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """Those to use now: the message's, or its safe ones."""
+        return self.message.safe_weights if self.is_fallback else self.message.weights
+
 
 class RoutingTable:
     """Keeps the newest control message of each route and ignores anything not higher.
@@ -132,9 +137,8 @@ class RoutingTable:
             return None
         cached = self._assigners.get(route)
         if cached is None or cached[0] is not now.message or cached[1] != now.is_fallback:
-            weights = now.message.safe_weights if now.is_fallback else now.message.weights
-            usable = any(share > 0 for share in weights.values())
-            assigner = Assigner(weights, now.message.salt) if usable else None
+            usable = any(share > 0 for share in now.weights.values())
+            assigner = Assigner(now.weights, now.message.salt) if usable else None
             cached = self._assigners[route] = (now.message, now.is_fallback, assigner)
         if cached[2] is None:
             return None

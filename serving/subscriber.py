@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
@@ -22,13 +22,14 @@ from aiokafka.errors import KafkaError
 from schemas.control import ControlMessage
 from schemas.errors import ControlError
 from serving.acks import Acknowledger
-from serving.routing import RoutingTable
+from serving.routing import InForce, RoutingTable
 
 __all__ = ["Subscriber", "ThreadSubscriber"]
 
 log = logging.getLogger(__name__)
 
 Callback = Callable[[ControlMessage], None]
+Told = TypeVar("Told")
 
 
 class Subscriber:
@@ -50,11 +51,13 @@ class Subscriber:
         Called with each message that comes into force; ``on_rollback`` only with rollbacks, first.
     on_rollback : callable, optional
         As for ``on_routing``.
+    on_weights : callable, optional
+        Called with what holds for a route when its weights change, also to the safe ones and back.
     options : mapping, optional
         More aiokafka options, such as security.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is independent of the others
         self,
         servers: str,
         *,
@@ -64,6 +67,7 @@ class Subscriber:
         key: bytes | None = None,
         on_routing: Callback | None = None,
         on_rollback: Callback | None = None,
+        on_weights: Callable[[InForce], None] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
         self._servers = servers
@@ -72,6 +76,8 @@ class Subscriber:
         self._replica = replica
         self._on_routing = on_routing
         self._on_rollback = on_rollback
+        self._on_weights = on_weights
+        self._held: dict[str, tuple[bool, Mapping[str, float]]] = {}
         self._options = dict(options or {})
         self._task: asyncio.Task[None] | None = None
         self._acknowledger: Acknowledger | None = None
@@ -149,6 +155,7 @@ class Subscriber:
                     for record in records:
                         if record.value is not None:
                             self._take(record.value, record.key)
+                self._look()
                 if not self._ready.is_set():
                     reached = [await consumer.position(tp) >= ends[tp] for tp in tps]
                     if all(reached):
@@ -174,19 +181,34 @@ class Subscriber:
         if message is None:
             return
         if message.kind == "rollback" and self._on_rollback is not None:
-            _call(self._on_rollback, message)
+            _call(self._on_rollback, message, f"{message.route} rollback")
         if self._on_routing is not None:
-            _call(self._on_routing, message)
-        if self._acknowledger is not None and message.kind != "heartbeat":
+            _call(self._on_routing, message, f"{message.route} {message.kind}")
+        if self._acknowledger is not None:
             self._acknowledger.put(message)
 
+    def _look(self) -> None:
+        """Notice changed weights; the safe ones come by silence, which no message announces."""
+        for route in self.table.routes:
+            state, before = self.in_force(route), self._held.get(route)
+            if state is None or before == (state.is_fallback, state.weights):
+                continue
+            self._held[route] = (state.is_fallback, state.weights)
+            if state.is_fallback:
+                silent_s = state.message.ttl_ms / 1000
+                log.warning("%s: silent for %g s, safe weights %s", route, silent_s, state.weights)
+            elif before is not None and before[0]:
+                log.warning("%s: heard again, weights %s", route, state.weights)
+            if self._on_weights is not None:
+                _call(self._on_weights, state, f"{route} weights")
 
-def _call(callback: Callback, message: ControlMessage) -> None:
+
+def _call(callback: Callable[[Told], None], told: Told, what: str) -> None:
     """Run a user's callback; its mistake must not end the following."""
     try:
-        callback(message)
+        callback(told)
     except Exception:
-        log.exception("the callback for %s %s failed", message.route, message.kind)
+        log.exception("the callback for %s failed", what)
 
 
 class ThreadSubscriber:
@@ -232,12 +254,17 @@ class ThreadSubscriber:
     def stop(self) -> None:
         """Stop and wait for the thread."""
         if self._loop is not None and self._stopping is not None:
-            self._loop.call_soon_threadsafe(self._stopping.set)
+            with contextlib.suppress(RuntimeError):  # after a failed start the loop is closed
+                self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
 
     def assign(self, route: str, unit_id: str) -> tuple[str, float, ControlMessage] | None:
         """Choose the arm for a unit; see ``RoutingTable.assign``."""
         return None if self._subscriber is None else self._subscriber.assign(route, unit_id)
+
+    def in_force(self, route: str) -> InForce | None:
+        """Return what holds for a route; see ``RoutingTable.in_force``."""
+        return None if self._subscriber is None else self._subscriber.in_force(route)
 
     @property
     def is_healthy(self) -> bool:

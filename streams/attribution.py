@@ -22,6 +22,7 @@ from schemas.reward import Reward, RewardCause
 from streams.entries import Attributed, EarlyLabel, Entry, Waiting, same_content, waiting_of
 from streams.envelope import InputRecord, check_envelope, check_key, check_name, dead_letter
 from streams.routes import Route, Routes
+from streams.served import ServedTally, tally
 
 __all__ = ["EXPIRY_BUCKET_MS", "AttributionOutcome", "attribute"]
 
@@ -43,6 +44,8 @@ class AttributionOutcome(msgspec.Struct, kw_only=True):
         Expiry bucket (ms, start of the bucket) to requests first seen in this micro-batch.
     counts : Counter of (str, str)
         ``(what, route)`` to number of events; the route is "" where it is not known.
+    served : ServedTally
+        New predictions by arm, for the closed loop.
     """
 
     entries: dict[str, Entry] = msgspec.field(default_factory=dict)
@@ -50,6 +53,7 @@ class AttributionOutcome(msgspec.Struct, kw_only=True):
     dead_letters: list[DeadLetter] = msgspec.field(default_factory=list)
     expiring: defaultdict[int, list[str]] = msgspec.field(default_factory=lambda: defaultdict(list))
     counts: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    served: ServedTally = msgspec.field(default_factory=dict)
 
 
 class _Step:
@@ -79,6 +83,8 @@ class _Step:
         waiting = waiting_of(record.timestamp, prediction, route.window_ms)
         counts = self.out.counts
         counts["prediction", prediction.route] += 1
+        if entry is None or type(entry) is EarlyLabel:
+            tally(self.out.served, prediction, record.timestamp)
         if entry is None:
             self.out.entries[request_id] = waiting
             self._expire(request_id, waiting.expires_ms)

@@ -20,7 +20,7 @@ from schemas.codec import DECODE_ERRORS, decoder
 from schemas.command import Action, Command
 from schemas.reward import Reward
 from streams.envelope import InputRecord
-from streams.learning import learn
+from streams.learning import InputKind, learn
 from streams.linear import LARGEST_FEATURE
 from streams.routes import NamedParams, Route, Routes
 from streams.state import RouteState
@@ -139,8 +139,8 @@ def target_propensities(
     for at in range(0, len(records), _CHUNK):
         chunk = records[at : at + _CHUNK]
         held = [r for r in chunk if r.topic == rewards_topic or _holds(r)]
-        runs = [
-            (is_reward, list(run))
+        runs: list[tuple[InputKind, list[InputRecord]]] = [
+            ("rewards" if is_reward else "commands", list(run))
             for is_reward, run in groupby(held, key=lambda r: r.topic == rewards_topic)
         ]
         outcome = learn(runs, states, routes, max_value_bytes=max_value_bytes)

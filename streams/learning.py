@@ -6,19 +6,22 @@ micro-batches. Statistics move by exactly the difference that a reward record st
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from policies.reward_base import to_unit
 from schemas.codec import DECODE_ERRORS, decode_error, decoder
 from schemas.command import Command
-from schemas.control import ControlKind, ControlMessage
+from schemas.control import ControlAck, ControlKind, ControlMessage
 from schemas.dead_letter import DeadLetter
 from schemas.errors import RecordError
 from schemas.reward import Reward
-from streams.arm import MICRO, NANO, ArmState
+from schemas.traffic import Traffic
+from streams.arm import NANO, ArmState
+from streams.closed_loop import loop_summary
 from streams.commands import apply_command, remember_command
+from streams.counting import count_reward
 from streams.decision import arms_now, decide, is_due
 from streams.drift import watch
 from streams.envelope import (
@@ -29,13 +32,13 @@ from streams.envelope import (
     dead_letter,
 )
 from streams.guarding import count_first
-from streams.linear import RECENT_CONTEXTS, count_context
+from streams.linear import RECENT_CONTEXTS
 from streams.rollout import register_arm
 from streams.routes import Route, Routes
 from streams.state import RouteState, new_route, salt_of, state_digest
 from streams.weighing import reweigh
 
-__all__ = ["LearningOutcome", "heartbeat", "learn"]
+__all__ = ["InputKind", "LearningOutcome", "heartbeat", "learn"]
 
 
 class LearningOutcome(msgspec.Struct, kw_only=True):
@@ -59,15 +62,16 @@ class LearningOutcome(msgspec.Struct, kw_only=True):
     counts: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
 
 
-# Smaller ones count as this: one label must not outweigh all others, nor overflow the sum.
-SMALLEST_PROPENSITY: Final = 1e-6
+InputKind: TypeAlias = Literal["rewards", "commands", "control-acks", "traffic"]
 
 _decode_reward = decoder(Reward)
 _decode_command = decoder(Command)
+_decode_ack = decoder(ControlAck)
+_decode_traffic = decoder(Traffic)
 
 
 def learn(
-    batches: Iterable[tuple[bool, Sequence[InputRecord]]],
+    batches: Iterable[tuple[InputKind, Sequence[InputRecord]]],
     states: Mapping[str, RouteState],
     routes: Routes,
     *,
@@ -78,8 +82,9 @@ def learn(
 
     Parameters
     ----------
-    batches : iterable of (bool, sequence of InputRecord)
-        Runs of records in the order in which they were read; True marks rewards, False commands.
+    batches : iterable of (str, sequence of InputRecord)
+        Runs of records in the order in which they were read, each with what they are: ``rewards``,
+        ``commands``, ``control-acks`` or ``traffic``.
     states : mapping of str to RouteState
         The states of the routes in the micro-batch that have one; they are changed in place.
     routes : Routes
@@ -96,21 +101,17 @@ def learn(
         Everything that changes; the caller makes it durable in one transaction.
     """
     step = _Step(states, routes)
-    for is_reward, records in batches:
+    for kind, records in batches:
+        decode, take = step.kinds[kind]
         for record in records:
             step.at = {"partition": record.partition, "offset": record.offset}
             try:
                 value = check_envelope(record, max_value_bytes)
                 if partition_of is not None:
                     check_partition(record, partition_of)
-                if is_reward:
-                    reward = _decode_reward(value)
-                    check_key(record.key, reward.route, "route")
-                    step.reward(reward)
-                else:
-                    command = _decode_command(value)
-                    check_key(record.key, command.route, "route")
-                    step.command(command, record.timestamp)
+                decoded = decode(value)
+                check_key(record.key, decoded.route, "route")
+                take(decoded, record.timestamp)
             except RecordError as error:
                 step.set_aside(record, error)
             except DECODE_ERRORS as error:
@@ -126,6 +127,12 @@ class _Step:
         self.routes = routes
         self.out = LearningOutcome()
         self.at: dict[str, Any] = {}
+        self.kinds: dict[InputKind, tuple[Callable[[bytes], Any], Callable[[Any, int], None]]] = {
+            "rewards": (_decode_reward, self.reward),
+            "commands": (_decode_command, self.command),
+            "control-acks": (_decode_ack, self.ack),
+            "traffic": (_decode_traffic, self.traffic),
+        }
 
     def set_aside(self, record: InputRecord, error: RecordError) -> None:
         self.out.dead_letters.append(dead_letter(record, error))
@@ -140,7 +147,7 @@ class _Step:
             raise RecordError("unknown_route", f"route {name!r} has no section in the settings")
         return route
 
-    def reward(self, reward: Reward) -> None:
+    def reward(self, reward: Reward, _: int) -> None:
         route = self._route(reward.route)
         state = self._state(reward.route)
         now_ms = reward.attributed_at_ms
@@ -190,11 +197,30 @@ class _Step:
             return
         self.out.states[command.route] = state
         kind, cause = answer
+        if state.loop.replicas:
+            cause["replicas"] = sorted(state.loop.replicas)
         if kind != "rollback" and state.eligible:
             newcomer = command.arm if command.action in {"register_arm", "release"} else None
             reweigh(state, route, now_ms, newcomer=newcomer)
         self._publish(state, route, kind, cause, now_ms)
         remember_command(state, command.command_id)
+
+    def ack(self, ack: ControlAck, _: int) -> None:
+        state = self._state(ack.route)
+        if state.arms:
+            self.out.states[ack.route] = state
+            state.loop.hear(ack)
+            self.out.counts["ack", ack.route] += 1
+
+    def traffic(self, traffic: Traffic, _: int) -> None:
+        route, state = self._route(traffic.route), self._state(traffic.route)
+        if not state.arms:
+            return
+        self.out.states[traffic.route] = state
+        for name, evidence in state.loop.see(traffic, route).items():
+            self.out.counts["alarm:" + name, traffic.route] += 1
+            cause = {"why": name, **evidence, "record": self.at}
+            self.out.control.append(_message(state, route, "routing", cause, traffic.until_ms))
 
     def _publish(
         self, state: RouteState, route: Route, kind: ControlKind, cause: dict[str, Any], now_ms: int
@@ -203,48 +229,6 @@ class _Step:
         state.cause = cause = cause | {"record": self.at}
         self.out.counts["control:" + kind, state.route] += 1
         self.out.control.append(_message(state, route, kind, cause, now_ms))
-
-
-def count_reward(arm: ArmState, reward: Reward, route: Route) -> None:
-    """Move an arm's statistics by exactly what a reward record changes.
-
-    Parameters
-    ----------
-    arm : ArmState
-        Changed in place.
-    reward : Reward
-        A first reward, a revision or a withdrawal.
-    route : Route
-        Range of the reward function, and bucket width.
-    """
-    settings = route.settings
-    first_counted_ms = (
-        reward.attributed_at_ms if reward.counted_at_ms is None else reward.counted_at_ms
-    )
-    index = first_counted_ms // settings.bucket_ms
-    newest = max(arm.buckets, default=index)
-    bucket = arm.buckets.get(index)
-    if bucket is None and index > newest - settings.max_buckets:
-        bucket = arm.buckets[index] = [0, 0, 0]
-        for old in [i for i in arm.buckets if i <= index - settings.max_buckets]:
-            del arm.buckets[old]
-    for value, sign in ((reward.previous_reward, -1), (reward.reward, 1)):
-        if value is None:
-            continue
-        unit = to_unit(value, route.reward_low, route.reward_high)
-        nano, square = sign * round(unit * NANO), sign * round(unit * unit * NANO)
-        arm.count += sign
-        arm.sum_nano += nano
-        arm.square_nano += square
-        if reward.context is not None and len(reward.context) == settings.context_dimension:
-            arm.linear = count_context(arm.linear, reward.context, unit, sign)
-        if reward.propensity:
-            propensity = max(reward.propensity, SMALLEST_PROPENSITY)
-            arm.inverse_propensity_micro += sign * round(unit / propensity * MICRO)
-        if bucket is not None:
-            bucket[0] += sign
-            bucket[1] += nano
-            bucket[2] += square
 
 
 def _registered(arm: str, how: str) -> dict[str, Any]:
@@ -271,6 +255,9 @@ def heartbeat(state: RouteState, route: Route, now_ms: int) -> ControlMessage:
     cause = {"why": "heartbeat", "last_change": state.cause, "arms": arms_now(state, route, now_ms)}
     if state.shadow:
         cause["shadow"] = state.shadow
+    if state.loop.published:
+        in_force = state.loop.published[-1]
+        cause["following"] = loop_summary(state.loop, (in_force.epoch, in_force.seq))
     return _message(state, route, "heartbeat", cause, now_ms)
 
 
@@ -280,6 +267,8 @@ def _message(
     state.seq += 1
     weights = {name: 0.0 for name, arm in state.arms.items() if arm.phase != "retired"}
     weights.update(state.weights)
+    off = [name for name, arm in state.arms.items() if not arm.is_eligible]
+    state.loop.publish((state.epoch, state.seq), state.weights, off, now_ms)
     return ControlMessage(
         route=state.route,
         epoch=state.epoch,

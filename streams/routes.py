@@ -11,7 +11,15 @@ from policies.registry import make_policy
 from policies.reward_base import RewardFunction
 from policies.rewards import make_reward
 
-__all__ = ["DetectorSettings", "GuardSettings", "NamedParams", "Route", "RouteSettings", "Routes"]
+__all__ = [
+    "DetectorSettings",
+    "FollowingSettings",
+    "GuardSettings",
+    "NamedParams",
+    "Route",
+    "RouteSettings",
+    "Routes",
+]
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 
@@ -72,6 +80,26 @@ class GuardSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         return None if self.reward_floor is None else self.reward_floor - self.floor_margin
 
 
+class FollowingSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the job checks that serving systems follow it.
+
+    Attributes
+    ----------
+    grace_s : float
+        An arm without weight that is still served after this raises ``rollback_not_effective``,
+        seconds.
+    check_mix : bool
+        Compare the arms of new predictions with the weights; switch it off where the unit that is
+        assigned is a user with several requests, whose mix scatters more than a coin's.
+    alpha : float
+        Chance of any false ``weights_not_followed`` over the life of the route.
+    """
+
+    grace_s: Annotated[float, Meta(gt=0)] = 5.0
+    check_mix: bool = True
+    alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.001
+
+
 class DetectorSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A drift detector on each arm of a route.
 
@@ -104,6 +132,8 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Policy, until a ``set_policy`` command changes it.
     guard : GuardSettings
         When an arm is rolled back.
+    following : FollowingSettings
+        How the job checks that serving systems follow it.
     register_arms : {"first_reward", "command"}
         Whether an unknown arm is registered by its first reward, or is a dead letter.
     nursery_labels : int
@@ -142,6 +172,7 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     reward: NamedParams = NamedParams(name="accuracy")
     policy: NamedParams = NamedParams(name="thompson")
     guard: GuardSettings = GuardSettings()
+    following: FollowingSettings = FollowingSettings()
     register_arms: Literal["first_reward", "command"] = "first_reward"
     nursery_labels: Annotated[int, Meta(ge=0)] = 50
     nursery_share: Share = 0.1

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from policies.guard.verdict import Verdict
 from policies.statistics import ArmStats, TimeBuckets
 from streams.arm import MICRO, NANO, ArmState
+from streams.closed_loop import ClosedLoop
 from streams.linear import linear_stats
 
 __all__ = [
@@ -92,6 +93,8 @@ class RouteState(Struct, array_like=True, tag=2):
         What each shadow policy would do: weights by arm, by the policy's name.
     cooldown_until_ms : int
         Stream time until which no challenger's share grows, since an arm was rolled back.
+    loop : ClosedLoop
+        What is known of those who follow; not part of the digest.
     """
 
     route: str
@@ -114,6 +117,7 @@ class RouteState(Struct, array_like=True, tag=2):
     contexts: list[list[float]] = field(default_factory=list)
     shadow: dict[str, dict[str, float]] = field(default_factory=dict)
     cooldown_until_ms: int = 0
+    loop: ClosedLoop = field(default_factory=ClosedLoop)
 
     @property
     def labels(self) -> int:

@@ -50,6 +50,13 @@ TOPICS: Final = (
     TopicSpec(name="rewards", key="route", partitioned_by="route", cleanup="delete"),
     TopicSpec(name="control", key="route", partitioned_by="route", cleanup="compact"),
     TopicSpec(name="control-acks", key="route", partitioned_by="route", cleanup="delete"),
+    TopicSpec(
+        name="traffic",
+        key="route",
+        partitioned_by="route",
+        cleanup="delete",
+        retention_ms=DAY_MS,
+    ),
     TopicSpec(name="dead-letters", key="as it came", partitioned_by="route", cleanup="delete"),
     TopicSpec(
         name="attribution-changelog",
@@ -82,6 +89,7 @@ class Topics:
         self.rewards = names["rewards"]
         self.control = names["control"]
         self.control_acks = names["control-acks"]
+        self.traffic = names["traffic"]
         self.dead_letters = names["dead-letters"]
         self.attribution_changelog = names["attribution-changelog"]
         self.learning_changelog = names["learning-changelog"]

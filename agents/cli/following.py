@@ -1,9 +1,10 @@
 """What the commands share that read or await control messages."""
 
 import asyncio
+import contextlib
 import time
 import uuid
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -12,13 +13,31 @@ from aiokafka.errors import KafkaError
 from agents.settings import Settings
 from schemas.codec import decode, encode
 from schemas.command import Action, Command
-from schemas.control import ControlMessage
+from schemas.control import ControlAck, ControlMessage
 from schemas.dead_letter import HEADER_PREFIX
 from schemas.errors import BrokerError, LeverframeError
 from serving.subscriber import Subscriber
 from streams.runtime.kafka import client_options
 
-__all__ = ["ask", "newest_messages", "subscriber"]
+__all__ = ["Answer", "ask", "newest_messages", "subscriber"]
+
+
+class Answer(NamedTuple):
+    """What became of a command.
+
+    Attributes
+    ----------
+    message : ControlMessage
+        The answer.
+    behind : list of str
+        Replicas heard lately that did not acknowledge it in time.
+    applied_in_ms : int
+        From the command's being sent to the last acknowledgement; negative if there was none.
+    """
+
+    message: ControlMessage
+    behind: list[str]
+    applied_in_ms: int
 
 
 def subscriber(settings: Settings, **options: Any) -> Subscriber:
@@ -84,8 +103,9 @@ async def ask(
     params: dict[str, Any] | None,
     actor: str,
     timeout_s: float,
-) -> ControlMessage:
-    """Send a command and wait for its answer.
+    acks_s: float = 0.0,
+) -> Answer:
+    """Send a command, wait for its answer, and for the replicas that apply it.
 
     Parameters
     ----------
@@ -102,12 +122,14 @@ async def ask(
     actor
         As for ``route``.
     timeout_s : float
-        Longest wait, seconds.
+        Longest wait for the answer, seconds.
+    acks_s : float
+        Longest wait after it for the acknowledgements of the replicas heard lately, seconds.
 
     Returns
     -------
-    ControlMessage
-        The one that carries the command's id.
+    Answer
+        The control message that carries the command's id, and who acknowledged it.
 
     Raises
     ------
@@ -128,6 +150,7 @@ async def ask(
     consumer = AIOKafkaConsumer(
         topics.control,
         topics.dead_letters,
+        topics.control_acks,
         **options,
         auto_offset_reset="latest",
         isolation_level="read_committed",
@@ -151,7 +174,12 @@ async def ask(
             await producer.send_and_wait(topics.commands, encode(command), key=route.encode())
         finally:
             await producer.stop()
-        return await asyncio.wait_for(_answer(consumer, command, topics.control), timeout_s)
+        conversation = _Conversation(consumer, command, settings)
+        sent_ms = time.time_ns() // 1_000_000
+        message = await asyncio.wait_for(conversation.answer(), timeout_s)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(conversation.acknowledged(message), acks_s)
+        return Answer(message, conversation.behind(message), conversation.applied_ms - sent_ms)
     except TimeoutError as error:
         raise LeverframeError(
             f"no answer within {timeout_s:.0f} s; the command {command.command_id} stays in "
@@ -161,18 +189,53 @@ async def ask(
         await consumer.stop()
 
 
-async def _answer(consumer: Any, command: Command, control: str) -> ControlMessage:
-    while True:
-        for tp, records in (await consumer.getmany(timeout_ms=200)).items():
-            for record in records:
-                if record.value is None or command.command_id.encode() not in record.value:
-                    continue
-                if tp.topic == control:
-                    message = decode(ControlMessage, record.value)
-                    if message.cause.get("command_id") == command.command_id:
-                        return message
-                elif orjson.loads(record.value).get("command_id") == command.command_id:
-                    headers = {name.removeprefix(HEADER_PREFIX): v for name, v in record.headers}
-                    raise LeverframeError(
-                        f"{headers['reason'].decode()}: {headers['detail'].decode()}"
-                    )
+class _Conversation:
+    """A command's answer and acknowledgements, as they come."""
+
+    def __init__(self, consumer: Any, command: Command, settings: Settings) -> None:
+        self._consumer = consumer
+        self._command = command
+        self._topics = settings.topic_names
+        self._acks: dict[str, tuple[int, int]] = {}
+        self.applied_ms = 0
+
+    async def answer(self) -> ControlMessage:
+        answered: ControlMessage | None = None
+        while answered is None:
+            for tp, record in await self._records():
+                if tp.topic == self._topics.control_acks:
+                    self._note(record)
+                elif self._command.command_id.encode() in (record.value or b""):
+                    answered = self._answer_in(tp.topic, record) or answered
+        return answered
+
+    async def acknowledged(self, message: ControlMessage) -> None:
+        while self.behind(message):
+            for tp, record in await self._records():
+                if tp.topic == self._topics.control_acks:
+                    self._note(record)
+
+    def behind(self, message: ControlMessage) -> list[str]:
+        version = (message.epoch, message.seq)
+        known: list[str] = message.cause.get("replicas", [])
+        return [replica for replica in known if self._acks.get(replica, (-1, -1)) < version]
+
+    async def _records(self) -> list[tuple[Any, Any]]:
+        fetched = await self._consumer.getmany(timeout_ms=200)
+        return [(tp, record) for tp, records in fetched.items() for record in records]
+
+    def _note(self, record: Any) -> None:
+        if record.key == self._command.route.encode():
+            ack = decode(ControlAck, record.value)
+            self._acks[ack.replica] = (ack.epoch, ack.seq)
+            self.applied_ms = max(self.applied_ms, ack.applied_at_ms)
+
+    def _answer_in(self, topic: str, record: Any) -> ControlMessage | None:
+        if topic == self._topics.control:
+            message = decode(ControlMessage, record.value)
+            is_answer = message.cause.get("command_id") == self._command.command_id
+            return message if is_answer else None
+        if orjson.loads(record.value).get("command_id") != self._command.command_id:
+            return None
+        headers = {name.removeprefix(HEADER_PREFIX): v for name, v in record.headers}
+        raise LeverframeError(f"{headers['reason'].decode()}: {headers['detail'].decode()}")

@@ -51,7 +51,8 @@ def _table(messages: dict[str, Any]) -> None:
     now_ms = time.time() * 1000
     has_shadow = any(message.cause.get("shadow") for message in messages.values())
     table = Table(box=None, pad_edge=False, header_style="bold")
-    titles = ["route", "arm", "weight", "labels", "mean", "state", "epoch.seq", "heard"]
+    titles = ["route", "arm", "weight", "labels", "mean", "state", "verdict"]
+    titles += ["epoch.seq", "heard", "followers"]
     for title in [*titles, "shadow policies"][: None if has_shadow else -1]:
         right = title in {"weight", "labels", "mean", "epoch.seq", "heard"}
         table.add_column(title, justify="right" if right else "left", no_wrap=True)
@@ -65,6 +66,7 @@ def _table(messages: dict[str, Any]) -> None:
                 *row,
                 f"{message.epoch}.{message.seq}" if first else "",
                 f"{heard_s:.1f} s ago" if first else "",
+                _followers(message, at),
             ]
             if has_shadow:
                 shadow = message.cause.get("shadow", {})
@@ -80,7 +82,7 @@ def _by_weight(item: tuple[str, float]) -> tuple[float, str]:
 
 
 def _row(message: Any, arm: str, weight: float) -> list[str]:
-    """Arm, weight, labels, mean and state."""
+    """Arm, weight, labels, mean, state and verdict."""
     arms = message.cause.get("arms") or message.cause.get("last_change", {}).get("arms", {})
     known = arms.get(arm, {})
     mean = known.get("mean")
@@ -91,4 +93,14 @@ def _row(message: Any, arm: str, weight: float) -> list[str]:
         f"{known['labels']:,}" if "labels" in known else "",
         "" if mean is None else f"{mean:.4f}",
         "quarantined" if arm in message.quarantined else state,
+        known.get("verdict", ""),
     ]
+
+
+def _followers(message: Any, row: int) -> str:
+    """Replicas beside the first arm, alarms beside the next ones."""
+    following = message.cause.get("following", {})
+    replicas, behind = following.get("replicas", 0), following.get("behind", [])
+    lines = [f"{replicas - len(behind)} of {replicas} up to date" if replicas else ""]
+    lines += following.get("alarms", {})
+    return lines[row] if row < len(lines) else ""

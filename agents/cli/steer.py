@@ -5,7 +5,7 @@ import getpass
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -22,6 +22,9 @@ __all__ = [
     "unfreeze",
     "unpin",
 ]
+
+
+_ACKS_S: Final = 3.0
 
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
@@ -51,7 +54,7 @@ def _ask(
     from agents.settings import load_settings
     from schemas.codec import encode
 
-    message = asyncio.run(
+    answer = asyncio.run(
         ask(
             load_settings(config),
             route,
@@ -60,9 +63,17 @@ def _ask(
             params=params,
             actor=actor or getpass.getuser(),
             timeout_s=timeout,
+            acks_s=_ACKS_S,
         )
     )
-    click.echo(encode(message) if as_json else line(message))
+    click.echo(encode(answer.message) if as_json else line(answer.message))
+    replicas = answer.message.cause.get("replicas", [])
+    if replicas:
+        done = len(replicas) - len(answer.behind)
+        text = f"applied by {done} of {len(replicas)} replicas"
+        text += f" in {answer.applied_in_ms} ms" if done else ""
+        text += f"; not yet by {', '.join(answer.behind)}" if answer.behind else ""
+        click.echo(text, err=True)
 
 
 def _on_arm(action: str, text: str) -> click.Command:

@@ -55,10 +55,12 @@ def line(message: Any) -> str:
     cause = message.cause
     why = str(cause.get("why", ""))
     if why == "guard":
-        why = (
-            f"guard: {cause['arm']} has mean {cause['mean']:.3f} of {cause['labels']} labels, "
-            f"{cause['compared_with']} {cause['reference_mean']:.3f} of {cause['reference_labels']}"
-        )
+        why = f"guard: {cause['arm']} has mean {cause['mean']:.3f} of {cause['labels']} labels, "
+        if "compared_with" in cause:
+            beside = f"{cause['reference_mean']:.3f} of {cause['reference_labels']}"
+            why += f"{cause['compared_with']} {beside}"
+        else:
+            why += f"the floor is {cause['reward_floor']:.3f}"
     elif why == "command":
         why = f"command {cause['action']} by {cause['actor']}"
     elif "arm" in cause:

@@ -111,16 +111,16 @@ def wake(log_active: Float64, starts: NDArray[np.int64]) -> Float64:
     Parameters
     ----------
     log_active : NDArray[np.float64]
-        Shape (..., len(STAKES)): log capital at work behind each stake.
+        Shape (..., stakes): log capital at work behind each stake.
     starts : NDArray[np.int64]
         Shape (...): starts made so far; the caller adds 1.
 
     Returns
     -------
     NDArray[np.float64]
-        Shape (..., len(STAKES)).
+        Shape (..., stakes).
     """
-    share = -np.log((starts + 1.0) * (starts + 2.0) * len(STAKES))
+    share = -np.log((starts + 1.0) * (starts + 2.0) * log_active.shape[-1])
     woken: Float64 = np.logaddexp(log_active, share[..., None])
     return woken
 
@@ -131,7 +131,7 @@ def log_wealth(log_active: Float64, starts: NDArray[np.int64]) -> Float64:
     Parameters
     ----------
     log_active : NDArray[np.float64]
-        Shape (..., len(STAKES)).
+        Shape (..., stakes).
     starts : NDArray[np.int64]
         Shape (...): starts made so far.
 

@@ -10,66 +10,27 @@ from typing import Final, TypeAlias
 
 import numpy as np
 from msgspec import Struct, field
-from numpy.typing import NDArray
 
-from policies.guard.betting import (
-    STAKES,
-    STRIDE,
-    log_growth,
-    log_growth_below,
-    log_wealth,
-    wake,
-)
+from policies.guard.betting import log_growth, log_growth_below
+from policies.guard.capital import NANO, Capital, grow, new_capital
 
 __all__ = [
-    "Capital",
     "Evidence",
     "Firsts",
     "observe",
     "restart",
     "restart_level",
     "settle",
-    "wealth_of",
 ]
 
 Firsts: TypeAlias = tuple[int, int]
 """Count and sum (1e-9 rewards mapped to [0, 1]) of an arm's labels as they first came."""
 
-_NANO: Final = 1e-9
-_NOTHING: Final = -700 * 10**9  # in 1e-9 nats: capital that can no longer be told from none
 _SPARE: Final = 3.0  # nats beyond the threshold that are worth keeping
 WORSE, FINE, BETTER = range(3)
 """Rows of bets on differences: the arm is worse than tolerable, is not, is better."""
 BELOW, ABOVE = range(2)
 """Rows of bets on the level: the arm is below the floor, is not."""
-
-
-class Capital(Struct, array_like=True):
-    """The wealth of a few gamblers who see the same labels.
-
-    Attributes
-    ----------
-    log_active : list of list of int
-        By gambler, then by stake: log capital at work, 1e-9 nats.
-    starts : int
-        Made so far; it never goes back, so that the shares of all starts add up to 1 for life.
-    steps : int
-        Observations since the newest start.
-    low : int
-        The first gambler's log wealth where ``since`` was set, 1e-9 nats.
-    since : list of int
-        Firsts of arm and reference where that gambler was poorest: evidence was gathered from here.
-    """
-
-    log_active: list[list[int]]
-    starts: int = 0
-    steps: int = STRIDE
-    low: int = 0
-    since: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
-
-
-def _capital(gamblers: int) -> Capital:
-    return Capital([[_NOTHING] * len(STAKES) for _ in range(gamblers)])
 
 
 class Evidence(Struct, array_like=True):
@@ -94,8 +55,8 @@ class Evidence(Struct, array_like=True):
     reference: str = ""
     block: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
     closed: list[list[int]] = field(default_factory=list)
-    versus: Capital = field(default_factory=lambda: _capital(3))
-    level: Capital = field(default_factory=lambda: _capital(2))
+    versus: Capital = field(default_factory=lambda: new_capital(3))
+    level: Capital = field(default_factory=lambda: new_capital(2))
     settled: list[int] = field(default_factory=lambda: [0, 0])
 
 
@@ -116,7 +77,7 @@ def restart(evidence: Evidence, reference: str, own: Firsts, other: Firsts) -> N
     evidence.reference = reference
     evidence.block = [*own, *other]
     evidence.closed = []
-    fresh = _capital(3)
+    fresh = new_capital(3)
     fresh.starts = evidence.versus.starts
     fresh.since = list(evidence.block)
     evidence.versus = fresh
@@ -132,7 +93,7 @@ def restart_level(evidence: Evidence, own: Firsts) -> None:
     own : Firsts
         Of the arm, now.
     """
-    fresh = _capital(2)
+    fresh = new_capital(2)
     fresh.starts = evidence.level.starts
     fresh.since = [*own, 0, 0]
     evidence.level, evidence.settled = fresh, list(own)
@@ -181,18 +142,18 @@ def settle(
     if evidence.closed:
         blocks = np.array(evidence.closed, dtype=np.float64)
         own_count, other_count = blocks[:, 0], blocks[:, 2]
-        difference = (blocks[:, 1] / own_count - blocks[:, 3] / other_count) * _NANO
+        difference = (blocks[:, 1] / own_count - blocks[:, 3] / other_count) * NANO
         growth = np.stack(
             [
                 log_growth(sign * difference, own_count, other_count, tolerance).sum(axis=0)
                 for sign, tolerance in ((1.0, margin), (-1.0, -margin), (-1.0, 0.0))
             ]
         )
-        _grow(evidence.versus, growth, len(blocks), evidence.block, most)
+        grow(evidence.versus, growth, len(blocks), evidence.block, most)
         evidence.closed = []
     count, total = own[0] - evidence.settled[0], own[1] - evidence.settled[1]
     if level is not None and count:
-        counts, sums = np.array([count, count], float), np.array([total, 0.0]) * _NANO
+        counts, sums = np.array([count, count], float), np.array([total, 0.0]) * NANO
         sums[ABOVE] = count - sums[BELOW]
         growth = np.stack(
             [
@@ -200,41 +161,5 @@ def settle(
                 for row, least in ((BELOW, level), (ABOVE, 1 - level))
             ]
         )
-        _grow(evidence.level, growth, count, [*own, 0, 0], most)
+        grow(evidence.level, growth, count, [*own, 0, 0], most)
     evidence.settled = list(own)
-
-
-def _grow(
-    capital: Capital, growth: NDArray[np.float64], steps: int, now: list[int], most: float
-) -> None:
-    """``now``: where these observations end, and the next stretch may begin."""
-    active = np.array(capital.log_active) * _NANO
-    starts = np.array(capital.starts)
-    if capital.steps >= STRIDE:
-        active = wake(active, starts)
-        capital.starts += 1
-        capital.steps = 0
-    active = np.clip(active + growth, _NOTHING * _NANO, most)
-    capital.log_active = np.rint(active / _NANO).astype(np.int64).tolist()
-    capital.steps += steps
-    poorest = round(wealth_of(capital)[0] / _NANO)
-    if poorest <= capital.low:
-        capital.low, capital.since = poorest, list(now)
-
-
-def wealth_of(capital: Capital) -> list[float]:
-    """Return the log wealth of each gambler, nats.
-
-    Parameters
-    ----------
-    capital : Capital
-        Of ``Evidence``.
-
-    Returns
-    -------
-    list of float
-        By gambler.
-    """
-    active = np.array(capital.log_active) * _NANO
-    wealth: list[float] = log_wealth(active, np.array(capital.starts)).tolist()
-    return wealth

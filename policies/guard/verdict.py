@@ -5,7 +5,8 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from policies.guard.evidence import Evidence, wealth_of
+from policies.guard.capital import wealth_of
+from policies.guard.evidence import Evidence
 
 __all__ = ["Finding", "Verdict", "arm_alpha", "judge"]
 

@@ -169,9 +169,9 @@ def test_commands_are_answered_and_followed_by_a_subscriber(deploy: Callable[...
             order = {"arm": None, "params": None, "actor": "test", "timeout_s": 30.0}
             for arm in ("a", "b"):
                 answer = await ask(settings, "r", "register_arm", **{**order, "arm": arm})
-                assert answer.cause["arm"] == arm
+                assert answer.message.cause["arm"] == arm
             answer = await ask(settings, "r", "rollback", **{**order, "arm": "b"})
-            assert answer.weights == {"a": 1.0, "b": 0.0}
+            assert answer.message.weights == {"a": 1.0, "b": 0.0}
             with pytest.raises(LeverframeError, match="no eligible arm"):
                 await ask(settings, "r", "rollback", **{**order, "arm": "a"})
 
@@ -189,7 +189,7 @@ def test_commands_are_answered_and_followed_by_a_subscriber(deploy: Callable[...
                 settings.broker.servers, topics.control_acks, settings.topics.route_partitions
             )
             kinds = Counter(orjson.loads(record.value)["epoch"] for record in acks)
-            return kinds[answer.epoch] >= 1
+            return kinds[answer.message.epoch] >= 1
 
         await eventually(acknowledged, "an acknowledgement of the rollback's epoch")
 

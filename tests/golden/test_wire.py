@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from records import MAX_VALUE_BYTES, T0, command_record, reward_record, routes, runs
+from records import MAX_VALUE_BYTES, T0, command_record, learning_runs, reward_record, routes
 
 from agents.cli.schemas import documents
 from schemas.codec import RECORDS, decode, encode
@@ -21,6 +21,7 @@ from schemas.control import ControlAck, ControlMessage
 from schemas.ground_truth import GroundTruth
 from schemas.prediction import Prediction
 from schemas.reward import Reward
+from schemas.traffic import ServedCount, Traffic
 from streams.entries import Attributed, EarlyLabel, Waiting, decode_entry, encode_entry
 from streams.learning import learn
 from streams.state import RouteState, decode_route, encode_route, state_digest
@@ -113,6 +114,16 @@ EXAMPLES: dict[str, list[msgspec.Struct]] = {
             route="r", replica="web-1", epoch=1, seq=2, applied_at_ms=T0, weights_digest="00"
         )
     ],
+    "traffic": [
+        Traffic(
+            route="r",
+            served=[
+                ServedCount(arm="a", count=2, from_ms=T0),
+                ServedCount(arm="a", epoch=1, seq=2, count=3, from_ms=T0 + 1),
+            ],
+            until_ms=T0 + 2,
+        )
+    ],
 }
 ENTRIES = {
     "waiting": _WAITING,
@@ -132,7 +143,7 @@ def trace() -> dict[str, Any]:
     records.insert(700, command_record("pin", "a", 2100, command_id="c1"))
     records.insert(750, command_record("unpin", None, 2250, command_id="c2"))
     states: dict[str, RouteState] = {}
-    outcome = learn(runs(records, "rewards"), states, routes(), max_value_bytes=MAX_VALUE_BYTES)
+    outcome = learn(learning_runs(records), states, routes(), max_value_bytes=MAX_VALUE_BYTES)
     return {
         "messages": [[m.epoch, m.seq, m.kind, m.champion, m.state_digest] for m in outcome.control],
         "digest": state_digest(outcome.states["r"]),
@@ -176,7 +187,7 @@ def test_decisions_replay_to_the_same_trace() -> None:
 def test_route_state_survives_its_codec() -> None:
     """A state comes back from its bytes as it was."""
     records = [reward_record("a", 1.0), reward_record("b", 0.5, 1, propensity=0.25)]
-    outcome = learn(runs(records, "rewards"), {}, routes(), max_value_bytes=MAX_VALUE_BYTES)
+    outcome = learn(learning_runs(records), {}, routes(), max_value_bytes=MAX_VALUE_BYTES)
     state = outcome.states["r"]
     assert decode_route(encode_route(state)) == state
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from records import MAX_VALUE_BYTES, T0, Record, reward_record, routes, runs
+from records import MAX_VALUE_BYTES, T0, Record, learning_runs, reward_record, routes
 
 from policies.discounted_thompson import DiscountedThompson
 from policies.sliding_window_ucb import SlidingWindowUcb
@@ -92,7 +92,7 @@ def folded(made: list[Record]) -> RouteState | None:
     raw: bytes | None = None
     for record in made:
         states = {} if raw is None else {"r": decode_route(raw)}
-        batch = runs([record], "rewards")
+        batch = learning_runs([record])
         outcome = learn(batch, states, routes(**ROUTE), max_value_bytes=MAX_VALUE_BYTES)
         raw = encode_route(outcome.states["r"])
     return None if raw is None else decode_route(raw)

@@ -84,6 +84,11 @@ def routes(**settings: Any) -> Routes:
     return Routes({"r": RouteSettings(**settings)}, None)
 
 
+def learning_runs(records: Sequence[Record]) -> list[tuple[Any, list[Record]]]:
+    """Group records into runs of one topic, in order, as ``learn`` takes them."""
+    return [(t, list(run)) for t, run in itertools.groupby(records, key=lambda r: r.topic)]
+
+
 def runs(records: Sequence[Record], is_first: str) -> list[tuple[bool, list[Record]]]:
     """Group records into runs of one topic, in order."""
     grouped = itertools.groupby(records, key=lambda record: record.topic == is_first)

@@ -51,7 +51,7 @@ def answer_of(log: list[Record], asked: NamedParams, **settings: Any) -> Answer:
 def test_target_propensities_are_what_the_job_would_publish() -> None:
     """Asked of the route's own policy, the weights and times are those of the control messages."""
     log = bandit_log(1, 3000)
-    published = learn([(True, log)], {}, routes(policy="ucb"), max_value_bytes=MAX_VALUE_BYTES)
+    published = learn([("rewards", log)], {}, routes(policy="ucb"), max_value_bytes=MAX_VALUE_BYTES)
     schedule = schedule_of(log, NamedParams(name="ucb"), policy="thompson")
     assert schedule.weights == [message.weights for message in published.control]
     assert schedule.times_ms == [message.issued_at_ms for message in published.control]

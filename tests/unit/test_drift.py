@@ -4,7 +4,7 @@ import functools
 import random
 
 import pytest
-from records import MAX_VALUE_BYTES, Record, reward_record, routes, runs
+from records import MAX_VALUE_BYTES, Record, learning_runs, reward_record, routes
 
 from policies.detectors import DETECTORS, make_detector
 from schemas.control import ControlMessage
@@ -90,7 +90,7 @@ def drifting(on_drift: str, cuts: int = 1) -> tuple[RouteState, list[ControlMess
     size = len(records) // cuts + 1
     for begin in range(0, len(records), size):
         states = {name: decode_route(raw) for name, raw in stored.items()}
-        batch = runs(records[begin : begin + size], "rewards")
+        batch = learning_runs(records[begin : begin + size])
         outcome = learn(batch, states, route, max_value_bytes=MAX_VALUE_BYTES)
         stored |= {name: encode_route(state) for name, state in outcome.states.items()}
         messages += outcome.control

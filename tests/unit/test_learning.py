@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from records import MAX_VALUE_BYTES, T0, Record, command_record, reward_record, routes, runs
+from records import (
+    MAX_VALUE_BYTES,
+    T0,
+    Record,
+    command_record,
+    learning_runs,
+    reward_record,
+    routes,
+)
 
 from schemas.control import ControlMessage
 from streams.learning import LearningOutcome, heartbeat, learn
@@ -23,7 +31,7 @@ def folded(
     bounds = [0, *sorted(cuts), len(records)]
     for begin, end in zip(bounds, bounds[1:], strict=False):
         states = {name: decode_route(raw) for name, raw in stored.items()}
-        batch = runs(records[begin:end], "rewards")
+        batch = learning_runs(records[begin:end])
         outcome = learn(batch, states, route, max_value_bytes=MAX_VALUE_BYTES)
         stored |= {name: encode_route(state) for name, state in outcome.states.items()}
         messages += outcome.control
@@ -209,7 +217,7 @@ def test_commands_need_a_route_with_arms() -> None:
 
 def test_records_in_the_wrong_partition_are_refused() -> None:
     """A producer with another partitioner would split the route's state in two."""
-    batch = runs([command_record("register_arm", "a")], "rewards")
+    batch = learning_runs([command_record("register_arm", "a")])
     outcome = learn(batch, {}, routes(), max_value_bytes=MAX_VALUE_BYTES, partition_of=len)
     (letter,) = outcome.dead_letters
     assert letter.reason == "wrong_partition"

@@ -204,7 +204,7 @@ def test_partitions_are_those_of_kafkas_default() -> None:
 
 
 def test_topics_are_declared_once_with_prefix_and_application() -> None:
-    """Nine topics, changelogs named after the application, all behind the prefix."""
+    """Ten topics, changelogs named after the application, all behind the prefix."""
     declared = list(
         Topics("app", "p-").declared(partitions=4, route_partitions=2, longest_window_ms=0)
     )
@@ -212,4 +212,4 @@ def test_topics_are_declared_once_with_prefix_and_application() -> None:
     assert names["p-predictions"] == names["p-ground-truth"] == 4
     assert names["p-app-attribution-changelog"] == 4
     assert names["p-rewards"] == names["p-control"] == names["p-app-learning-changelog"] == 2
-    assert len(names) == 9
+    assert len(names) == 10

@@ -1,0 +1,106 @@
+"""Capital that is bet in shares and wakes in portions, as whole numbers that a ledger can keep."""
+
+from typing import Final
+
+import numpy as np
+from msgspec import Struct, field
+from numpy.typing import NDArray
+
+from policies.guard.betting import STAKES, STRIDE, log_wealth, wake
+
+__all__ = ["NANO", "Capital", "grow", "new_capital", "wealth_of"]
+
+NANO: Final = 1e-9
+_NOTHING: Final = -700 * 10**9  # in 1e-9 nats: capital that can no longer be told from none
+
+
+class Capital(Struct, array_like=True):
+    """The wealth of a few gamblers who see the same labels.
+
+    Attributes
+    ----------
+    log_active : list of list of int
+        By gambler, then by stake: log capital at work, 1e-9 nats.
+    starts : int
+        Made so far; it never goes back, so that the shares of all starts add up to 1 for life.
+    steps : int
+        Observations since the newest start.
+    low : int
+        The first gambler's log wealth where ``since`` was set, 1e-9 nats.
+    since : list of int
+        Firsts of arm and reference where that gambler was poorest: evidence was gathered from here.
+    """
+
+    log_active: list[list[int]]
+    starts: int = 0
+    steps: int = STRIDE
+    low: int = 0
+    since: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+
+
+def new_capital(gamblers: int, stakes: int = len(STAKES)) -> Capital:
+    """Return capital that still sleeps.
+
+    Parameters
+    ----------
+    gamblers : int
+        Who see the same labels.
+    stakes : int
+        Of each.
+
+    Returns
+    -------
+    Capital
+        Before its first start.
+    """
+    return Capital([[_NOTHING] * stakes for _ in range(gamblers)])
+
+
+def grow(
+    capital: Capital, growth: NDArray[np.float64], steps: int, now: list[int], most: float
+) -> None:
+    """Win or lose on new observations; a start that is due comes before them.
+
+    Parameters
+    ----------
+    capital : Capital
+        Changed in place.
+    growth : NDArray[np.float64]
+        Shape (gamblers, stakes): change of log wealth, nats.
+    steps : int
+        Observations.
+    now : list of int
+        Where they end, and the next stretch may begin.
+    most : float
+        Nats; what is beyond is given away.
+    """
+    active = np.array(capital.log_active) * NANO
+    starts = np.array(capital.starts)
+    if capital.steps >= STRIDE:
+        active = wake(active, starts)
+        capital.starts += 1
+        capital.steps = 0
+    active = np.clip(active + growth, _NOTHING * NANO, most)
+    capital.log_active = np.rint(active / NANO).astype(np.int64).tolist()
+    capital.steps += steps
+    poorest = round(wealth_of(capital)[0] / NANO)
+    if poorest <= capital.low:
+        capital.low, capital.since = poorest, list(now)
+
+
+def wealth_of(capital: Capital) -> list[float]:
+    """Return the log wealth of each gambler, nats.
+
+    Parameters
+    ----------
+    capital : Capital
+        Of ``Evidence``.
+
+    Returns
+    -------
+    list of float
+        By gambler.
+    """
+    active = np.array(capital.log_active) * NANO
+    wealth: list[float] = log_wealth(active, np.array(capital.starts)).tolist()
+    return wealth

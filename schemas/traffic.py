@@ -1,0 +1,51 @@
+"""Topic ``traffic``, keyed by ``route``: which arm answered how often, counted from predictions."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from schemas.fields import ArmName, EpochMs, RouteName, Serial
+
+__all__ = ["ServedCount", "Traffic"]
+
+
+class ServedCount(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Predictions of one arm under one control message.
+
+    Attributes
+    ----------
+    arm : str
+        That answered.
+    epoch : int, optional
+        Of the control message that the predictions name.
+    seq : int, optional
+        Likewise.
+    count : int
+        Predictions, duplicates left out.
+    from_ms : int
+        Record time of the first of them, ms since the epoch.
+    """
+
+    arm: ArmName
+    epoch: Serial | None = None
+    seq: Serial | None = None
+    count: Annotated[int, Meta(ge=1)]
+    from_ms: EpochMs
+
+
+class Traffic(Struct, frozen=True, kw_only=True, gc=False):
+    """What one worker saw of a route's predictions in about a second; lost when it is killed.
+
+    Attributes
+    ----------
+    route : str
+        The record's key.
+    served : list of ServedCount
+        By arm and control message.
+    until_ms : int
+        Newest record time, ms since the epoch.
+    """
+
+    route: RouteName
+    served: list[ServedCount]
+    until_ms: EpochMs

@@ -1,0 +1,56 @@
+"""Moves an arm's statistics by exactly what a reward record changes."""
+
+from typing import Final
+
+from policies.reward_base import to_unit
+from schemas.reward import Reward
+from streams.arm import MICRO, NANO, ArmState
+from streams.linear import count_context
+from streams.routes import Route
+
+__all__ = ["count_reward"]
+
+# Smaller ones count as this: one label must not outweigh all others, nor overflow the sum.
+SMALLEST_PROPENSITY: Final = 1e-6
+
+
+def count_reward(arm: ArmState, reward: Reward, route: Route) -> None:
+    """Move an arm's statistics by exactly what a reward record changes.
+
+    Parameters
+    ----------
+    arm : ArmState
+        Changed in place.
+    reward : Reward
+        A first reward, a revision or a withdrawal.
+    route : Route
+        Range of the reward function, and bucket width.
+    """
+    settings = route.settings
+    first_counted_ms = (
+        reward.attributed_at_ms if reward.counted_at_ms is None else reward.counted_at_ms
+    )
+    index = first_counted_ms // settings.bucket_ms
+    newest = max(arm.buckets, default=index)
+    bucket = arm.buckets.get(index)
+    if bucket is None and index > newest - settings.max_buckets:
+        bucket = arm.buckets[index] = [0, 0, 0]
+        for old in [i for i in arm.buckets if i <= index - settings.max_buckets]:
+            del arm.buckets[old]
+    for value, sign in ((reward.previous_reward, -1), (reward.reward, 1)):
+        if value is None:
+            continue
+        unit = to_unit(value, route.reward_low, route.reward_high)
+        nano, square = sign * round(unit * NANO), sign * round(unit * unit * NANO)
+        arm.count += sign
+        arm.sum_nano += nano
+        arm.square_nano += square
+        if reward.context is not None and len(reward.context) == settings.context_dimension:
+            arm.linear = count_context(arm.linear, reward.context, unit, sign)
+        if reward.propensity:
+            propensity = max(reward.propensity, SMALLEST_PROPENSITY)
+            arm.inverse_propensity_micro += sign * round(unit / propensity * MICRO)
+        if bucket is not None:
+            bucket[0] += sign
+            bucket[1] += nano
+            bucket[2] += square

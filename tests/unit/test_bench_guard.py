@@ -1,0 +1,84 @@
+"""The simulation of the guard: it is the product's guard, and its figures can be made again."""
+
+import math
+
+import numpy as np
+import pytest
+
+from bench.guard_simulation import (
+    NEVER,
+    Labels,
+    against_champion,
+    against_level,
+    draw,
+    first_alarm,
+    log_evidence,
+    simple_rules,
+)
+from policies.guard.capital import wealth_of
+from policies.guard.evidence import Evidence, observe, settle
+from policies.guard.verdict import judge
+
+NANO = 10**9
+ALPHA = 0.01
+
+
+def product(
+    is_arm: list[bool], reward: list[bool], every: int, margin: float, level: float | None
+) -> tuple[float, float]:
+    """The label at which the product's guard calls the arm harmful, and its evidence at the end."""
+    evidence, sides, found = Evidence(reference="champion"), {True: [0, 0], False: [0, 0]}, NEVER
+    for i, (side, won) in enumerate(zip(is_arm, reward, strict=True), start=1):
+        sides[side][0] += 1
+        sides[side][1] += won * NANO
+        own, other = (sides[True][0], sides[True][1]), (sides[False][0], sides[False][1])
+        if side and level is None:
+            observe(evidence, own, other)
+        if i % every == 0:
+            settle(evidence, own, margin=margin, level=level, alpha=ALPHA)
+            verdict = judge(evidence, alpha=ALPHA, has_floor=level is not None)[0]
+            found = min(found, i if verdict == "harmful" else NEVER)
+    return found, wealth_of(evidence.versus if level is None else evidence.level)[0]
+
+
+def routes(rate: float, share: float, labels: int = 1200) -> Labels:
+    """Eight routes whose arm breaks after 200 labels."""
+    steady = np.full(labels, share), np.full(labels, rate), np.full(labels, 0.9)
+    return draw(np.random.default_rng(7), 8, *steady, good=200)
+
+
+@pytest.mark.parametrize("every", [1, 7, 100])
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize(("rate", "margin"), [(0.7, 0.0), (0.6, 0.02), (0.9, 0.0)])
+def test_simulation_of_the_champion_test_is_the_product(
+    every: int, share: float, rate: float, margin: float
+) -> None:
+    """Route by route the same label of the alarm; while there is none, the same evidence."""
+    labels = routes(rate, share)
+    looks = against_champion(labels, margin, every)
+    evidence = log_evidence(looks)
+    alarms = first_alarm(looks, evidence, math.log(1 / ALPHA))
+    for row in range(8):
+        at, last = product(
+            labels.is_arm[row].tolist(), labels.reward[row].tolist(), every, margin, None
+        )
+        assert alarms[row] == at
+        if at == NEVER:
+            assert evidence[-1, row] == pytest.approx(last, abs=1e-6)
+
+
+@pytest.mark.parametrize("every", [1, 7, 100])
+@pytest.mark.parametrize("rate", [0.7, 0.9])
+def test_simulation_of_the_floor_test_is_the_product(every: int, rate: float) -> None:
+    """Route by route the same label of the alarm; while there is none, the same evidence."""
+    labels = routes(rate, 0.5)
+    looks = against_level(labels, 0.9, every)
+    evidence = log_evidence(looks)
+    alarms = first_alarm(looks, evidence, math.log(2 / ALPHA))
+    for row in range(8):
+        at, last = product(
+            labels.is_arm[row].tolist(), labels.reward[row].tolist(), every, 0.0, 0.9
+        )
+        assert alarms[row] == at
+        if at == NEVER:
+            assert evidence[-1, row] == pytest.approx(last, abs=1e-6)

@@ -1,0 +1,200 @@
+"""The closed loop: acknowledgements, the observed mix, rollbacks that are not followed."""
+
+import numpy as np
+import pytest
+from records import (
+    MAX_VALUE_BYTES,
+    T0,
+    Record,
+    command_record,
+    learning_runs,
+    reward_record,
+    routes,
+)
+
+from schemas.codec import encode
+from schemas.control import ControlAck, ControlMessage
+from schemas.prediction import Prediction
+from schemas.traffic import ServedCount, Traffic
+from streams.learning import heartbeat, learn
+from streams.routes import FollowingSettings, Route, Routes
+from streams.served import ServedTally, merge, tally, traffic_of
+from streams.state import RouteState, state_digest
+
+SECOND = 1000
+
+
+def record(topic: str, value: ControlAck | Traffic, at: int) -> Record:
+    return Record(b"r", encode(value), T0 + at, topic=topic)
+
+
+def ack(replica: str, epoch: int, seq: int, at: int = 0) -> Record:
+    value = ControlAck(
+        route="r",
+        replica=replica,
+        epoch=epoch,
+        seq=seq,
+        applied_at_ms=T0 + at,
+        weights_digest="",
+    )
+    return record("control-acks", value, at)
+
+
+def traffic(counts: dict[str, int], at: int, version: tuple[int, int] | None = None) -> Record:
+    epoch, seq = version or (None, None)
+    served = [
+        ServedCount(arm=arm, epoch=epoch, seq=seq, count=count, from_ms=T0 + at)
+        for arm, count in counts.items()
+        if count
+    ]
+    return record("traffic", Traffic(route="r", served=served, until_ms=T0 + at), at)
+
+
+class Job:
+    """A route with two arms at 0.5 each, in service."""
+
+    def __init__(self, **following: float) -> None:
+        self.states: dict[str, RouteState] = {}
+        self.routes: Routes = routes(
+            policy="epsilon_greedy",
+            nursery_labels=0,
+            max_step=1.0,
+            following=FollowingSettings(**following),  # type: ignore[arg-type]
+        )
+        self.messages: list[ControlMessage] = []
+        self.take(reward_record("a", 1.0), reward_record("b", 1.0), command_record("freeze"))
+
+    @property
+    def state(self) -> RouteState:
+        return self.states["r"]
+
+    @property
+    def route(self) -> Route:
+        route = self.routes.get("r")
+        assert route is not None
+        return route
+
+    def take(self, *records: Record) -> list[ControlMessage]:
+        outcome = learn(
+            learning_runs(records), self.states, self.routes, max_value_bytes=MAX_VALUE_BYTES
+        )
+        assert not outcome.dead_letters
+        self.states |= outcome.states
+        self.messages += outcome.control
+        return outcome.control
+
+    def served(self, shares: dict[str, float], seconds: int, seed: int) -> list[str]:
+        """Ten predictions a second for a while; return the alarms raised."""
+        rng = np.random.default_rng(seed)
+        version = self.state.epoch, self.state.seq
+        arms = list(shares)
+        raised = []
+        for second in range(seconds):
+            counts = rng.multinomial(10, list(shares.values())).tolist()
+            record_ = traffic(dict(zip(arms, counts, strict=True)), second * SECOND, version)
+            raised += [str(message.cause["why"]) for message in self.take(record_)]
+        return raised
+
+
+def test_mix_that_follows_the_weights_is_quiet() -> None:
+    """40 routes, an hour each with a look every second: no alarm at alpha 0.001 each."""
+    for seed in range(40):
+        job = Job()
+        assert job.served(job.state.weights, 3600, seed) == []
+
+
+def test_mix_that_does_not_follow_is_found() -> None:
+    """Half of the replicas ignore the weights: found within 200 predictions, said once."""
+    for seed in range(20):
+        job = Job()
+        weights = job.state.weights
+        off = {arm: (share + (arm == "b")) / 2 for arm, share in weights.items()}
+        raised = job.served(off, 20, seed)
+        assert raised == ["weights_not_followed"]
+        cause = job.messages[-1].cause
+        assert cause["log_evidence"] >= cause["log_threshold"]
+        assert job.states["r"].loop.alarms
+
+
+def test_mix_is_not_judged_where_users_are_the_unit() -> None:
+    """``check_mix = false``."""
+    job = Job(check_mix=False)
+    assert job.served({"a": 0.0, "b": 1.0}, 60, 0) == []
+
+
+def test_mix_of_predictions_that_name_no_message_is_not_judged() -> None:
+    """Nobody knows which weights they were drawn with."""
+    job = Job()
+    for second in range(60):
+        assert job.take(traffic({"b": 10}, second * SECOND)) == []
+
+
+def test_rollback_that_is_not_followed_raises_an_alarm_after_the_grace_time() -> None:
+    """In the grace time old requests may still arrive; after it the alarm names who lags behind."""
+    job = Job(grace_s=5.0)
+    job.take(ack("web-1", 0, job.state.seq), ack("web-2", 0, job.state.seq))
+    (rollback,) = job.take(command_record("rollback", "b", at=10 * SECOND))
+    assert rollback.cause["replicas"] == ["web-1", "web-2"]
+    job.take(ack("web-1", rollback.epoch, rollback.seq, 10 * SECOND + 50))
+    assert job.take(traffic({"b": 3}, 14 * SECOND)) == []
+    (alarm,) = job.take(traffic({"a": 9, "b": 3}, 16 * SECOND))
+    assert (alarm.kind, alarm.cause["why"]) == ("routing", "rollback_not_effective")
+    assert (alarm.cause["arm"], alarm.cause["served_after_grace"]) == ("b", 3)
+    assert alarm.cause["replicas_behind"] == ["web-2"]
+    assert alarm.weights == rollback.weights
+    assert job.take(traffic({"b": 2}, 17 * SECOND)) == []
+    beat = heartbeat(job.state, job.route, T0 + 18 * SECOND)
+    assert beat.cause["following"]["alarms"]["rollback_not_effective"]["served_after_grace"] == 5
+    assert beat.cause["following"]["behind"] == ["web-2"]
+
+
+def test_alarm_ends_when_its_cause_does() -> None:
+    """A minute without new evidence."""
+    job = Job()
+    job.take(command_record("rollback", "b"))
+    job.take(traffic({"b": 1}, 6 * SECOND))
+    assert "rollback_not_effective" in job.state.loop.alarms
+    job.take(traffic({"a": 1}, 67 * SECOND))
+    assert job.state.loop.alarms == {}
+
+
+def test_released_arm_may_be_served_again() -> None:
+    """A release ends the watch."""
+    job = Job()
+    job.take(command_record("rollback", "b"), command_record("release", "b", at=SECOND))
+    assert job.take(traffic({"b": 5}, 60 * SECOND)) == []
+
+
+def test_closed_loop_never_touches_the_digest() -> None:
+    """A replay of rewards and commands alone gives the same digest."""
+    job = Job()
+    before = state_digest(job.state), dict(job.state.weights)
+    job.take(ack("web-1", 0, 1), traffic({"b": 500}, 0, (0, job.state.seq)))
+    job.take(ack("web-1", 0, 2))
+    assert (state_digest(job.state), job.state.weights) == before
+
+
+def test_replicas_that_fell_silent_are_forgotten() -> None:
+    """A replica that was shut down is not behind for ever; an old ack changes nothing."""
+    job = Job()
+    job.take(ack("web-1", 0, 9), ack("web-1", 0, 4), ack("web-2", 0, 9, 1000 * SECOND))
+    assert list(job.state.loop.replicas) == ["web-2"]
+
+
+@pytest.mark.parametrize("cut", [0, 3, 10])
+def test_tally_does_not_depend_on_the_cut(cut: int) -> None:
+    """Two tallies merged are the tally of all."""
+    predictions = [
+        Prediction(request_id=str(i), route="r", arm="ab"[i % 2], prediction=1, epoch=0, seq=i // 4)
+        for i in range(10)
+    ]
+    whole: ServedTally = {}
+    parts: list[ServedTally] = [{}, {}]
+    for i, prediction in enumerate(predictions):
+        tally(whole, prediction, 100 + i)
+        tally(parts[i >= cut], prediction, 100 + i)
+    merge(parts[0], parts[1])
+    assert parts[0] == whole
+    (seen,) = traffic_of(whole)
+    assert sum(part.count for part in seen.served) == 10
+    assert seen.until_ms == 109

@@ -110,10 +110,7 @@ class Acknowledger:
                 messages, self._waiting = self._waiting, {}
                 try:
                     if producer is None:
-                        producer = AIOKafkaProducer(
-                            bootstrap_servers=self._servers, **self._options
-                        )
-                        await producer.start()
+                        producer = await self._connected()
                     for message in messages.values():
                         value = encode(self._ack(message))
                         await producer.send(self._topic, value, key=message.route.encode())
@@ -123,6 +120,15 @@ class Acknowledger:
         finally:
             if producer is not None:
                 await producer.stop()
+
+    async def _connected(self) -> Any:
+        producer = AIOKafkaProducer(bootstrap_servers=self._servers, **self._options)
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        return producer
 
     def _ack(self, message: ControlMessage) -> ControlAck:
         return ControlAck(

@@ -22,7 +22,7 @@ DOCS = ROOT / "docs"
 ADRS = sorted((DOCS / "adr").glob("*.md"))
 PAGES = sorted(
     page
-    for folder in (".", "docs", "docs/adr", "docker", "changelog.d")
+    for folder in (".", "docs", "docs/adr", "docker", "examples", "changelog.d")
     for page in (ROOT / folder).glob("*.md")
 )
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#([^)\s]+))?\)")

@@ -107,12 +107,11 @@ class Server:
             return list(pool.map(one, biopsies()[0][:count]))
 
     def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
+        self.process.terminate()
         try:
             self.process.wait(20)
-        except subprocess.TimeoutExpired:
+        finally:
             self.process.kill()
-            self.process.wait()
 
 
 @pytest.fixture
@@ -129,6 +128,18 @@ def serve() -> Iterator[Callable[[Deployment], Server]]:
         server.stop()
 
 
+@pytest.fixture
+def figures(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Give a function that records what was measured, for the report and for ``pytest -s``."""
+
+    def record(**values: float) -> None:
+        for name, value in values.items():
+            record_property(name, round(value, 3))
+            print(f"{name}: {value:.3f}")
+
+    return record
+
+
 def biopsies() -> tuple[list[list[float]], list[int]]:
     from examples.models import load_data
 
@@ -141,15 +152,6 @@ async def register(deployment: Deployment, *arms: str) -> dict[str, float]:
     for arm in arms:
         await ask(deployment.settings, ROUTE, "register_arm", arm=arm, **who)  # type: ignore[arg-type]
     return (await control_messages(deployment))[ROUTE][-1].weights
-
-
-async def label(deployment: Deployment, answers: list[Any], labels: list[int]) -> None:
-    settings = deployment.settings
-    async with AIOKafkaProducer(bootstrap_servers=settings.broker.servers) as producer:
-        for answer, truth in zip(answers, labels, strict=False):
-            request_id = answer["request_id"]
-            value = encode(GroundTruth(request_id=request_id, label=truth))
-            await producer.send(settings.topic_names.ground_truth, value, request_id.encode())
 
 
 def records(deployment: Deployment, topic: str, kind: Any) -> list[Any]:
@@ -191,8 +193,16 @@ def test_predictions_over_http_are_rewarded(
         assert record.seq is not None
         assert record.predicted_at_ms is not None
 
-    asyncio.run(label(deployment, answers, biopsies()[1]))
-    asyncio.run(wait_for_count(deployment, len(answers), patience_s=30))
+    async def label() -> None:
+        settings = deployment.settings
+        async with AIOKafkaProducer(bootstrap_servers=settings.broker.servers) as producer:
+            for answer, truth in zip(answers, biopsies()[1], strict=False):
+                request_id = answer["request_id"]
+                value = encode(GroundTruth(request_id=request_id, label=truth))
+                await producer.send(settings.topic_names.ground_truth, value, request_id.encode())
+        await wait_for_count(deployment, len(answers), patience_s=30)
+
+    asyncio.run(label())
 
     def said() -> bool:
         cause = asyncio.run(control_messages(deployment))[ROUTE][-1].cause
@@ -205,7 +215,7 @@ def test_predictions_over_http_are_rewarded(
 def test_rollback_reaches_the_server(
     deploy: Callable[..., Any],
     serve: Callable[[Deployment], Server],
-    record_property: Callable[[str, object], None],
+    figures: Callable[..., None],
 ) -> None:
     """``leverframe rollback`` in another process takes the arm off, and is acknowledged."""
     deployment = asyncio.run(deploy(**SETTINGS, LEVERFRAME_APP__CONTROL_KEY=KEY))
@@ -237,26 +247,17 @@ def test_rollback_reaches_the_server(
     assert ack.replica.endswith(f"-{server.process.pid}")
     commands = records(deployment, "commands", Command)
     issued_ms = next(one.issued_at_ms for one in commands if one.action == "rollback")
-    report(
-        record_property,
-        typed_to_effective_s=effective_s,
-        command_to_acknowledged_s=(ack.applied_at_ms - issued_ms) / 1000,
-    )
+    acknowledged_s = (ack.applied_at_ms - issued_ms) / 1000
+    figures(typed_to_effective_s=effective_s, command_to_acknowledged_s=acknowledged_s)
     assert effective_s < PROMPTLY_S
     assert f"ROLLBACK on {ROUTE}" in server.log
     assert KEY not in server.log
 
 
-def report(record_property: Callable[[str, object], None], **figures: float) -> None:
-    for name, value in figures.items():
-        record_property(name, round(value, 3))
-        print(f"{name}: {value:.3f}")
-
-
 def test_frozen_job_means_safe_weights(
     deploy: Callable[..., Any],
     serve: Callable[[Deployment], Server],
-    record_property: Callable[[str, object], None],
+    figures: Callable[..., None],
 ) -> None:
     """A frozen worker: after the ttl only the champion answers, said aloud; then all as before."""
     deployment = asyncio.run(deploy(**SETTINGS, LEVERFRAME_ROUTES__BIOPSY__TTL_S="2"))
@@ -281,7 +282,7 @@ def test_frozen_job_means_safe_weights(
     }
     assert (safe["safe_weights_in_force"], safe["weights"]) == (True, {"v1": 1.0})
     assert {(answer["arm"], answer["propensity"]) for answer in answers} == {("v1", 1.0)}
-    report(record_property, frozen_to_safe_weights_s=fell_back_s)
+    figures(frozen_to_safe_weights_s=fell_back_s)
     # The newest heartbeat may be a third of the ttl old when the worker freezes.
     assert 1 < fell_back_s < 2 + PROMPTLY_S
 

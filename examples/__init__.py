@@ -1,0 +1,1 @@
+"""Serving systems to copy from: they use ``serving`` and ``schemas``, nothing else of ours."""

@@ -1,0 +1,118 @@
+"""A model server whose traffic Leverframe steers: ``uvicorn examples.model_server:app``.
+
+It draws the arm of each request by the weights of the ``control`` topic, answers at once, and tells
+the job on ``predictions`` what it answered.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from fastapi import FastAPI, HTTPException, Response
+from pydantic import BaseModel, Field, FiniteFloat
+
+from examples.common import BROKER, KEY, PREFIX, answering, record_of
+from examples.models import MODELS, ask
+from schemas.codec import encode
+from schemas.prediction import Prediction
+from serving.routing import InForce
+from serving.subscriber import Subscriber
+
+log = logging.getLogger("uvicorn.error")  # the logger that uvicorn shows
+since: dict[str, datetime] = {}  # by route: from when on its weights hold
+unsent: set[asyncio.Task[None]] = set()
+routing = Subscriber(
+    BROKER,
+    control=f"{PREFIX}control",
+    acks=f"{PREFIX}control-acks",
+    replica=f"{socket.gethostname()}-{os.getpid()}",
+    key=KEY,
+    on_rollback=lambda news: log.error("ROLLBACK on %s: %s", news.route, news.cause),
+    on_weights=lambda state: since.update({state.message.route: datetime.now(UTC)}),
+)
+
+
+@contextlib.asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Follow ``control`` while the server runs; at its end send what is left."""
+    async with AIOKafkaProducer(bootstrap_servers=BROKER) as app.state.producer, routing:
+        yield
+        await asyncio.gather(*unsent)
+
+
+app = FastAPI(title="A model server whose traffic Leverframe steers", lifespan=lifespan)
+
+
+class Question(BaseModel):
+    """Body of a request; those with one ``unit_id``, such as a user's, get one arm."""
+
+    features: Annotated[list[FiniteFloat], Field(min_length=4, max_length=4)]
+    unit_id: str | None = None
+
+
+@app.post("/predict/{route}")
+async def predict(route: str, question: Question) -> dict[str, Any]:
+    """Answer, and say which arm did; a label on ``ground-truth`` names the ``request_id``."""
+    request_id = uuid.uuid4().hex
+    state = known(route)
+    drawn = routing.assign(route, question.unit_id or request_id)
+    if drawn is None:
+        raise HTTPException(503, f"no arm may answer on {route!r}")
+    try:
+        arm, propensity = answering(drawn[0], state, MODELS)
+    except LookupError as error:
+        raise HTTPException(503, str(error)) from error
+    # For a model that takes longer than these: await asyncio.to_thread(ask, ...).
+    answer = ask(arm, [question.features])[0]
+    task = asyncio.create_task(send(record_of(request_id, arm, answer, propensity, state)))
+    unsent.add(task)  # else nothing holds it, and Python may collect it
+    task.add_done_callback(unsent.discard)
+    return {"request_id": request_id, "arm": arm, "prediction": answer, "propensity": propensity}
+
+
+async def send(prediction: Prediction) -> None:
+    """Tell the job, beside the answering; after 40 s without Kafka the record is given up."""
+    key, value = prediction.request_id.encode(), encode(prediction)
+    try:
+        await app.state.producer.send_and_wait(f"{PREFIX}predictions", value, key=key)
+    except KafkaError as error:
+        log.warning("the prediction %s is lost: %r", prediction.request_id, error)
+
+
+def known(route: str) -> InForce:
+    """Return what holds for a route, or answer 404."""
+    if state := routing.in_force(route):
+        return state
+    raise HTTPException(404, f"nothing is known of {route!r}: leverframe arm register ROUTE ARM")
+
+
+@app.get("/routing/{route}")
+async def routing_of(route: str) -> dict[str, Any]:
+    """Say what holds for a route, and since when."""
+    state = known(route)
+    return {
+        "weights": state.weights,
+        "safe_weights_in_force": state.is_fallback,
+        "epoch": state.message.epoch,
+        "seq": state.message.seq,
+        "champion": state.message.champion,
+        "since": since.get(route),
+    }
+
+
+@app.get("/health")
+async def health(response: Response) -> dict[str, Any]:
+    """Answer 503 when ``control`` is not followed or a route has fallen back on safe weights."""
+    states = [known(route) for route in routing.table.routes]
+    silent = {s.message.route: s.message.ttl_ms / 1000 for s in states if s.is_fallback}
+    response.status_code = 200 if routing.is_healthy else 503
+    why = {route: f"nothing heard of the job for {ttl_s:g} s" for route, ttl_s in silent.items()}
+    return {"healthy": routing.is_healthy, "safe_weights": why}

@@ -27,6 +27,7 @@ from streams.runtime.lanes import Lanes
 from streams.runtime.ledger import Ledger, LedgerSettings
 from streams.runtime.microbatch import MicrobatchSchema, MicrobatchTransport, check_faust
 from streams.runtime.takeover import open_ledger
+from streams.runtime.transactions import ask_again_soon
 
 __all__ = ["Application", "build_app", "compile_routes"]
 
@@ -123,6 +124,7 @@ def build_app(
     """
     check_faust()
     accept_any_header()
+    ask_again_soon()
     routes = compile_routes(settings)
     attribution = AttributionShell(settings, routes)
     learning = LearningShell(settings, routes)

@@ -1,9 +1,11 @@
-"""How long a label takes to its reward and its control message: ``python -m bench.latency``.
+"""How long a label takes to its reward, control message and rollback: ``python -m bench.latency``.
 
 Open loop: labels are sent at their due times whatever was answered before, so a stall shows in
-every label that it delayed. A control message carries the record time of the label that decided
-it, a reward that of its label; the latency is the arrival at a read-committed consumer minus that
-time.
+every label that it delayed. Half of the labels are of ten steady routes; the other half are of
+routes one of whose arms is bad, one route after another, each until well after its rollback. A
+control message carries the record time of the label that decided it, a reward that of its label;
+the latency is the arrival at a read-committed consumer, and for rollbacks the subscriber's
+callback, minus that time. Work begins after a warm-up: a Java machine just started is slow.
 """
 
 import argparse
@@ -18,29 +20,51 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer
 
 from bench.drain import bench_settings, start_worker
-from bench.load import Keyed, pairs, produce_at
+from bench.load import Keyed, produce_at
 from bench.servers import bench_broker
-from schemas.codec import decoder
+from schemas.codec import decoder, encode
 from schemas.control import ControlMessage
+from schemas.ground_truth import GroundTruth
+from schemas.prediction import Prediction
 from schemas.reward import Reward
+from serving.subscriber import Subscriber
 from streams.runtime.topics import create_topics
 
-_WARM_UP_S = 3.0
+_WARM_UP_S = 20.0
+_PAIRS_PER_ROUTE = 120
+_STEADY_ROUTES = 10
+_LAG = 100
 
 
-def alternating(topics: tuple[str, str], count: int, lag: int) -> Iterator[tuple[str, Keyed]]:
-    """Yield predictions, each followed ``lag`` pairs later by its label."""
-    ahead, behind = itertools.tee(pairs(count, seed=3))
-    for number, (_, prediction, _label) in enumerate(ahead):
-        yield topics[0], prediction
-        if number >= lag:
-            yield topics[1], next(behind)[2]
+def scene(count: int, seed: int) -> Iterator[tuple[Prediction, GroundTruth]]:
+    """Yield pairs, half of steady routes and half of routes with a bad arm."""
+    luck = np.random.default_rng(seed).random(count).tolist()
+    for i in range(count):
+        at, is_steady = i // 2, i % 2 == 0
+        route = f"steady-{at % _STEADY_ROUTES}" if is_steady else f"breaks-{at // _PAIRS_PER_ROUTE}"
+        turn = at // _STEADY_ROUTES if is_steady else at
+        is_bad = turn % 2 == 1 and not is_steady
+        prediction = Prediction(
+            request_id=f"q{i}", route=route, arm=f"arm-{turn % 2}", prediction=1, propensity=0.5
+        )
+        label = int(luck[i] < (0.1 if is_bad else 0.9))
+        yield prediction, GroundTruth(request_id=f"q{i}", label=label)
+
+
+def alternating(topics: tuple[str, str], count: int) -> Iterator[tuple[str, Keyed]]:
+    """Yield predictions, each followed ``_LAG`` pairs later by its label."""
+    ahead, behind = itertools.tee(scene(count, seed=3))
+    for number, (prediction, _) in enumerate(ahead):
+        yield topics[0], (prediction.request_id.encode(), encode(prediction))
+        if number >= _LAG:
+            label = next(behind)[1]
+            yield topics[1], (label.request_id.encode(), encode(label))
 
 
 async def measure(  # noqa: C901 - one scene, told in order
     servers: str, per_second: float, seconds: float
 ) -> dict[str, np.ndarray]:
-    """Return latencies in ms: of rewards, and of control messages that a label decided."""
+    """Return latencies in ms: of rewards, of what a label decided, and of rollbacks applied."""
     with tempfile.TemporaryDirectory() as folder:
         settings, environment = bench_settings(servers, Path(folder))
         topics = settings.topic_names
@@ -57,10 +81,16 @@ async def measure(  # noqa: C901 - one scene, told in order
             fetch_max_wait_ms=5,
         )
         await consumer.start()
-        found: dict[str, list[float]] = {"reward": [], "control": []}
+        found: dict[str, list[float]] = {"reward": [], "control message": [], "rollback": []}
+        from_ms = float("inf")
+
+        def rolled_back(message: ControlMessage) -> None:
+            if message.issued_at_ms >= from_ms:
+                found["rollback"].append(time.time() * 1000 - message.issued_at_ms)
+
         decode_reward, decode_control = decoder(Reward), decoder(ControlMessage)
 
-        async def follow(from_ms: float) -> None:
+        async def follow() -> None:
             while True:
                 fetched = await consumer.getmany(timeout_ms=100)
                 now_ms = time.time() * 1000
@@ -73,18 +103,20 @@ async def measure(  # noqa: C901 - one scene, told in order
                             message = decode_control(record.value)
                             if message.kind == "heartbeat":
                                 continue
-                            at_ms, kind = message.issued_at_ms, "control"
+                            at_ms, kind = message.issued_at_ms, "control message"
                         if at_ms >= from_ms:
                             found[kind].append(now_ms - at_ms)
 
         try:
             while "attribution-0: open" not in await asyncio.to_thread(log.read_text):
                 await asyncio.sleep(0.1)
-            following = asyncio.create_task(follow((time.time() + _WARM_UP_S) * 1000))
+            from_ms = (time.time() + _WARM_UP_S) * 1000
+            following = asyncio.create_task(follow())
             count = int(per_second / 2 * (seconds + _WARM_UP_S))
             names = (topics.predictions, topics.ground_truth)
-            await produce_at(servers, alternating(names, count, 100), per_second)
-            await asyncio.sleep(1)
+            async with Subscriber(servers, control=topics.control, on_rollback=rolled_back):
+                await produce_at(servers, alternating(names, count), per_second)
+                await asyncio.sleep(1)
             following.cancel()
             return {kind: np.array(values) for kind, values in found.items()}
         finally:

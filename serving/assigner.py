@@ -89,16 +89,17 @@ class Assigner:
         sha = self._sha.copy()
         sha.update(b"u" + unit_id.encode())
         unit = int.from_bytes(sha.digest()[:8], "big") ^ _GOLDEN
-        best = math.inf
-        chosen = arms[0]
-        log = math.log
-        for arm in arms:
-            product = unit * arm[0]
-            score = arm[1] * log((((product >> 64) ^ product & _MASK) + 0.5) * _SCALE)
-            if score < best:
-                best = score
-                chosen = arm
-        return chosen[2], chosen[3]
+        best, chosen, chance = math.inf, "", 0.0
+        log, mask = math.log, _MASK
+        for factor, steepness, arm, share in arms:
+            product = unit * factor
+            drawn = (((product >> 64) ^ product & mask) + 0.5) * _SCALE
+            # -log(u) is at least 1 - u: most arms have lost before their logarithm is needed.
+            if steepness * (drawn - 1.0) < best:
+                score = steepness * log(drawn)
+                if score < best:
+                    best, chosen, chance = score, arm, share
+        return chosen, chance
 
 
 def assign(weights: Mapping[str, float], salt: str, unit_id: str) -> tuple[str, float]:

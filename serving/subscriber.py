@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
@@ -27,6 +27,9 @@ from serving.routing import InForce, RoutingTable
 __all__ = ["Subscriber", "ThreadSubscriber"]
 
 log = logging.getLogger(__name__)
+
+# A whole topic at once would need its memory several times over.
+_RECORDS_AT_ONCE: Final = 500
 
 Callback = Callable[[ControlMessage], None]
 Told = TypeVar("Told")
@@ -165,7 +168,9 @@ class Subscriber:
 
     async def _fetch(self, consumer: Any) -> Mapping[Any, Any]:
         try:
-            fetched: Mapping[Any, Any] = await consumer.getmany(timeout_ms=200)
+            fetched: Mapping[Any, Any] = await consumer.getmany(
+                timeout_ms=200, max_records=_RECORDS_AT_ONCE
+            )
         except KafkaError as error:
             log.warning("control topic: %r; trying again", error)
             await asyncio.sleep(0.2)

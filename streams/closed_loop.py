@@ -18,7 +18,7 @@ from streams.routes import Route
 
 __all__ = ["Alarm", "ClosedLoop", "loop_summary"]
 
-_PUBLISHED: Final = 8
+_PUBLISHED: Final = 4
 _REPLICAS: Final = 256
 _FORGOTTEN_MS: Final = 180_000
 _ALARM_MS: Final = 60_000

@@ -14,7 +14,7 @@ __all__ = ["count_reward"]
 SMALLEST_PROPENSITY: Final = 1e-6
 
 
-def count_reward(arm: ArmState, reward: Reward, route: Route) -> None:
+def count_reward(arm: ArmState, reward: Reward, route: Route) -> int | None:
     """Move an arm's statistics by exactly what a reward record changes.
 
     Parameters
@@ -25,18 +25,23 @@ def count_reward(arm: ArmState, reward: Reward, route: Route) -> None:
         A first reward, a revision or a withdrawal.
     route : Route
         Range of the reward function, and bucket width.
+
+    Returns
+    -------
+    int or None
+        The reward mapped to [0, 1], in 1e-9, of a request's first label; None of a later one.
     """
     settings = route.settings
     first_counted_ms = (
         reward.attributed_at_ms if reward.counted_at_ms is None else reward.counted_at_ms
     )
     index = first_counted_ms // settings.bucket_ms
-    newest = max(arm.buckets, default=index)
     bucket = arm.buckets.get(index)
-    if bucket is None and index > newest - settings.max_buckets:
+    if bucket is None and index > max(arm.buckets, default=index) - settings.max_buckets:
         bucket = arm.buckets[index] = [0, 0, 0]
         for old in [i for i in arm.buckets if i <= index - settings.max_buckets]:
             del arm.buckets[old]
+    nano: int | None = None
     for value, sign in ((reward.previous_reward, -1), (reward.reward, 1)):
         if value is None:
             continue
@@ -54,3 +59,4 @@ def count_reward(arm: ArmState, reward: Reward, route: Route) -> None:
             bucket[0] += sign
             bucket[1] += nano
             bucket[2] += square
+    return None if reward.revision or reward.reward is None else nano

@@ -16,8 +16,8 @@ __all__ = ["compared", "count_first", "guard", "verdict_of"]
 DIGITS: Final = 6
 
 
-def count_first(state: RouteState, arm: ArmState, nano: int, now_ms: int) -> None:
-    """Let the guard see a label that came for the first time.
+def count_first(state: RouteState, arm: ArmState, nano: int | None, now_ms: int) -> None:
+    """Let the guard see a request's first label.
 
     Parameters
     ----------
@@ -25,17 +25,21 @@ def count_first(state: RouteState, arm: ArmState, nano: int, now_ms: int) -> Non
         Of the arm's route.
     arm : ArmState
         Changed in place.
-    nano : int
-        The reward mapped to [0, 1], in 1e-9.
+    nano : int or None
+        The reward mapped to [0, 1], in 1e-9; None of a later label, which changes nothing here.
     now_ms : int
         Stream time.
     """
+    if nano is None:
+        return
     arm.first_count += 1
     arm.first_sum_nano += nano
     arm.last_label_ms = max(arm.last_label_ms, now_ms)
-    reference = arm.evidence.reference
-    if reference:
-        observe(arm.evidence, arm.firsts, state.arms[reference].firsts)
+    evidence = arm.evidence
+    if evidence.reference:
+        other = state.arms[evidence.reference]
+        if other.first_count > evidence.block[2]:
+            observe(evidence, arm.firsts, other.firsts)
 
 
 def verdict_of(arm: ArmState, route: Route, now_ms: int) -> str:

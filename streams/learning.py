@@ -10,7 +10,6 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from policies.reward_base import to_unit
 from schemas.codec import DECODE_ERRORS, decode_error, decoder
 from schemas.command import Command
 from schemas.control import ControlAck, ControlKind, ControlMessage
@@ -18,7 +17,6 @@ from schemas.dead_letter import DeadLetter
 from schemas.errors import RecordError
 from schemas.reward import Reward
 from schemas.traffic import Traffic
-from streams.arm import NANO, ArmState
 from streams.closed_loop import loop_summary
 from streams.commands import apply_command, remember_command
 from streams.counting import count_reward
@@ -161,15 +159,13 @@ class _Step:
                 )
             arm = register_arm(state, reward.arm, route, now_ms)
             self.out.states[reward.route] = state
-            count_reward(arm, reward, route)
-            self._guard_sees(state, arm, reward, route)
+            count_first(state, arm, count_reward(arm, reward, route), now_ms)
             self.out.counts["counted", reward.route] += 1
             reweigh(state, route, now_ms, newcomer=reward.arm)
             self._publish(state, route, "routing", _registered(reward.arm, "first_reward"), now_ms)
             return
         self.out.states[reward.route] = state
-        count_reward(arm, reward, route)
-        self._guard_sees(state, arm, reward, route)
+        count_first(state, arm, count_reward(arm, reward, route), now_ms)
         if reward.context is not None and len(reward.context) == route.settings.context_dimension:
             state.contexts.append(reward.context)
             del state.contexts[:-RECENT_CONTEXTS]
@@ -181,12 +177,6 @@ class _Step:
         if is_due(state, route, now_ms):
             for kind, cause in decide(state, route, now_ms):
                 self._publish(state, route, kind, cause, now_ms)
-
-    @staticmethod
-    def _guard_sees(state: RouteState, arm: ArmState, reward: Reward, route: Route) -> None:
-        if reward.reward is not None and not reward.revision:
-            unit = to_unit(reward.reward, route.reward_low, route.reward_high)
-            count_first(state, arm, round(unit * NANO), reward.attributed_at_ms)
 
     def command(self, command: Command, now_ms: int) -> None:
         route = self._route(command.route)

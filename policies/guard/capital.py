@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from policies.guard.betting import STAKES, STRIDE, log_wealth, wake
 
-__all__ = ["NANO", "Capital", "grow", "new_capital", "wealth_of"]
+__all__ = ["Capital", "grow", "new_capital", "wealth_of"]
 
-NANO: Final = 1e-9
-_NOTHING: Final = -700 * 10**9  # in 1e-9 nats: capital that can no longer be told from none
+_MICRO: Final = 1e-6
+_NOTHING: Final = -700 * 10**6  # in 1e-6 nats: capital that can no longer be told from none
 
 
 class Capital(Struct, array_like=True):
@@ -20,13 +20,13 @@ class Capital(Struct, array_like=True):
     Attributes
     ----------
     log_active : list of list of int
-        By gambler, then by stake: log capital at work, 1e-9 nats.
+        By gambler, then by stake: log capital at work, 1e-6 nats.
     starts : int
         Made so far; it never goes back, so that the shares of all starts add up to 1 for life.
     steps : int
         Observations since the newest start.
     low : int
-        The first gambler's log wealth where ``since`` was set, 1e-9 nats.
+        The first gambler's log wealth where ``since`` was set, 1e-6 nats.
     since : list of int
         Firsts of arm and reference where that gambler was poorest: evidence was gathered from here.
     """
@@ -74,16 +74,16 @@ def grow(
     most : float
         Nats; what is beyond is given away.
     """
-    active = np.array(capital.log_active) * NANO
+    active = np.array(capital.log_active) * _MICRO
     starts = np.array(capital.starts)
     if capital.steps >= STRIDE:
         active = wake(active, starts)
         capital.starts += 1
         capital.steps = 0
-    active = np.clip(active + growth, _NOTHING * NANO, most)
-    capital.log_active = np.rint(active / NANO).astype(np.int64).tolist()
+    active = np.clip(active + growth, _NOTHING * _MICRO, most)
+    capital.log_active = np.rint(active / _MICRO).astype(np.int64).tolist()
     capital.steps += steps
-    poorest = round(wealth_of(capital)[0] / NANO)
+    poorest = round(wealth_of(capital)[0] / _MICRO)
     if poorest <= capital.low:
         capital.low, capital.since = poorest, list(now)
 
@@ -101,6 +101,6 @@ def wealth_of(capital: Capital) -> list[float]:
     list of float
         By gambler.
     """
-    active = np.array(capital.log_active) * NANO
+    active = np.array(capital.log_active) * _MICRO
     wealth: list[float] = log_wealth(active, np.array(capital.starts)).tolist()
     return wealth

@@ -1,7 +1,7 @@
 """What the guard keeps for each arm: open and closed blocks, and the capital bet on them.
 
 Only labels as they first came count here: a block of concurrent labels is closed once, and what was
-bet on it is not taken back. Sums are whole numbers of 1e-9 rewards and wealth is kept in 1e-9 nats,
+bet on it is not taken back. Sums are whole numbers of 1e-9 rewards and wealth is kept in 1e-6 nats,
 so that a replay gives the same state.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import Struct, field
 
 from policies.guard.betting import log_growth, log_growth_below
-from policies.guard.capital import NANO, Capital, grow, new_capital
+from policies.guard.capital import Capital, grow, new_capital
 
 __all__ = [
     "Evidence",
@@ -26,6 +26,7 @@ __all__ = [
 Firsts: TypeAlias = tuple[int, int]
 """Count and sum (1e-9 rewards mapped to [0, 1]) of an arm's labels as they first came."""
 
+NANO: Final = 1e-9
 _SPARE: Final = 3.0  # nats beyond the threshold that are worth keeping
 WORSE, FINE, BETTER = range(3)
 """Rows of bets on differences: the arm is worse than tolerable, is not, is better."""
@@ -100,7 +101,7 @@ def restart_level(evidence: Evidence, own: Firsts) -> None:
 
 
 def observe(evidence: Evidence, own: Firsts, other: Firsts) -> None:
-    """See a new label of the arm: close the block if the reference has had one too.
+    """Close the block at a new label of the arm, if the reference has had one too.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ from agents.publish import dead_letter_output
 from agents.settings import Settings
 from schemas.codec import encode
 from schemas.errors import LedgerError
+from schemas.reward import Reward
 from streams.attribution import attribute
 from streams.entries import decode_entry, encode_entry
 from streams.expiry import EXPIRY_END, EXPIRY_PREFIX, bucket_of, decode_ids, index_changes, sweep
@@ -80,11 +81,7 @@ class AttributionShell:
         topic, records = fresh[0]
         unique = _UNIQUE.pack(b"p" if topic == predictions else b"g", records[0].offset)
         changes |= index_changes(outcome.expiring, unique)
-        rewards = self._topics.rewards
-        outputs = [
-            Output(rewards, self._partition(reward.route), reward.route.encode(), encode(reward))
-            for reward in outcome.rewards
-        ]
+        outputs = self._rewards(outcome.rewards)
         outputs += [
             dead_letter_output(letter, self._topics.dead_letters, self._route_partitions)
             for letter in outcome.dead_letters
@@ -92,6 +89,13 @@ class AttributionShell:
         await ledger.commit(changes, outputs, positions)
         self.counts.update(outcome.counts)
         merge(self._served.setdefault(ledger, {}), outcome.served)
+
+    def _rewards(self, rewards: Sequence[Reward]) -> list[Output]:
+        topic = self._topics.rewards
+        return [
+            Output(topic, self._partition(reward.route), reward.route.encode(), encode(reward))
+            for reward in rewards
+        ]
 
     def _partition(self, route: str) -> int:
         partition = self._reward_partition.get(route)
@@ -138,12 +142,16 @@ class AttributionShell:
                 for request_id, value in zip(ids, raw, strict=True)
             },
             limit_ms,
+            self._routes,
         )
         changes: dict[bytes, bytes | None] = dict.fromkeys(due)
         changes |= {request_id.encode(): None for request_id in swept.expired}
+        changes |= {
+            request_id.encode(): encode_entry(entry) for request_id, entry in swept.changed.items()
+        }
         if due:
             changes |= index_changes(swept.expiring, due[0][2:])
-        await ledger.commit(changes, traffic)
+        await ledger.commit(changes, [*self._rewards(swept.rewards), *traffic])
         self.counts.update(swept.counts)
         return len(ids) >= SWEEP_IDS
 

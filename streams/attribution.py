@@ -21,6 +21,7 @@ from schemas.prediction import Prediction
 from schemas.reward import Reward, RewardCause
 from streams.entries import Attributed, EarlyLabel, Entry, Waiting, same_content, waiting_of
 from streams.envelope import InputRecord, check_envelope, check_key, check_name, dead_letter
+from streams.rewarding import default_due_ms, give_default, give_reward
 from streams.routes import Route, Routes
 from streams.served import ServedTally, tally
 
@@ -87,7 +88,7 @@ class _Step:
             tally(self.out.served, prediction, record.timestamp)
         if entry is None:
             self.out.entries[request_id] = waiting
-            self._expire(request_id, waiting.expires_ms)
+            self._watch(request_id, waiting, route)
         elif type(entry) is EarlyLabel:
             self._early(request_id, waiting, entry, route)
         else:
@@ -106,11 +107,11 @@ class _Step:
             # Read before its prediction, yet written after its window: late all the same.
             self.out.counts["late_label", waiting.route] += 1
             self.out.entries[request_id] = waiting
-            self._expire(request_id, waiting.expires_ms)
+            self._watch(request_id, waiting, route)
         elif waiting.arrived_ms - early.arrived_ms > route.window_ms:
             self.out.counts["late_prediction", waiting.route] += 1
             self.out.entries[request_id] = waiting
-            self._expire(request_id, waiting.expires_ms)
+            self._watch(request_id, waiting, route)
         elif early.label is None:
             self.out.entries[request_id] = waiting
         else:
@@ -132,8 +133,12 @@ class _Step:
             if record.timestamp > entry.expires_ms:
                 self.out.counts["late_label", entry.route] += 1
             elif truth.label is not None:
+                due_ms = default_due_ms(entry, route)
+                before = None
+                if due_ms is not None and record.timestamp > due_ms:
+                    before = self._default(request_id, entry, route)
                 self._reward(
-                    request_id, entry, truth.label, labelled_at_ms, record.timestamp, route
+                    request_id, entry, truth.label, labelled_at_ms, record.timestamp, route, before
                 )
         elif type(entry) is Attributed:
             self._revise(record, truth, entry, labelled_at_ms)
@@ -183,6 +188,18 @@ class _Step:
             raise RecordError("unknown_route", f"route {waiting.route!r} left the settings")
         return route
 
+    def _watch(self, request_id: str, waiting: Waiting, route: Route) -> None:
+        """Look at it again when its default falls due, else when its window ends."""
+        due_ms = default_due_ms(waiting, route)
+        self._expire(request_id, waiting.expires_ms if due_ms is None else due_ms)
+
+    def _default(self, request_id: str, waiting: Waiting, route: Route) -> Attributed:
+        """The sweep is late: what it would have counted comes first, so the records agree."""
+        account, record = give_default(request_id, waiting, route)
+        self.out.counts["expiry", waiting.route] += 1
+        self.out.rewards.append(record)
+        return account
+
     def _expire(self, request_id: str, expires_ms: int) -> None:
         self.out.expiring[expires_ms - expires_ms % EXPIRY_BUCKET_MS].append(request_id)
 
@@ -201,45 +218,25 @@ class _Step:
         reward = (
             None if label is None or not shown else route.reward.reward(waiting.prediction, label)
         )
-        revision = 0 if before is None else before.revision + 1
-        counted_at_ms = now_ms if before is None else before.counted_at_ms
-        self.out.entries[request_id] = Attributed(
+        cause: RewardCause = "label" if before is None else "revision"
+        if reward is None:
+            cause = "withdrawal"
+        entry, record = give_reward(
+            request_id,
             waiting,
-            label,
-            labelled_at_ms,
-            reward,
-            revision,
-            counted_at_ms,
+            label=label,
+            reward=reward,
+            cause=cause,
+            labelled_at_ms=labelled_at_ms,
+            now_ms=now_ms,
+            before=before,
         )
+        self.out.entries[request_id] = entry
         if not shown:
             self.out.counts["not_shown", waiting.route] += 1
             return
-        previous = None if before is None else before.reward
-        cause: RewardCause = "label"
-        if reward is None:
-            cause = "withdrawal"
-        elif before is not None:
-            cause = "revision"
         self.out.counts[cause, waiting.route] += 1
-        self.out.rewards.append(
-            Reward(
-                request_id=request_id,
-                route=waiting.route,
-                arm=waiting.arm,
-                reward=reward,
-                previous_reward=previous,
-                revision=revision,
-                cause=cause,
-                propensity=waiting.propensity,
-                epoch=waiting.epoch,
-                seq=waiting.seq,
-                context=waiting.context,
-                predicted_at_ms=waiting.predicted_at_ms,
-                labelled_at_ms=labelled_at_ms,
-                attributed_at_ms=now_ms,
-                counted_at_ms=None if before is None else counted_at_ms,
-            )
-        )
+        self.out.rewards.append(record)
 
 
 _decode_prediction = decoder(Prediction)

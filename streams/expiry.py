@@ -11,8 +11,11 @@ from typing import Final
 
 import msgspec
 
+from schemas.reward import Reward
 from streams.attribution import EXPIRY_BUCKET_MS
-from streams.entries import Attributed, EarlyLabel, Entry
+from streams.entries import Attributed, EarlyLabel, Entry, Waiting
+from streams.rewarding import default_due_ms, give_default
+from streams.routes import Routes
 
 __all__ = [
     "EXPIRY_END",
@@ -81,16 +84,22 @@ class Sweep(msgspec.Struct, kw_only=True):
         Requests whose entry is deleted.
     expiring : dict of int to list of str
         Those whose window grew since they were indexed, by their new bucket.
+    changed : dict of str to Attributed
+        Requests that count their route's default reward from now on.
+    rewards : list of Reward
+        Default rewards.
     counts : Counter of (str, str)
-        Orphans and closed accounts, by ``(what, route)``.
+        Orphans, defaults and closed accounts, by ``(what, route)``.
     """
 
     expired: list[str] = msgspec.field(default_factory=list)
     expiring: dict[int, list[str]] = msgspec.field(default_factory=dict)
+    changed: dict[str, Attributed] = msgspec.field(default_factory=dict)
+    rewards: list[Reward] = msgspec.field(default_factory=list)
     counts: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
 
 
-def sweep(entries: Mapping[str, Entry | None], now_ms: int) -> Sweep:
+def sweep(entries: Mapping[str, Entry | None], now_ms: int, routes: Routes) -> Sweep:
     """Decide which of the indexed entries have expired.
 
     Parameters
@@ -99,6 +108,8 @@ def sweep(entries: Mapping[str, Entry | None], now_ms: int) -> Sweep:
         Requests of the buckets that are due; None where the entry is gone already.
     now_ms : int
         Stream time of the partition.
+    routes : Routes
+        Say whether a request without a label counts a default reward.
 
     Returns
     -------
@@ -106,15 +117,22 @@ def sweep(entries: Mapping[str, Entry | None], now_ms: int) -> Sweep:
         For one transaction.
     """
     out = Sweep()
-    for request_id, entry in entries.items():
-        if entry is None:
+    for request_id, found in entries.items():
+        if found is None:
             continue
+        entry: Entry = found
+        if isinstance(found, Waiting):
+            entry = _defaulted(request_id, found, now_ms, routes, out)
         waiting = entry.prediction if isinstance(entry, Attributed) else entry
         if waiting.expires_ms >= now_ms:
-            bucket = waiting.expires_ms - waiting.expires_ms % EXPIRY_BUCKET_MS
+            due_ms = waiting.expires_ms
+            if isinstance(entry, Waiting) and (route := routes.get(entry.route)) is not None:
+                due_ms = default_due_ms(entry, route) or due_ms
+            bucket = due_ms - due_ms % EXPIRY_BUCKET_MS
             out.expiring.setdefault(bucket, []).append(request_id)
             continue
         out.expired.append(request_id)
+        out.changed.pop(request_id, None)
         if isinstance(entry, EarlyLabel):
             out.counts["orphan_label", ""] += 1
         elif isinstance(entry, Attributed):
@@ -122,3 +140,18 @@ def sweep(entries: Mapping[str, Entry | None], now_ms: int) -> Sweep:
         else:
             out.counts["orphan_prediction", entry.route] += 1
     return out
+
+
+def _defaulted(
+    request_id: str, waiting: Waiting, now_ms: int, routes: Routes, out: Sweep
+) -> Waiting | Attributed:
+    """Count the default reward if it is due; the account stays open until its window ends."""
+    route = routes.get(waiting.route)
+    due_ms = None if route is None else default_due_ms(waiting, route)
+    if route is None or due_ms is None or due_ms >= now_ms:
+        return waiting
+    account, record = give_default(request_id, waiting, route)
+    out.changed[request_id] = account
+    out.rewards.append(record)
+    out.counts["expiry", waiting.route] += 1
+    return account

@@ -10,6 +10,7 @@ from policies.detectors import Detector, make_detector
 from policies.registry import make_policy
 from policies.reward_base import RewardFunction
 from policies.rewards import make_reward
+from schemas.errors import PolicyError
 
 __all__ = [
     "DetectorSettings",
@@ -128,6 +129,13 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Attribution window from the record time of the first half, seconds.
     reward : NamedParams
         Reward function.
+    default_reward : float, optional
+        What a request counts whose label did not come in time (clicks: no click is 0), in the
+        reward function's unit; a label that comes later in the window revises it. Without it, such
+        a request counts nothing.
+    default_after_s : float, optional
+        When that is, from the prediction's record time, seconds; the end of the window when left
+        out.
     policy : NamedParams
         Policy, until a ``set_policy`` command changes it.
     guard : GuardSettings
@@ -170,6 +178,8 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     window_s: Annotated[float, Meta(gt=0, le=366 * 86400)] = 3600.0
     reward: NamedParams = NamedParams(name="accuracy")
+    default_reward: float | None = None
+    default_after_s: Annotated[float, Meta(gt=0)] | None = None
     policy: NamedParams = NamedParams(name="thompson")
     guard: GuardSettings = GuardSettings()
     following: FollowingSettings = FollowingSettings()
@@ -211,6 +221,10 @@ class Route(Struct, frozen=True, kw_only=True):
         What a drift does, and the detector, built from ``settings.detectors``.
     window_ms : int
         Attribution window.
+    default_reward : float or None
+        Of a request whose label did not come in time.
+    default_after_ms : int
+        When that is, from the prediction's record time.
     """
 
     settings: RouteSettings
@@ -221,11 +235,20 @@ class Route(Struct, frozen=True, kw_only=True):
     shadow: dict[str, Policy]
     detectors: list[tuple[str, Detector]]
     window_ms: int
+    default_reward: float | None
+    default_after_ms: int
 
 
 def _compile(settings: RouteSettings) -> Route:
     reward = make_reward(settings.reward.name, settings.reward.params)
     low, high = reward.range
+    default = settings.default_reward
+    if default is not None and not low <= default <= high:
+        raise PolicyError(
+            f"default_reward must lie in the range of {settings.reward.name}, {low:g} to {high:g}; "
+            f"got {default:g}"
+        )
+    after_s = settings.default_after_s
     return Route(
         settings=settings,
         reward=reward,
@@ -238,6 +261,8 @@ def _compile(settings: RouteSettings) -> Route:
             for detector in settings.detectors
         ],
         window_ms=round(settings.window_s * 1000),
+        default_reward=default,
+        default_after_ms=round((settings.window_s if after_s is None else after_s) * 1000),
     )
 
 

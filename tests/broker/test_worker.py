@@ -321,3 +321,43 @@ def test_worker_without_a_broker_exits_with_2(tmp_path: Path) -> None:
     assert f"no Kafka broker answers at 127.0.0.1:{port}" in done.stderr
     assert "leverframe broker start" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_silence_counts_the_default_and_a_label_revises_it(deploy: Callable[..., Any]) -> None:
+    """No label in time: the route's default reward; a later one in the window takes its place."""
+
+    async def scenario() -> None:
+        deployment = await deploy(
+            LEVERFRAME_ROUTES__R__WINDOW_S="600",
+            LEVERFRAME_ROUTES__R__DEFAULT_REWARD="0.0",
+            LEVERFRAME_ROUTES__R__DEFAULT_AFTER_S="1",
+        )
+        deployment.start()
+        topics = deployment.settings.topic_names
+        async with AIOKafkaProducer(
+            bootstrap_servers=deployment.settings.broker.servers
+        ) as producer:
+
+            async def send(topic: str, record: Any) -> None:
+                await producer.send_and_wait(topic, record.value, key=record.key)
+
+            for name in ("silent", "late"):
+                await send(topics.predictions, prediction_record(name))
+            defaults = await wait_for_rewards(deployment, 2, 60)
+            assert {(r.request_id, r.reward, r.cause) for r in defaults} == {
+                ("silent", 0.0, "expiry"),
+                ("late", 0.0, "expiry"),
+            }
+            await send(topics.ground_truth, label_record("late", 1))
+            rewards = await wait_for_rewards(deployment, 3, 30)
+        newest = rewards[-1]
+        assert (newest.request_id, newest.cause, newest.revision) == ("late", "revision", 1)
+        assert (newest.reward, newest.previous_reward) == (1.0, 0.0)
+
+        async def recounted() -> bool:
+            arm = (await route_states(deployment))["r"].arms["a"]
+            return (arm.count, arm.sum_nano) == (2, 10**9)
+
+        await eventually(recounted, "two labels, one right")
+
+    asyncio.run(scenario())

@@ -5,11 +5,12 @@ from typing import Any
 from attribution_oracle import final_rewards
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from records import MAX_VALUE_BYTES, label_record, prediction_record, routes, runs
+from records import MAX_VALUE_BYTES, T0, label_record, prediction_record, routes, runs
 
 from schemas.reward import Reward
 from streams.attribution import attribute
 from streams.entries import Entry, decode_entry, encode_entry
+from streams.expiry import sweep
 
 WINDOW_MS = 1000
 
@@ -42,6 +43,35 @@ def played(events_: list[tuple[int, str, str, Any]], cuts: list[int]) -> list[Re
         outcome = attribute(batch, entries, route, max_value_bytes=MAX_VALUE_BYTES)
         stored |= {key: encode_entry(entry) for key, entry in outcome.entries.items()}
         rewards += outcome.rewards
+    return rewards
+
+
+def swept(events_: list[tuple[int, str, str, Any]], cuts: list[int], lag_ms: int) -> list[Reward]:
+    """As ``played``, with a default reward after half the window and a sweep after each cut."""
+    route = routes(window_s=WINDOW_MS / 1000, default_reward=0.0, default_after_s=WINDOW_MS / 2000)
+    stored: dict[str, bytes] = {}
+    rewards: list[Reward] = []
+    bounds = [0, *sorted(min(cut, len(events_)) for cut in cuts), len(events_)]
+    for begin, end in zip(bounds, bounds[1:], strict=False):
+        records = [
+            prediction_record(request_id, time, prediction=content or 0)
+            if kind == "p"
+            else label_record(request_id, content, time)
+            for time, kind, request_id, content in events_[begin:end]
+        ]
+        entries: dict[str, Entry] = {key: decode_entry(raw) for key, raw in stored.items()}
+        batch = runs(records, "predictions")
+        outcome = attribute(batch, entries, route, max_value_bytes=MAX_VALUE_BYTES)
+        stored |= {key: encode_entry(entry) for key, entry in outcome.entries.items()}
+        rewards += outcome.rewards
+        newest = events_[end - 1][0] if end else 0
+        is_last = end == len(events_)
+        until = T0 + (newest + 10 * WINDOW_MS if is_last else newest - lag_ms)
+        found = sweep({key: decode_entry(raw) for key, raw in stored.items()}, until, route)
+        stored |= {key: encode_entry(entry) for key, entry in found.changed.items()}
+        for request_id in found.expired:
+            del stored[request_id]
+        rewards += found.rewards
     return rewards
 
 
@@ -88,3 +118,22 @@ def test_attribution_numbers_revisions_in_order(steps: list[tuple[int, str, str,
     for reward in played(rising(steps), []):
         assert reward.revision == seen.get(reward.request_id, -1) + 1
         seen[reward.request_id] = reward.revision
+
+
+@given(events, st.lists(st.integers(0, 24), max_size=6), st.integers(0, 3 * WINDOW_MS))
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_default_rewards_agree_with_a_brute_force_recount(
+    steps: list[tuple[int, str, str, Any]], cuts: list[int], lag_ms: int
+) -> None:
+    """Whenever the sweep comes: silence counts the default, a label before or after it the label.
+
+    The sweep lags by any time; requests are used once, as an id that was swept is a new one.
+    """
+    sequence = [event for event in rising(steps) if event[0] <= WINDOW_MS]
+    counted: dict[str, int | None] = {}
+    for reward in swept(sequence, cuts, lag_ms):
+        assert (reward.request_id in counted) == (reward.revision > 0)
+        if reward.revision:
+            assert counted[reward.request_id] == reward.previous_reward
+        counted[reward.request_id] = None if reward.reward is None else int(reward.reward)
+    assert counted == final_rewards(sequence, WINDOW_MS, default=0)

@@ -8,8 +8,10 @@ wins.
 from typing import Any
 
 
-def final_rewards(events: list[tuple[int, str, str, Any]], window: int) -> dict[str, int | None]:
-    """Return request id to 1 (right), 0 (wrong), or None for a withdrawn label."""
+def final_rewards(
+    events: list[tuple[int, str, str, Any]], window: int, default: int | None = None
+) -> dict[str, int | None]:
+    """Return request id to 1 (right), 0 (wrong), None for a withdrawn label, else the default."""
     outcome: dict[str, int | None] = {}
     for request_id in {event[2] for event in events}:
         mine = [event for event in events if event[2] == request_id]
@@ -34,4 +36,6 @@ def final_rewards(events: list[tuple[int, str, str, Any]], window: int) -> dict[
                     label, counted = content, True
         if counted and prediction is not None:
             outcome[request_id] = None if label is None else int(label == prediction[1])
+        elif prediction is not None and default is not None:
+            outcome[request_id] = default
     return outcome

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from records import routes
 from rocksdict import Cache
 
 from agents.attribute import is_caught_up, own_keys, unseen
@@ -176,6 +177,7 @@ def test_sweep_forgets_what_expired_and_keeps_what_grew() -> None:
             "grown": EarlyLabel(0, 2500, 1, 0),
         },
         1000,
+        routes(),
     )
     assert found.expired == ["orphan", "closed", "stranger"]
     assert found.expiring == {2000: ["grown"]}
@@ -184,6 +186,23 @@ def test_sweep_forgets_what_expired_and_keeps_what_grew() -> None:
         ("closed", "r"): 1,
         ("orphan_label", ""): 1,
     }
+
+
+def test_sweep_counts_the_default_reward_and_keeps_the_account_open() -> None:
+    """Without a label the default counts once its time has come; the window ends later."""
+    rule = routes(window_s=2.0, default_reward=0.0, default_after_s=0.5)
+    waiting = Waiting(0, 2000, "r", "a", 1, 0.5, None, None, None, 0, True)
+    unseen = Waiting(0, 2000, "r", "a", 1, 0.5, None, None, None, 0, False)
+    early = sweep({"x": waiting, "unseen": unseen}, 400, rule)
+    assert (early.rewards, early.expiring) == ([], {0: ["x"], 2000: ["unseen"]})
+    due = sweep({"x": waiting}, 501, rule)
+    (reward,) = due.rewards
+    assert (reward.reward, reward.cause, reward.revision) == (0.0, "expiry", 0)
+    assert (reward.attributed_at_ms, reward.previous_reward) == (500, None)
+    assert (due.expired, due.expiring) == ([], {2000: ["x"]})
+    assert sweep(dict(due.changed), 1900, rule).rewards == []
+    late = sweep({"x": waiting}, 2001, rule)
+    assert (late.expired, late.changed, len(late.rewards)) == (["x"], {}, 1)
 
 
 def test_expiry_index_sorts_by_time() -> None:

@@ -1,0 +1,125 @@
+"""What one request counts: from its entry to the reward record, by a label or by silence."""
+
+from schemas.fields import LabelValue
+from schemas.reward import Reward, RewardCause
+from streams.entries import Attributed, Waiting
+from streams.routes import Route
+
+__all__ = ["default_due_ms", "give_default", "give_reward"]
+
+
+def default_due_ms(waiting: Waiting, route: Route) -> int | None:
+    """Return when a request that has no label gets the route's default reward.
+
+    Parameters
+    ----------
+    waiting : Waiting
+        A prediction without a label.
+    route : Route
+        Its route.
+
+    Returns
+    -------
+    int or None
+        Stream time, ms since the epoch, at the end of its window at the latest; None where the
+        route has no default, or nobody saw the answer.
+    """
+    if route.default_reward is None or not waiting.shown:
+        return None
+    return min(waiting.arrived_ms + route.default_after_ms, waiting.expires_ms)
+
+
+def give_default(request_id: str, waiting: Waiting, route: Route) -> tuple[Attributed, Reward]:
+    """Count the default reward of a request whose label did not come in time.
+
+    Parameters
+    ----------
+    request_id : str
+        Of the request.
+    waiting : Waiting
+        Whose default is due.
+    route : Route
+        With a default reward.
+
+    Returns
+    -------
+    tuple of Attributed and Reward
+        The entry, which a later label revises, and the record.
+
+    Raises
+    ------
+    ValueError
+        If no default is due for it.
+    """
+    due_ms = default_due_ms(waiting, route)
+    if due_ms is None or route.default_reward is None:
+        raise ValueError(f"request {request_id!r} has no default reward")
+    return give_reward(
+        request_id,
+        waiting,
+        label=None,
+        reward=route.default_reward,
+        cause="expiry",
+        labelled_at_ms=due_ms,
+        now_ms=due_ms,
+        before=None,
+    )
+
+
+def give_reward(
+    request_id: str,
+    waiting: Waiting,
+    *,
+    label: LabelValue,
+    reward: float | None,
+    cause: RewardCause,
+    labelled_at_ms: int,
+    now_ms: int,
+    before: Attributed | None,
+) -> tuple[Attributed, Reward]:
+    """Count a reward in place of what the request counted before.
+
+    Parameters
+    ----------
+    request_id : str
+        Of the request.
+    waiting : Waiting
+        Its prediction.
+    label : bool, int, float, str or None
+        In force now; None after a withdrawal, or for a default reward.
+    reward : float or None
+        What it counts now, in the reward function's unit.
+    cause : str
+        Why.
+    labelled_at_ms : int
+        When the label was given, ms since the epoch.
+    now_ms : int
+        Stream time.
+    before : Attributed or None
+        The account so far.
+
+    Returns
+    -------
+    tuple of Attributed and Reward
+        The account, and the record that says what changed.
+    """
+    revision = 0 if before is None else before.revision + 1
+    counted_at_ms = now_ms if before is None else before.counted_at_ms
+    entry = Attributed(waiting, label, labelled_at_ms, reward, revision, counted_at_ms)
+    return entry, Reward(
+        request_id=request_id,
+        route=waiting.route,
+        arm=waiting.arm,
+        reward=reward,
+        previous_reward=None if before is None else before.reward,
+        revision=revision,
+        cause=cause,
+        propensity=waiting.propensity,
+        epoch=waiting.epoch,
+        seq=waiting.seq,
+        context=waiting.context,
+        predicted_at_ms=waiting.predicted_at_ms,
+        labelled_at_ms=labelled_at_ms,
+        attributed_at_ms=now_ms,
+        counted_at_ms=None if before is None else counted_at_ms,
+    )

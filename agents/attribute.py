@@ -4,7 +4,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
 from agents.publish import dead_letter_output
@@ -29,6 +29,9 @@ IDLE_AFTER_S: Final = 5.0
 SWEEP_IDS: Final = 10_000
 _UNIQUE: Final = struct.Struct(">cQ")
 
+Untold: TypeAlias = tuple[ServedTally, Counter[tuple[str, str]]]
+"""What happened on a partition since its last tick."""
+
 
 class AttributionShell:
     """Handles micro-batches of ``predictions`` and ``ground-truth``.
@@ -48,7 +51,7 @@ class AttributionShell:
         self._max_value_bytes = settings.app.max_value_bytes
         self._reward_partition: dict[str, int] = {}
         # Not worth a ledger entry: what a killed worker had seen is a second's worth of counts.
-        self._served: WeakKeyDictionary[Ledger, ServedTally] = WeakKeyDictionary()
+        self._untold: WeakKeyDictionary[Ledger, Untold] = WeakKeyDictionary()
         self.counts: Counter[tuple[str, str]] = Counter()
 
     async def handle(self, ledger: Ledger, batches: list[tuple[str, Sequence[Any]]]) -> None:
@@ -87,14 +90,27 @@ class AttributionShell:
             for letter in outcome.dead_letters
         ]
         await ledger.commit(changes, outputs, positions)
-        self.counts.update(outcome.counts)
-        merge(self._served.setdefault(ledger, {}), outcome.served)
+        self._note(ledger, outcome.counts, outcome.served)
 
     def _rewards(self, rewards: Sequence[Reward]) -> list[Output]:
         topic = self._topics.rewards
         return [
             Output(topic, self._partition(reward.route), reward.route.encode(), encode(reward))
             for reward in rewards
+        ]
+
+    def _note(self, ledger: Ledger, counts: Counter[tuple[str, str]], served: ServedTally) -> None:
+        self.counts.update(counts)
+        untold = self._untold.setdefault(ledger, ({}, Counter()))
+        merge(untold[0], served)
+        untold[1].update(counts)
+
+    def _traffic(self, ledger: Ledger, now_ms: int) -> list[Output]:
+        """What happened since the last tick, for the closed loop."""
+        topic = self._topics.traffic
+        return [
+            Output(topic, self._partition(seen.route), seen.route.encode(), encode(seen))
+            for seen in traffic_of(*self._untold.pop(ledger, ({}, Counter())), now_ms)
         ]
 
     def _partition(self, route: str) -> int:
@@ -127,12 +143,7 @@ class AttributionShell:
                 break
             due.append(key)
             ids += decode_ids(value)
-        traffic = [
-            Output(
-                self._topics.traffic, self._partition(seen.route), seen.route.encode(), encode(seen)
-            )
-            for seen in traffic_of(self._served.pop(ledger, {}))
-        ]
+        traffic = self._traffic(ledger, max(0, limit_ms))
         if not due and not traffic:
             return False
         raw = ledger.get_many([request_id.encode() for request_id in ids])
@@ -152,7 +163,7 @@ class AttributionShell:
         if due:
             changes |= index_changes(swept.expiring, due[0][2:])
         await ledger.commit(changes, [*self._rewards(swept.rewards), *traffic])
-        self.counts.update(swept.counts)
+        self._note(ledger, swept.counts, {})
         return len(ids) >= SWEEP_IDS
 
     def _stream_time_ms(self, positions: Positions, idle: Mapping[str, Idle]) -> int:

@@ -33,7 +33,7 @@ class ServedCount(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     from_ms: EpochMs
 
 
-class Traffic(Struct, frozen=True, kw_only=True, gc=False):
+class Traffic(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one worker saw of a route's predictions in about a second; lost when it is killed.
 
     Attributes
@@ -44,8 +44,11 @@ class Traffic(Struct, frozen=True, kw_only=True, gc=False):
         By arm and control message.
     until_ms : int
         Newest record time, ms since the epoch.
+    joins : dict of str to int
+        What else happened at the join: labels, duplicates, revisions, late ones, orphans, ...
     """
 
     route: RouteName
     served: list[ServedCount]
     until_ms: EpochMs
+    joins: dict[str, int] = {}

@@ -57,6 +57,8 @@ class ArmState(Struct, array_like=True):
         Stream time of the newest label.
     verdict : {"healthy", "harmful", "inconclusive", "no_data"}
         The guard's, at the newest decision.
+    delays : dict of int to int
+        Labels in force by the bucket of their delay; ``streams.delays``.
     """
 
     registration: int
@@ -79,6 +81,7 @@ class ArmState(Struct, array_like=True):
     first_sum_nano: int = 0
     last_label_ms: int = 0
     verdict: Verdict = "no_data"
+    delays: dict[int, int] = field(default_factory=dict)
 
     @property
     def firsts(self) -> Firsts:

@@ -235,7 +235,9 @@ class _Step:
         if not shown:
             self.out.counts["not_shown", waiting.route] += 1
             return
-        self.out.counts[cause, waiting.route] += 1
+        # "label" counts labels that arrive; this one met its prediction.
+        what = "labelled" if cause == "label" else cause
+        self.out.counts[what, waiting.route] += 1
         self.out.rewards.append(record)
 
 

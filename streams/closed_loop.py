@@ -16,13 +16,30 @@ from schemas.control import ControlAck
 from schemas.traffic import ServedCount, Traffic
 from streams.routes import Route
 
-__all__ = ["Alarm", "ClosedLoop", "loop_summary"]
+__all__ = ["Alarm", "ClosedLoop"]
 
 _PUBLISHED: Final = 4
 _REPLICAS: Final = 256
 _FORGOTTEN_MS: Final = 180_000
 _ALARM_MS: Final = 60_000
 _REMEMBERED_ROLLBACKS: Final = 16
+_JOINS: Final = frozenset(
+    {
+        "prediction",
+        "label",
+        "labelled",
+        "duplicate_prediction",
+        "duplicate_label",
+        "late_prediction",
+        "late_label",
+        "revision",
+        "withdrawal",
+        "expiry",
+        "not_shown",
+        "orphan_prediction",
+        "closed",
+    }
+)
 
 Version = tuple[int, int]
 """Epoch and seq."""
@@ -80,6 +97,8 @@ class ClosedLoop(Struct, array_like=True):
         Predictions by arm under the newest weights.
     alarms : dict of str to Alarm
         By name: ``rollback_not_effective``, ``weights_not_followed``.
+    joins : dict of str to int
+        What happened at the join since the route began: see ``_JOINS``.
     """
 
     published: list[Published] = field(default_factory=list)
@@ -88,6 +107,7 @@ class ClosedLoop(Struct, array_like=True):
     mix: dict[str, Capital] = field(default_factory=dict)
     served: dict[str, int] = field(default_factory=dict)
     alarms: dict[str, Alarm] = field(default_factory=dict)
+    joins: dict[str, int] = field(default_factory=dict)
 
     def publish(
         self, version: Version, weights: dict[str, float], off: list[str], at_ms: int
@@ -147,6 +167,9 @@ class ClosedLoop(Struct, array_like=True):
         dict of str to dict
             Alarms that were raised just now, with their evidence.
         """
+        for what, count in traffic.joins.items():
+            if what in _JOINS:
+                self.joins[what] = self.joins.get(what, 0) + count
         found = {
             "rollback_not_effective": self._ineffective(traffic, route),
             "weights_not_followed": self._mismatch(traffic, route),
@@ -254,31 +277,3 @@ def _asleep(capital: Capital) -> Capital:
     fresh = new_capital(1, len(ODDS_RATIOS))
     fresh.starts = capital.starts
     return fresh
-
-
-def loop_summary(loop: ClosedLoop, version: Version) -> dict[str, Any]:
-    """Return what a heartbeat says of those who follow.
-
-    Parameters
-    ----------
-    loop : ClosedLoop
-        Any.
-    version : tuple of int
-        Epoch and seq of the newest routing change.
-
-    Returns
-    -------
-    dict
-        ``replicas`` heard lately, those ``behind``, predictions ``served`` by arm under the weights
-        in force, and ``alarms``; without what is empty.
-    """
-    summary: dict[str, Any] = {
-        "replicas": len(loop.replicas),
-        "behind": loop.behind(version),
-        "served": dict(sorted(loop.served.items())),
-        "alarms": {
-            name: {"since_ms": alarm.since_ms, **alarm.evidence}
-            for name, alarm in loop.alarms.items()
-        },
-    }
-    return {name: value for name, value in summary.items() if value}

@@ -5,6 +5,7 @@ from typing import Final
 from policies.reward_base import to_unit
 from schemas.reward import Reward
 from streams.arm import MICRO, NANO, ArmState
+from streams.delays import delay_bucket
 from streams.linear import count_context
 from streams.routes import Route
 
@@ -42,12 +43,14 @@ def count_reward(arm: ArmState, reward: Reward, route: Route) -> int | None:
         for old in [i for i in arm.buckets if i <= index - settings.max_buckets]:
             del arm.buckets[old]
     nano: int | None = None
+    delay = delay_bucket(first_counted_ms - reward.predicted_at_ms)
     for value, sign in ((reward.previous_reward, -1), (reward.reward, 1)):
         if value is None:
             continue
         unit = to_unit(value, route.reward_low, route.reward_high)
         nano, square = sign * round(unit * NANO), sign * round(unit * unit * NANO)
         arm.count += sign
+        arm.delays[delay] = arm.delays.get(delay, 0) + sign
         arm.sum_nano += nano
         arm.square_nano += square
         if reward.context is not None and len(reward.context) == settings.context_dimension:

@@ -17,10 +17,10 @@ from schemas.dead_letter import DeadLetter
 from schemas.errors import RecordError
 from schemas.reward import Reward
 from schemas.traffic import Traffic
-from streams.closed_loop import loop_summary
 from streams.commands import apply_command, remember_command
 from streams.counting import count_reward
 from streams.decision import arms_now, decide, is_due
+from streams.delays import delay_quantile_ms
 from streams.drift import watch
 from streams.envelope import (
     InputRecord,
@@ -30,6 +30,7 @@ from streams.envelope import (
     dead_letter,
 )
 from streams.guarding import count_first
+from streams.health import join_health, loop_summary
 from streams.linear import RECENT_CONTEXTS
 from streams.rollout import register_arm
 from streams.routes import Route, Routes
@@ -242,7 +243,14 @@ def heartbeat(state: RouteState, route: Route, now_ms: int) -> ControlMessage:
     ControlMessage
         With the cause of the newest routing change, and the arms as they stand now.
     """
-    cause = {"why": "heartbeat", "last_change": state.cause, "arms": arms_now(state, route, now_ms)}
+    arms = arms_now(state, route, now_ms)
+    for name, known in arms.items():
+        known["label_delay_ms"] = [
+            delay_quantile_ms(state.arms[name].delays, share) for share in (0.5, 0.9, 0.99)
+        ]
+    cause = {"why": "heartbeat", "last_change": state.cause, "arms": arms}
+    if state.loop.joins:
+        cause["joins"] = join_health(state.loop.joins)
     if state.shadow:
         cause["shadow"] = state.shadow
     if state.loop.published:

@@ -1,5 +1,6 @@
 """Tallies which arm answered how often, from new predictions; told to learning as ``Traffic``."""
 
+from collections.abc import Mapping
 from typing import TypeAlias
 
 from schemas.prediction import Prediction
@@ -53,13 +54,20 @@ def merge(served: ServedTally, more: ServedTally) -> None:
         )
 
 
-def traffic_of(served: ServedTally) -> list[Traffic]:
+def traffic_of(
+    served: ServedTally, joins: Mapping[tuple[str, str], int], now_ms: int
+) -> list[Traffic]:
     """Return a tally as records.
 
     Parameters
     ----------
     served : ServedTally
         Of any number of routes.
+    joins : mapping of (str, str) to int
+        Counts of ``attribute`` and ``sweep`` by ``(what, route)``; those without a route are not
+        told.
+    now_ms : int
+        Stream time, for routes without a new prediction.
 
     Returns
     -------
@@ -73,6 +81,16 @@ def traffic_of(served: ServedTally) -> list[Traffic]:
             ServedCount(arm=arm, epoch=epoch, seq=seq, count=count, from_ms=first_ms)
         )
         newest[route] = max(newest.get(route, 0), newest_ms)
+    counts: dict[str, dict[str, int]] = {}
+    for (what, route), count in joins.items():
+        if route:
+            counts.setdefault(route, {})[what] = count
     return [
-        Traffic(route=route, served=part, until_ms=newest[route]) for route, part in parts.items()
+        Traffic(
+            route=route,
+            served=parts.get(route, []),
+            until_ms=newest.get(route, now_ms),
+            joins=counts.get(route, {}),
+        )
+        for route in dict.fromkeys([*parts, *counts])
     ]

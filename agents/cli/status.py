@@ -51,7 +51,7 @@ def _table(messages: dict[str, Any]) -> None:
     now_ms = time.time() * 1000
     has_shadow = any(message.cause.get("shadow") for message in messages.values())
     table = Table(box=None, pad_edge=False, header_style="bold")
-    titles = ["route", "arm", "weight", "labels", "mean", "state", "verdict"]
+    titles = ["route", "arm", "weight", "labels", "mean", "delay p50/p99", "state", "verdict"]
     titles += ["epoch.seq", "heard", "followers"]
     for title in [*titles, "shadow policies"][: None if has_shadow else -1]:
         right = title in {"weight", "labels", "mean", "epoch.seq", "heard"}
@@ -82,7 +82,7 @@ def _by_weight(item: tuple[str, float]) -> tuple[float, str]:
 
 
 def _row(message: Any, arm: str, weight: float) -> list[str]:
-    """Arm, weight, labels, mean, state and verdict."""
+    """Arm, weight, labels, mean, label delay, state and verdict."""
     arms = message.cause.get("arms") or message.cause.get("last_change", {}).get("arms", {})
     known = arms.get(arm, {})
     mean = known.get("mean")
@@ -92,9 +92,17 @@ def _row(message: Any, arm: str, weight: float) -> list[str]:
         f"{weight:.3f}",
         f"{known['labels']:,}" if "labels" in known else "",
         "" if mean is None else f"{mean:.4f}",
+        _delays(known.get("label_delay_ms")),
         "quarantined" if arm in message.quarantined else state,
         known.get("verdict", ""),
     ]
+
+
+def _delays(quantiles: list[float | None] | None) -> str:
+    """Median and 99 % of the time from prediction to label."""
+    if quantiles is None or quantiles[0] is None or quantiles[2] is None:
+        return ""
+    return f"{quantiles[0] / 1000:.3g} / {quantiles[2] / 1000:.3g} s"
 
 
 def _followers(message: Any, row: int) -> str:

@@ -195,6 +195,35 @@ def test_tally_does_not_depend_on_the_cut(cut: int) -> None:
         tally(parts[i >= cut], prediction, 100 + i)
     merge(parts[0], parts[1])
     assert parts[0] == whole
-    (seen,) = traffic_of(whole)
+    (seen,) = traffic_of(whole, {("label", "r"): 3, ("early_label", ""): 1}, 0)
+    assert seen.joins == {"label": 3}
     assert sum(part.count for part in seen.served) == 10
     assert seen.until_ms == 109
+
+
+def test_heartbeat_tells_the_health_of_the_join() -> None:
+    """Counts since the route began, coverage, and how long labels take."""
+    job = Job()
+    seen = Traffic(route="r", served=[], until_ms=T0, joins={"prediction": 8, "labelled": 6})
+    job.take(record("traffic", seen, 0), record("traffic", seen, SECOND))
+    late = reward_record("a", 1.0, 9000, request_id="q", predicted_at_ms=T0)
+    job.take(late)
+    beat = heartbeat(job.state, job.route, T0 + 10 * SECOND)
+    assert beat.cause["joins"] == {"prediction": 16, "labelled": 12, "coverage": 0.75}
+    p50, _, p99 = beat.cause["arms"]["a"]["label_delay_ms"]
+    assert (p50, round(p99)) == (0.0, 9742)
+    job.take(
+        reward_record(
+            "a",
+            None,
+            9500,
+            request_id="q",
+            predicted_at_ms=T0,
+            previous_reward=1.0,
+            revision=1,
+            counted_at_ms=T0 + 9000,
+        )
+    )
+    assert sum(job.state.arms["a"].delays.values()) == 1
+    beat = heartbeat(job.state, job.route, T0 + 10 * SECOND)
+    assert beat.cause["arms"]["a"]["label_delay_ms"] == [0.0, 0.0, 0.0]

@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: experiment regret help setup fmt lint types test drills bench docs demo ci schemas pins wheel clean
+.PHONY: experiment regret guard help setup fmt lint types test drills bench docs demo ci schemas pins wheel clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ experiment: $(STAMP) ## Compare all strategies on four data sets (ARGS=--quick f
 
 regret: $(STAMP) ## Regret beside the Lai-Robbins bound, and recovery after a change
 	$(BIN)/python -m bench.regret $(ARGS)
+
+guard: $(STAMP) ## False alarms of the guard and its waits, into docs/guard.md (minutes; ARGS=--json FILE)
+	$(BIN)/python -m bench.guard --write $(ARGS)
 
 wheel: $(STAMP) ## Build the wheel, install it elsewhere, smoke-test it
 	$(BIN)/python tests/wheel_smoke.py

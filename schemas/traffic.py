@@ -1,12 +1,15 @@
 """Topic ``traffic``, keyed by ``route``: which arm answered how often, counted from predictions."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
 from schemas.fields import ArmName, EpochMs, RouteName, Serial
 
 __all__ = ["ServedCount", "Traffic"]
+
+MOST: Final = 10**9
+"""No worker sees more predictions in a second; sums of such counts stay whole numbers."""
 
 
 class ServedCount(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -29,7 +32,7 @@ class ServedCount(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     arm: ArmName
     epoch: Serial | None = None
     seq: Serial | None = None
-    count: Annotated[int, Meta(ge=1)]
+    count: Annotated[int, Meta(ge=1, le=MOST)]
     from_ms: EpochMs
 
 
@@ -51,4 +54,4 @@ class Traffic(Struct, frozen=True, kw_only=True, omit_defaults=True):
     route: RouteName
     served: list[ServedCount]
     until_ms: EpochMs
-    joins: dict[str, int] = {}
+    joins: dict[str, Annotated[int, Meta(ge=0, le=MOST)]] = {}

@@ -19,6 +19,7 @@ __all__ = ["Acknowledger", "weights_digest"]
 log = logging.getLogger(__name__)
 
 _PACE_S: Final = 0.2
+_RETRY_S: Final = 1.0
 _HEARTBEAT_S: Final = 60.0
 
 
@@ -117,6 +118,9 @@ class Acknowledger:
                     await producer.flush()
                 except (KafkaError, OSError) as error:
                     log.warning("cannot acknowledge on %s: %r", self._topic, error)
+                    self._waiting = {**messages, **self._waiting}
+                    self._due.set()
+                    await asyncio.sleep(_RETRY_S)
         finally:
             if producer is not None:
                 await producer.stop()

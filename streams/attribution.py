@@ -21,7 +21,7 @@ from schemas.prediction import Prediction
 from schemas.reward import Reward, RewardCause
 from streams.entries import Attributed, EarlyLabel, Entry, Waiting, same_content, waiting_of
 from streams.envelope import InputRecord, check_envelope, check_key, check_name, dead_letter
-from streams.rewarding import default_due_ms, give_default, give_reward
+from streams.rewarding import default_due_ms, give_reward, mature
 from streams.routes import Route, Routes
 from streams.served import ServedTally, tally
 
@@ -133,10 +133,7 @@ class _Step:
             if record.timestamp > entry.expires_ms:
                 self.out.counts["late_label", entry.route] += 1
             elif truth.label is not None:
-                due_ms = default_due_ms(entry, route)
-                before = None
-                if due_ms is not None and record.timestamp > due_ms:
-                    before = self._default(request_id, entry, route)
+                before = self._mature(request_id, entry, route, record.timestamp)
                 self._reward(
                     request_id, entry, truth.label, labelled_at_ms, record.timestamp, route, before
                 )
@@ -170,14 +167,15 @@ class _Step:
                 f"the attribution window of this request ended at {waiting.expires_ms} ms; "
                 "the reward in force stays",
             )
+        route = self._route_of(waiting)
         self._reward(
             truth.request_id,
             waiting,
             truth.label,
             labelled_at_ms,
             record.timestamp,
-            self._route_of(waiting),
-            entry,
+            route,
+            self._mature(truth.request_id, entry, route, record.timestamp),
         )
 
     # -- both --------------------------------------------------------------------------------
@@ -193,12 +191,16 @@ class _Step:
         due_ms = default_due_ms(waiting, route)
         self._expire(request_id, waiting.expires_ms if due_ms is None else due_ms)
 
-    def _default(self, request_id: str, waiting: Waiting, route: Route) -> Attributed:
-        """The sweep is late: what it would have counted comes first, so the records agree."""
-        account, record = give_default(request_id, waiting, route)
-        self.out.counts["expiry", waiting.route] += 1
-        self.out.rewards.append(record)
-        return account
+    def _mature(
+        self, request_id: str, entry: Waiting | Attributed, route: Route, now_ms: int
+    ) -> Attributed | None:
+        """Where the sweep is late, what it would have told comes first, so the records agree."""
+        told = mature(request_id, entry, route, now_ms)
+        if told is None:
+            return entry if isinstance(entry, Attributed) else None
+        self.out.counts["expiry", told[1].route] += 1
+        self.out.rewards.append(told[1])
+        return told[0]
 
     def _expire(self, request_id: str, expires_ms: int) -> None:
         self.out.expiring[expires_ms - expires_ms % EXPIRY_BUCKET_MS].append(request_id)

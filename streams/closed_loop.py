@@ -12,6 +12,7 @@ from msgspec import Struct, field
 
 from policies.guard.capital import Capital, grow, new_capital, wealth_of
 from policies.guard.mix import ODDS_RATIOS, log_growth_of_mix
+from policies.guard.verdict import arm_alpha
 from schemas.control import ControlAck
 from schemas.traffic import ServedCount, Traffic
 from streams.routes import Route
@@ -23,6 +24,8 @@ _REPLICAS: Final = 256
 _FORGOTTEN_MS: Final = 180_000
 _ALARM_MS: Final = 60_000
 _REMEMBERED_ROLLBACKS: Final = 16
+_MOST: Final = 2**62  # sums stay what the ledger can hold
+OTHERS: Final = "(not registered)"
 _JOINS: Final = frozenset(
     {
         "prediction",
@@ -91,6 +94,8 @@ class ClosedLoop(Struct, array_like=True):
         Epoch, seq and time of each replica's newest acknowledgement.
     rolled_back : dict of str to RolledBack
         Arms to be watched.
+    off : list of str
+        All arms that were rolled back or retired.
     mix : dict of str to Capital
         By arm, bets on odds that differ from the published ones.
     served : dict of str to int
@@ -104,6 +109,7 @@ class ClosedLoop(Struct, array_like=True):
     published: list[Published] = field(default_factory=list)
     replicas: dict[str, list[int]] = field(default_factory=dict)
     rolled_back: dict[str, RolledBack] = field(default_factory=dict)
+    off: list[str] = field(default_factory=list)
     mix: dict[str, Capital] = field(default_factory=dict)
     served: dict[str, int] = field(default_factory=dict)
     alarms: dict[str, Alarm] = field(default_factory=dict)
@@ -125,34 +131,40 @@ class ClosedLoop(Struct, array_like=True):
         at_ms : int
             Stream time.
         """
+        known = {arm: gone for arm, gone in self.rolled_back.items() if arm in off}
+        known |= {arm: RolledBack(*version, at_ms) for arm in off if arm not in self.off}
+        self.off = list(off)
+        self.rolled_back = dict(list(known.items())[-_REMEMBERED_ROLLBACKS:])
         if self.published and weights == self.published[-1].weights:
             return
-        self.rolled_back = {
-            arm: self.rolled_back.get(arm) or RolledBack(*version, at_ms)
-            for arm in off[-_REMEMBERED_ROLLBACKS:]
-        }
         self.published = [*self.published[1 - _PUBLISHED :], Published(*version, weights)]
         self.served = {}
 
-    def hear(self, ack: ControlAck) -> None:
+    def hear(self, ack: ControlAck, newest: Version, now_ms: int) -> None:
         """Note an acknowledgement.
 
         Parameters
         ----------
         ack : ControlAck
             Of a replica; one that is older than what is known changes nothing.
+        newest : tuple of int
+            Epoch and seq of the newest message: nobody can have applied a later one.
+        now_ms : int
+            Record time; replicas' clocks are not trusted.
         """
         known = self.replicas.pop(ack.replica, [-1, -1, 0])
-        newest = max(known, [ack.epoch, ack.seq, ack.applied_at_ms])
-        self.replicas[ack.replica] = newest
-        horizon_ms = newest[2] - _FORGOTTEN_MS
+        version = max((known[0], known[1]), min((ack.epoch, ack.seq), newest))
+        self.replicas[ack.replica] = [*version, max(known[2], now_ms)]
+        horizon_ms = now_ms - _FORGOTTEN_MS
         self.replicas = {
             name: seen
             for name, seen in list(self.replicas.items())[-_REPLICAS:]
             if seen[2] >= horizon_ms
         }
 
-    def see(self, traffic: Traffic, route: Route) -> dict[str, dict[str, Any]]:
+    def see(
+        self, traffic: Traffic, route: Route, arms: dict[str, int]
+    ) -> dict[str, dict[str, Any]]:
         """Compare what was served with what was published.
 
         Parameters
@@ -161,6 +173,8 @@ class ClosedLoop(Struct, array_like=True):
             Of about a second.
         route : Route
             Its settings.
+        arms : dict of str to int
+            Number of registration by arm; whoever else was served counts as one arm, ``OTHERS``.
 
         Returns
         -------
@@ -169,10 +183,10 @@ class ClosedLoop(Struct, array_like=True):
         """
         for what, count in traffic.joins.items():
             if what in _JOINS:
-                self.joins[what] = self.joins.get(what, 0) + count
+                self.joins[what] = min(_MOST, self.joins.get(what, 0) + count)
         found = {
             "rollback_not_effective": self._ineffective(traffic, route),
-            "weights_not_followed": self._mismatch(traffic, route),
+            "weights_not_followed": self._mismatch(traffic, route, arms),
         }
         raised = {}
         for name, evidence in found.items():
@@ -211,7 +225,7 @@ class ClosedLoop(Struct, array_like=True):
             gone = self.rolled_back.get(served.arm)
             if gone is None or served.from_ms <= gone.at_ms + grace_ms:
                 continue
-            gone.served_after += served.count
+            gone.served_after = min(_MOST, gone.served_after + served.count)
             evidence = {
                 "arm": served.arm,
                 "served_after_grace": gone.served_after,
@@ -221,20 +235,24 @@ class ClosedLoop(Struct, array_like=True):
             }
         return evidence
 
-    def _mismatch(self, traffic: Traffic, route: Route) -> dict[str, Any] | None:
+    def _mismatch(
+        self, traffic: Traffic, route: Route, registered: dict[str, int]
+    ) -> dict[str, Any] | None:
         """The arm whose share is least likely under the weights that its predictions name."""
         if not route.settings.following.check_mix:
             return None
         newest = self.published[-1] if self.published else None
         worst: tuple[float, dict[str, Any]] | None = None
-        for weights, counts in self._by_weights(traffic.served):
+        self.mix = {arm: capital for arm, capital in self.mix.items() if arm not in self.off}
+        for weights, counts in self._by_weights(traffic.served, registered):
             total = sum(counts.values())
             if weights is newest:
                 for arm, count in counts.items():
-                    self.served[arm] = self.served.get(arm, 0) + count
-            arms = sorted(set(weights.weights) | set(counts))
-            threshold = math.log(len(arms) / route.settings.following.alpha)
-            for arm in arms:
+                    self.served[arm] = min(_MOST, self.served.get(arm, 0) + count)
+            for arm in sorted(set(weights.weights) | set(counts)):
+                # Half of alpha for those that are not registered, the rest for all others.
+                share = 1.0 if arm == OTHERS else arm_alpha(1.0, registered.get(arm, 1))
+                threshold = math.log(2 / (share * route.settings.following.alpha))
                 weight, count = weights.weights.get(arm, 0.0), counts.get(arm, 0)
                 capital = self.mix.setdefault(arm, new_capital(1, len(ODDS_RATIOS)))
                 growth = log_growth_of_mix(count, total, weight)[None]
@@ -257,7 +275,9 @@ class ClosedLoop(Struct, array_like=True):
             self.mix = {arm: _asleep(capital) for arm, capital in self.mix.items()}
         return None if worst is None else worst[1]
 
-    def _by_weights(self, served: list[ServedCount]) -> list[tuple[Published, dict[str, int]]]:
+    def _by_weights(
+        self, served: list[ServedCount], registered: dict[str, int]
+    ) -> list[tuple[Published, dict[str, int]]]:
         """Group counts by the weights that their control message carried, where these are known."""
         found: dict[int, dict[str, int]] = {}
         for part in served:
@@ -269,7 +289,8 @@ class ClosedLoop(Struct, array_like=True):
             ]
             if places:
                 counts = found.setdefault(places[-1], {})
-                counts[part.arm] = counts.get(part.arm, 0) + part.count
+                arm = part.arm if part.arm in registered else OTHERS
+                counts[arm] = counts.get(arm, 0) + part.count
         return [(self.published[at], counts) for at, counts in sorted(found.items())]
 
 

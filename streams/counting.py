@@ -30,7 +30,8 @@ def count_reward(arm: ArmState, reward: Reward, route: Route) -> int | None:
     Returns
     -------
     int or None
-        The reward mapped to [0, 1], in 1e-9, of a request's first label; None of a later one.
+        The reward mapped to [0, 1], in 1e-9, where it is the one that the guard is to see of this
+        request: the first, or on a route with a default reward what counted when that fell due.
     """
     settings = route.settings
     first_counted_ms = (
@@ -62,4 +63,5 @@ def count_reward(arm: ArmState, reward: Reward, route: Route) -> int | None:
             bucket[0] += sign
             bucket[1] += nano
             bucket[2] += square
-    return None if reward.revision or reward.reward is None else nano
+    is_first = reward.cause == "expiry" if route.default_reward is not None else not reward.revision
+    return nano if is_first and reward.reward is not None else None

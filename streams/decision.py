@@ -106,6 +106,8 @@ def _promotion(state: RouteState, route: Route, now_ms: int) -> dict[str, Any] |
     for name, arm in state.arms.items():
         if arm.phase != "candidate" or arm.evidence.reference != state.champion:
             continue
+        if arm.verdict in {"no_data", "harmful"} or arm.held_until_ms > now_ms:
+            continue
         alpha = arm_alpha(settings.guard.alpha, arm.registration)
         _, _, better = judge(arm.evidence, alpha=alpha, has_floor=False)
         if better >= math.log(1 / alpha):

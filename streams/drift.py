@@ -10,7 +10,7 @@ from policies.reward_base import to_unit
 from schemas.control import ControlKind
 from schemas.reward import Reward
 from streams.arm import NANO, ArmState
-from streams.fallback import fallback_of
+from streams.fallback import is_safe_to_leave
 from streams.rollout import roll_back
 from streams.routes import Route
 from streams.state import RouteState
@@ -94,7 +94,7 @@ def _act(
 ) -> tuple[ControlKind, dict[str, Any]]:
     if action == "hold":
         arm.held_until_ms = now_ms + round(route.settings.hold_s * 1000)
-    can_leave = arm.is_eligible and name != state.pinned and fallback_of(state, name) is not None
+    can_leave = arm.is_eligible and is_safe_to_leave(state, name)
     if action == "rollback" and can_leave:
         cause["traffic_to"] = roll_back(state, name, route, now_ms)
         return "rollback", cause

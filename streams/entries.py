@@ -80,6 +80,8 @@ class Attributed(Struct, frozen=True, array_like=True, tag=3, gc=False):
         Of the last reward record.
     counted_at_ms : int
         Stream time at which this request first counted.
+    matured : bool
+        Whether the time of the route's default reward has passed, and was told.
     """
 
     prediction: Waiting
@@ -88,6 +90,7 @@ class Attributed(Struct, frozen=True, array_like=True, tag=3, gc=False):
     reward: float | None
     revision: int
     counted_at_ms: int
+    matured: bool = False
 
 
 Entry: TypeAlias = Waiting | EarlyLabel | Attributed

@@ -14,7 +14,7 @@ import msgspec
 from schemas.reward import Reward
 from streams.attribution import EXPIRY_BUCKET_MS
 from streams.entries import Attributed, EarlyLabel, Entry, Waiting
-from streams.rewarding import default_due_ms, give_default
+from streams.rewarding import default_due_ms, mature
 from streams.routes import Routes
 
 __all__ = [
@@ -120,14 +120,15 @@ def sweep(entries: Mapping[str, Entry | None], now_ms: int, routes: Routes) -> S
     for request_id, found in entries.items():
         if found is None:
             continue
-        entry: Entry = found
-        if isinstance(found, Waiting):
-            entry = _defaulted(request_id, found, now_ms, routes, out)
+        entry = found
+        if not isinstance(found, EarlyLabel):
+            entry = _matured(request_id, found, now_ms, routes, out)
         waiting = entry.prediction if isinstance(entry, Attributed) else entry
         if waiting.expires_ms >= now_ms:
             due_ms = waiting.expires_ms
-            if isinstance(entry, Waiting) and (route := routes.get(entry.route)) is not None:
-                due_ms = default_due_ms(entry, route) or due_ms
+            if isinstance(waiting, Waiting) and (route := routes.get(waiting.route)) is not None:
+                default_ms = default_due_ms(waiting, route)
+                due_ms = default_ms if default_ms is not None and default_ms >= now_ms else due_ms
             bucket = due_ms - due_ms % EXPIRY_BUCKET_MS
             out.expiring.setdefault(bucket, []).append(request_id)
             continue
@@ -142,16 +143,16 @@ def sweep(entries: Mapping[str, Entry | None], now_ms: int, routes: Routes) -> S
     return out
 
 
-def _defaulted(
-    request_id: str, waiting: Waiting, now_ms: int, routes: Routes, out: Sweep
+def _matured(
+    request_id: str, entry: Waiting | Attributed, now_ms: int, routes: Routes, out: Sweep
 ) -> Waiting | Attributed:
-    """Count the default reward if it is due; the account stays open until its window ends."""
+    """Tell what a request counts at the time of its default; the account stays open after it."""
+    waiting = entry.prediction if isinstance(entry, Attributed) else entry
     route = routes.get(waiting.route)
-    due_ms = None if route is None else default_due_ms(waiting, route)
-    if route is None or due_ms is None or due_ms >= now_ms:
-        return waiting
-    account, record = give_default(request_id, waiting, route)
-    out.changed[request_id] = account
+    told = None if route is None else mature(request_id, entry, route, now_ms)
+    if told is None:
+        return entry
+    out.changed[request_id], record = told
     out.rewards.append(record)
     out.counts["expiry", waiting.route] += 1
-    return account
+    return told[0]

@@ -2,7 +2,7 @@
 
 from streams.state import RouteState
 
-__all__ = ["fallback_of", "last_known_good"]
+__all__ = ["fallback_of", "is_safe_to_leave", "last_known_good"]
 
 
 def last_known_good(state: RouteState, leaving: str | None = None) -> str | None:
@@ -40,7 +40,7 @@ def fallback_of(state: RouteState, leaving: str) -> str | None:
     -------
     str or None
         The champion; if that is the one leaving the last known good, then the candidate with most
-        labels; None if no other arm is eligible.
+        labels, then such an arm of the nursery; None if no other arm is eligible.
     """
     others = [name for name in state.eligible if name != leaving]
     if not others:
@@ -50,4 +50,31 @@ def fallback_of(state: RouteState, leaving: str) -> str | None:
     known_good = last_known_good(state, leaving)
     if known_good is not None:
         return known_good
-    return max(others, key=lambda name: (state.arms[name].count, -state.arms[name].registration))
+    arms = state.arms
+    return max(
+        others,
+        key=lambda name: (
+            arms[name].phase == "candidate",
+            arms[name].count,
+            -arms[name].registration,
+        ),
+    )
+
+
+def is_safe_to_leave(state: RouteState, leaving: str) -> bool:
+    """Whether automation may take an arm off: somebody stands in that is no mere beginner.
+
+    Parameters
+    ----------
+    state : RouteState
+        Any.
+    leaving : str
+        An eligible arm.
+
+    Returns
+    -------
+    bool
+        False also for the arm that a person pinned.
+    """
+    heir = fallback_of(state, leaving)
+    return leaving != state.pinned and heir is not None and state.arms[heir].phase != "nursery"

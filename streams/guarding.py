@@ -6,7 +6,7 @@ from typing import Any, Final
 from policies.guard.evidence import observe, restart, settle
 from policies.guard.verdict import Finding, arm_alpha, judge
 from streams.arm import NANO, ArmState
-from streams.fallback import fallback_of, last_known_good
+from streams.fallback import is_safe_to_leave, last_known_good
 from streams.rollout import roll_back
 from streams.routes import Route
 from streams.state import RouteState
@@ -36,7 +36,7 @@ def count_first(state: RouteState, arm: ArmState, nano: int | None, now_ms: int)
     arm.first_sum_nano += nano
     arm.last_label_ms = max(arm.last_label_ms, now_ms)
     evidence = arm.evidence
-    if evidence.reference:
+    if evidence.reference and arm.is_eligible:
         other = state.arms[evidence.reference]
         if other.first_count > evidence.block[2]:
             observe(evidence, arm.firsts, other.firsts)
@@ -85,7 +85,7 @@ def guard(state: RouteState, route: Route, now_ms: int) -> dict[str, Any] | None
     settings = route.settings.guard
     worst: tuple[Finding, str] | None = None
     for name, finding in _harmful(state, route, now_ms):
-        can_leave = name != state.pinned and fallback_of(state, name) is not None
+        can_leave = is_safe_to_leave(state, name)
         if settings.enabled and can_leave and (worst is None or finding.lead > worst[0].lead):
             worst = finding, name
     if worst is None:

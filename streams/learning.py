@@ -196,11 +196,11 @@ class _Step:
         self._publish(state, route, kind, cause, now_ms)
         remember_command(state, command.command_id)
 
-    def ack(self, ack: ControlAck, _: int) -> None:
+    def ack(self, ack: ControlAck, now_ms: int) -> None:
         state = self._state(ack.route)
         if state.arms:
             self.out.states[ack.route] = state
-            state.loop.hear(ack)
+            state.loop.hear(ack, (state.epoch, state.seq), now_ms)
             self.out.counts["ack", ack.route] += 1
 
     def traffic(self, traffic: Traffic, _: int) -> None:
@@ -208,7 +208,8 @@ class _Step:
         if not state.arms:
             return
         self.out.states[traffic.route] = state
-        for name, evidence in state.loop.see(traffic, route).items():
+        arms = {name: arm.registration for name, arm in state.arms.items()}
+        for name, evidence in state.loop.see(traffic, route, arms).items():
             self.out.counts["alarm:" + name, traffic.route] += 1
             cause = {"why": name, **evidence, "record": self.at}
             self.out.control.append(_message(state, route, "routing", cause, traffic.until_ms))

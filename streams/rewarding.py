@@ -5,7 +5,7 @@ from schemas.reward import Reward, RewardCause
 from streams.entries import Attributed, Waiting
 from streams.routes import Route
 
-__all__ = ["default_due_ms", "give_default", "give_reward"]
+__all__ = ["default_due_ms", "give_reward", "mature"]
 
 
 def default_due_ms(waiting: Waiting, route: Route) -> int | None:
@@ -29,44 +29,51 @@ def default_due_ms(waiting: Waiting, route: Route) -> int | None:
     return min(waiting.arrived_ms + route.default_after_ms, waiting.expires_ms)
 
 
-def give_default(request_id: str, waiting: Waiting, route: Route) -> tuple[Attributed, Reward]:
-    """Count the default reward of a request whose label did not come in time.
+def mature(
+    request_id: str, entry: Waiting | Attributed, route: Route, until_ms: int
+) -> tuple[Attributed, Reward] | None:
+    """Tell what a request counts at the time of the route's default reward, once.
+
+    Without a label it is the default. With one it is the same reward again, which changes no sum:
+    the guard, which must see slow and fast labels alike, looks at these records alone.
 
     Parameters
     ----------
     request_id : str
         Of the request.
-    waiting : Waiting
-        Whose default is due.
+    entry : Waiting or Attributed
+        Its entry.
     route : Route
-        With a default reward.
+        Its route.
+    until_ms : int
+        Stream time.
 
     Returns
     -------
-    tuple of Attributed and Reward
-        The entry, which a later label revises, and the record.
-
-    Raises
-    ------
-    ValueError
-        If no default is due for it.
+    tuple of Attributed and Reward, or None
+        The entry, which a later label revises, and the record; None where nothing is due.
     """
+    account = entry if isinstance(entry, Attributed) else None
+    waiting = entry.prediction if isinstance(entry, Attributed) else entry
     due_ms = default_due_ms(waiting, route)
-    if due_ms is None or route.default_reward is None:
-        raise ValueError(f"request {request_id!r} has no default reward")
+    if due_ms is None or due_ms >= until_ms:
+        return None
+    if account is not None and (account.matured or account.reward is None):
+        return None
     return give_reward(
         request_id,
         waiting,
-        label=None,
-        reward=route.default_reward,
+        label=None if account is None else account.label,
+        reward=route.default_reward if account is None else account.reward,
         cause="expiry",
-        labelled_at_ms=due_ms,
+        labelled_at_ms=due_ms if account is None else account.labelled_at_ms,
         now_ms=due_ms,
-        before=None,
+        before=account,
+        matured=True,
     )
 
 
-def give_reward(
+def give_reward(  # noqa: PLR0913 - a record has many fields
     request_id: str,
     waiting: Waiting,
     *,
@@ -76,6 +83,7 @@ def give_reward(
     labelled_at_ms: int,
     now_ms: int,
     before: Attributed | None,
+    matured: bool = False,
 ) -> tuple[Attributed, Reward]:
     """Count a reward in place of what the request counted before.
 
@@ -97,6 +105,8 @@ def give_reward(
         Stream time.
     before : Attributed or None
         The account so far.
+    matured : bool
+        Whether the time of the default has passed; it stays so.
 
     Returns
     -------
@@ -105,7 +115,8 @@ def give_reward(
     """
     revision = 0 if before is None else before.revision + 1
     counted_at_ms = now_ms if before is None else before.counted_at_ms
-    entry = Attributed(waiting, label, labelled_at_ms, reward, revision, counted_at_ms)
+    is_mature = matured or (before is not None and before.matured)
+    entry = Attributed(waiting, label, labelled_at_ms, reward, revision, counted_at_ms, is_mature)
     return entry, Reward(
         request_id=request_id,
         route=waiting.route,

@@ -135,7 +135,7 @@ def register_arm(
 
 
 def _crown(state: RouteState, name: str) -> None:
-    """Every change of champion makes all evidence start afresh against the new one."""
+    """Evidence against the old one ends at the next decision, which looks references up."""
     move(state, name, "promoted")
     state.champion = name
     state.last_known_good = [reign for reign in state.last_known_good if reign.arm != name]
@@ -225,6 +225,8 @@ def _leave(state: RouteState, name: str, event: Event) -> str:
     if heir is None:
         raise RecordError("refused", f"without {name!r} the route would have no eligible arm")
     move(state, name, event)
+    left = state.arms[name]
+    restart(left.evidence, "", left.firsts, (0, 0))
     state.last_known_good = [reign for reign in state.last_known_good if reign.arm != name]
     if state.pinned == name:
         state.pinned = None

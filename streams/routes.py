@@ -145,7 +145,7 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     register_arms : {"first_reward", "command"}
         Whether an unknown arm is registered by its first reward, or is a dead letter.
     nursery_labels : int
-        Labels for which a new arm gets ``nursery_share``, whatever the policy says.
+        Labels for which a new arm gets ``nursery_share`` at least, whatever the policy says.
     nursery_share : float
         Share of traffic of an arm in the nursery.
     floor : float

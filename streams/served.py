@@ -1,12 +1,16 @@
 """Tallies which arm answered how often, from new predictions; told to learning as ``Traffic``."""
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from schemas.prediction import Prediction
 from schemas.traffic import ServedCount, Traffic
 
 __all__ = ["ServedTally", "merge", "tally", "traffic_of"]
+
+_MOST_KEYS: Final = 2000
+_IN_ONE_RECORD: Final = 500
+OTHER_ARMS: Final = "(others)"
 
 ServedKey: TypeAlias = tuple[str, str, int | None, int | None]
 ServedTally: TypeAlias = dict[ServedKey, list[int]]
@@ -25,7 +29,7 @@ def tally(served: ServedTally, prediction: Prediction, at_ms: int) -> None:
     at_ms : int
         Its record time.
     """
-    key = (prediction.route, prediction.arm, prediction.epoch, prediction.seq)
+    key = _room_for(served, (prediction.route, prediction.arm, prediction.epoch, prediction.seq))
     seen = served.get(key)
     if seen is None:
         served[key] = [1, at_ms, at_ms]
@@ -45,13 +49,19 @@ def merge(served: ServedTally, more: ServedTally) -> None:
     more : ServedTally
         What is added.
     """
-    for key, (count, first_ms, newest_ms) in more.items():
+    for wanted, (count, first_ms, newest_ms) in more.items():
+        key = _room_for(served, wanted)
         seen = served.get(key)
         served[key] = (
             [count, first_ms, newest_ms]
             if seen is None
             else [seen[0] + count, min(seen[1], first_ms), max(seen[2], newest_ms)]
         )
+
+
+def _room_for(served: ServedTally, key: ServedKey) -> ServedKey:
+    """Names come from producers: beyond a thousand different ones all others count as one."""
+    return key if key in served or len(served) < _MOST_KEYS else (key[0], OTHER_ARMS, None, None)
 
 
 def traffic_of(
@@ -72,7 +82,7 @@ def traffic_of(
     Returns
     -------
     list of Traffic
-        One for each route.
+        One for each route, or several where a record would be large.
     """
     parts: dict[str, list[ServedCount]] = {}
     newest: dict[str, int] = {}
@@ -85,12 +95,16 @@ def traffic_of(
     for (what, route), count in joins.items():
         if route:
             counts.setdefault(route, {})[what] = count
-    return [
-        Traffic(
-            route=route,
-            served=parts.get(route, []),
-            until_ms=newest.get(route, now_ms),
-            joins=counts.get(route, {}),
-        )
-        for route in dict.fromkeys([*parts, *counts])
-    ]
+    told = []
+    for route in dict.fromkeys([*parts, *counts]):
+        part = parts.get(route, [])
+        told += [
+            Traffic(
+                route=route,
+                served=part[at : at + _IN_ONE_RECORD],
+                until_ms=newest.get(route, now_ms),
+                joins=counts.get(route, {}) if at == 0 else {},
+            )
+            for at in range(0, max(1, len(part)), _IN_ONE_RECORD)
+        ]
+    return told

@@ -138,7 +138,7 @@ class Topics:
                 config["segment.ms"] = str(DAY_MS)
             if spec.name.endswith("-changelog"):
                 config["max.message.bytes"] = str(MAX_ENTRY_BYTES)
-            if spec.name in {"predictions", "ground-truth"}:
+            if spec.name in {"predictions", "ground-truth", "commands", "control-acks"}:
                 # A clock that runs ahead would close the windows of everybody else's requests.
                 config["message.timestamp.after.max.ms"] = str(MAX_CLOCK_AHEAD_MS)
             count = partitions if spec.partitioned_by == "request" else route_partitions

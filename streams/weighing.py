@@ -53,9 +53,11 @@ def reweigh(state: RouteState, route: Route, now_ms: int, newcomer: str | None =
     stats = arm_stats(state, settings.bucket_ms, settings.context_dimension)
     if state.pinned in state.eligible:
         state.target = {str(state.pinned): 1.0}
-    elif not state.frozen or newcomer is not None:
+    elif state.frozen and newcomer is not None:
+        state.target = _with_newcomer(state, route, newcomer)
+    elif not state.frozen:
         wanted = _shaped(state, route, policy_of(state, route), stats, state.target, now_ms)
-        state.target = _held(state, wanted, now_ms)
+        state.target = _held(state, route, wanted, now_ms)
     state.shadow = {
         name: _shaped(state, route, policy, stats, state.shadow.get(name, {}), now_ms)
         for name, policy in route.shadow.items()
@@ -113,20 +115,36 @@ def _shaped(
     )
 
 
-def _held(state: RouteState, wanted: dict[str, float], now_ms: int) -> dict[str, float]:
+def _with_newcomer(state: RouteState, route: Route, name: str) -> dict[str, float]:
+    """Frozen weights make room for an arm that a person lets in, in proportion, and for no more."""
+    is_new = state.arms[name].phase == "nursery"
+    share = route.settings.nursery_share if is_new else route.settings.floor
+    rest = {arm: weight * (1.0 - share) for arm, weight in state.target.items() if arm != name}
+    return _rounded(rest | {name: share})
+
+
+def _held(
+    state: RouteState, route: Route, wanted: dict[str, float], now_ms: int
+) -> dict[str, float]:
     """Keep shares from growing after a drift or a rollback; what is left over goes to the rest."""
     cooling = state.cooldown_until_ms > now_ms
     held = {
-        name: min(share, state.target.get(name, 0.0))
+        name: min(share, max(state.target.get(name, 0.0), _nursery_share(state, route, name)))
         for name, share in wanted.items()
-        if state.arms[name].held_until_ms > now_ms
-        or (cooling and state.arms[name].phase == "candidate")
+        if state.arms[name].held_until_ms > now_ms or (cooling and name != state.champion)
     }
     free = math.fsum(share for name, share in wanted.items() if name not in held)
-    if not held or free <= 0:
+    if not held:
         return wanted
+    if free <= 0:
+        return state.target if set(state.target) == set(wanted) else wanted
     scale = (1.0 - math.fsum(held.values())) / free
     return _rounded({name: held.get(name, share * scale) for name, share in wanted.items()})
+
+
+def _nursery_share(state: RouteState, route: Route, name: str) -> float:
+    """What an arm in the nursery may have whatever holds it."""
+    return route.settings.nursery_share if state.arms[name].phase == "nursery" else 0.0
 
 
 def _rounded(weights: dict[str, float]) -> dict[str, float]:

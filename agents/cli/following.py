@@ -15,7 +15,7 @@ from schemas.codec import decode, encode
 from schemas.command import Action, Command
 from schemas.control import ControlAck, ControlMessage
 from schemas.dead_letter import HEADER_PREFIX
-from schemas.errors import BrokerError, LeverframeError
+from schemas.errors import BrokerError, LeverframeError, RecordError
 from serving.subscriber import Subscriber
 from streams.runtime.kafka import client_options
 
@@ -31,13 +31,13 @@ class Answer(NamedTuple):
         The answer.
     behind : list of str
         Replicas heard lately that did not acknowledge it in time.
-    applied_in_ms : int
-        From the command's being sent to the last acknowledgement; negative if there was none.
+    applied_in_ms : int or None
+        From the command's being sent to the last acknowledgement; None if there was none.
     """
 
     message: ControlMessage
     behind: list[str]
-    applied_in_ms: int
+    applied_in_ms: int | None
 
 
 def subscriber(settings: Settings, **options: Any) -> Subscriber:
@@ -179,11 +179,18 @@ async def ask(
         message = await asyncio.wait_for(conversation.answer(), timeout_s)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(conversation.acknowledged(message), acks_s)
-        return Answer(message, conversation.behind(message), conversation.applied_ms - sent_ms)
+        applied_ms = conversation.applied_ms(message)
+        took_ms = None if applied_ms is None else max(0, applied_ms - sent_ms)
+        return Answer(message, conversation.behind(message), took_ms)
     except TimeoutError as error:
         raise LeverframeError(
             f"no answer within {timeout_s:.0f} s; the command {command.command_id} stays in "
             f"{topics.commands} and is done when a worker runs: leverframe worker"
+        ) from error
+    except KafkaError as error:
+        raise BrokerError(
+            f"cannot send to {topics.commands} at {settings.broker.servers}: {error!r}. "
+            "Look at the broker, or: leverframe topics create"
         ) from error
     finally:
         await consumer.stop()
@@ -196,8 +203,7 @@ class _Conversation:
         self._consumer = consumer
         self._command = command
         self._topics = settings.topic_names
-        self._acks: dict[str, tuple[int, int]] = {}
-        self.applied_ms = 0
+        self._acks: dict[str, tuple[int, int, int]] = {}
 
     async def answer(self) -> ControlMessage:
         answered: ControlMessage | None = None
@@ -218,17 +224,27 @@ class _Conversation:
     def behind(self, message: ControlMessage) -> list[str]:
         version = (message.epoch, message.seq)
         known: list[str] = message.cause.get("replicas", [])
-        return [replica for replica in known if self._acks.get(replica, (-1, -1)) < version]
+        return [replica for replica in known if self._acks.get(replica, (-1, -1))[:2] < version]
+
+    def applied_ms(self, message: ControlMessage) -> int | None:
+        """Record time of the last acknowledgement of the message by a replica that it names."""
+        version = (message.epoch, message.seq)
+        known = set(message.cause.get("replicas", []))
+        times = [ack[2] for name, ack in self._acks.items() if name in known and ack[:2] >= version]
+        return max(times, default=None)
 
     async def _records(self) -> list[tuple[Any, Any]]:
         fetched = await self._consumer.getmany(timeout_ms=200)
         return [(tp, record) for tp, records in fetched.items() for record in records]
 
     def _note(self, record: Any) -> None:
-        if record.key == self._command.route.encode():
+        if record.key != self._command.route.encode() or record.value is None:
+            return
+        try:
             ack = decode(ControlAck, record.value)
-            self._acks[ack.replica] = (ack.epoch, ack.seq)
-            self.applied_ms = max(self.applied_ms, ack.applied_at_ms)
+        except RecordError:
+            return  # the job sets it aside
+        self._acks[ack.replica] = (ack.epoch, ack.seq, record.timestamp)
 
     def _answer_in(self, topic: str, record: Any) -> ControlMessage | None:
         if topic == self._topics.control:

@@ -71,7 +71,7 @@ def _ask(
     if replicas:
         done = len(replicas) - len(answer.behind)
         text = f"applied by {done} of {len(replicas)} replicas"
-        text += f" in {answer.applied_in_ms} ms" if done else ""
+        text += "" if answer.applied_in_ms is None else f" in {answer.applied_in_ms} ms"
         text += f"; not yet by {', '.join(answer.behind)}" if answer.behind else ""
         click.echo(text, err=True)
 

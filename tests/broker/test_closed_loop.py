@@ -59,7 +59,8 @@ def test_command_says_which_replicas_applied_it(deploy: Callable[..., Any]) -> N
                 assert answer.message.cause["replicas"] == ["web-1", "web-2"]
                 answer = await order(deployment, "rollback", "b", acks_s=10.0)
                 assert answer.behind == []
-                assert 0 <= answer.applied_in_ms < 10_000
+                assert answer.applied_in_ms is not None
+                assert answer.applied_in_ms < 10_000
             answer = await order(deployment, "rollback", "c", acks_s=1.0)
             assert answer.behind == ["web-2"]
 

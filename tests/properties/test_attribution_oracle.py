@@ -1,5 +1,6 @@
 """Attribution against a brute-force oracle, over arbitrary arrivals cut into arbitrary batches."""
 
+from collections import Counter
 from typing import Any
 
 from attribution_oracle import final_rewards
@@ -131,9 +132,16 @@ def test_default_rewards_agree_with_a_brute_force_recount(
     """
     sequence = [event for event in rising(steps) if event[0] <= WINDOW_MS]
     counted: dict[str, int | None] = {}
+    mature: Counter[str] = Counter()
     for reward in swept(sequence, cuts, lag_ms):
         assert (reward.request_id in counted) == (reward.revision > 0)
         if reward.revision:
             assert counted[reward.request_id] == reward.previous_reward
         counted[reward.request_id] = None if reward.reward is None else int(reward.reward)
+        mature[reward.request_id] += reward.cause == "expiry"
     assert counted == final_rewards(sequence, WINDOW_MS, default=0)
+    # What is in force when the default falls due is told once, for the guard.
+    assert all(mature[request_id] <= 1 for request_id in counted)
+    assert all(
+        mature[request_id] == 1 for request_id, reward in counted.items() if reward is not None
+    )

@@ -16,10 +16,11 @@ from schemas.codec import encode
 from schemas.control import ControlAck, ControlMessage
 from schemas.prediction import Prediction
 from schemas.traffic import ServedCount, Traffic
+from streams.closed_loop import OTHERS
 from streams.learning import heartbeat, learn
 from streams.routes import FollowingSettings, Route, Routes
-from streams.served import ServedTally, merge, tally, traffic_of
-from streams.state import RouteState, state_digest
+from streams.served import OTHER_ARMS, ServedTally, merge, tally, traffic_of
+from streams.state import RouteState, encode_route, state_digest
 
 SECOND = 1000
 
@@ -227,3 +228,74 @@ def test_heartbeat_tells_the_health_of_the_join() -> None:
     assert sum(job.state.arms["a"].delays.values()) == 1
     beat = heartbeat(job.state, job.route, T0 + 10 * SECOND)
     assert beat.cause["arms"]["a"]["label_delay_ms"] == [0.0, 0.0, 0.0]
+
+
+def test_arms_that_nobody_registered_are_one() -> None:
+    """Names come from producers: they can fill neither the state nor a heartbeat."""
+    job = Job()
+    version = job.state.epoch, job.state.seq
+    before = len(encode_route(job.state))
+    for second in range(40):
+        names = {f"stranger-{second}-{i}": 1 for i in range(400)}
+        job.take(traffic(names, second * SECOND, version))
+    assert set(job.state.loop.mix) <= {"a", "b", OTHERS}
+    assert len(encode_route(job.state)) < before + 2000
+
+
+def test_counts_of_a_producer_cannot_break_the_state() -> None:
+    """The largest counts that the wire allows are summed up to what the ledger can hold."""
+    job = Job()
+    for _ in range(5):
+        seen = Traffic(
+            route="r",
+            served=[ServedCount(arm="a", epoch=0, seq=job.state.seq, count=10**9, from_ms=T0)],
+            until_ms=T0,
+            joins={"label": 10**9},
+        )
+        job.take(record("traffic", seen, 0))
+    assert encode_route(job.state)
+    value = encode(seen).replace(b"1000000000", b"9223372036854775807")
+    outcome = learn(
+        [("traffic", [Record(b"r", value, T0, topic="traffic")])],
+        job.states,
+        job.routes,
+        max_value_bytes=MAX_VALUE_BYTES,
+    )
+    assert [letter.reason for letter in outcome.dead_letters] == ["invalid"]
+
+
+def test_tally_and_records_stay_small() -> None:
+    """20,000 names in a second come to a few records that Kafka takes."""
+    served: ServedTally = {}
+    for i in range(20_000):
+        prediction = Prediction(request_id=str(i), route="r", arm=f"arm-{i}", prediction=1)
+        tally(served, prediction, T0)
+    told = traffic_of(served, {}, T0)
+    assert sum(part.count for seen in told for part in seen.served) == 20_000
+    assert max(len(encode(seen)) for seen in told) < 100_000
+    assert OTHER_ARMS in {part.arm for seen in told for part in seen.served}
+
+
+def test_replica_cannot_claim_the_future() -> None:
+    """Neither a clock that runs ahead nor a version that was never published hides others."""
+    job = Job()
+    ahead = ControlAck(
+        route="r",
+        replica="web-2",
+        epoch=99,
+        seq=99,
+        applied_at_ms=T0 + 10**9,
+        weights_digest="",
+    )
+    job.take(ack("web-1", 0, 1), record("control-acks", ahead, 1))
+    assert set(job.state.loop.replicas) == {"web-1", "web-2"}
+    (rollback,) = job.take(command_record("rollback", "b", at=SECOND))
+    assert job.state.loop.behind((rollback.epoch, rollback.seq)) == ["web-1", "web-2"]
+
+
+def test_rollback_while_pinned_is_watched_too() -> None:
+    """Weights do not change, but the arm is off."""
+    job = Job()
+    job.take(command_record("pin", "a"), command_record("rollback", "b", at=1))
+    (alarm,) = job.take(traffic({"b": 1}, 60 * SECOND))
+    assert alarm.cause["why"] == "rollback_not_effective"

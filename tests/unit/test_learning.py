@@ -350,3 +350,75 @@ def test_learning_limits_the_number_of_arms() -> None:
     state, _, (outcome,) = folded(records, routes(max_arms=3))
     assert len(state.arms) == 3
     assert [letter.reason for letter in outcome.dead_letters] == ["limit"]
+
+
+def test_arm_off_the_line_keeps_no_evidence() -> None:
+    """A rolled-back arm that is still served must not fill the state."""
+    state, *_ = after(command_record("rollback", "b", at=5000))
+    size = len(encode_route(state))
+    states = {"r": state}
+    more = stream(9, 4000, {"a": 0.9, "b": 0.9}, start=6000)
+    learn(learning_runs(more), states, routes(), max_value_bytes=MAX_VALUE_BYTES)
+    assert states["r"].arms["b"].evidence.closed == []
+    assert len(encode_route(states["r"])) < size + 4000
+
+
+def test_freeze_gives_a_newcomer_its_share_and_moves_nothing_else() -> None:
+    """Frozen weights make room in proportion."""
+    state, *_ = after(command_record("freeze", at=5000))
+    before = dict(state.weights)
+    states = {"r": state}
+    joined = command_record("register_arm", "d", at=5001)
+    learn(learning_runs([joined]), states, routes(), max_value_bytes=MAX_VALUE_BYTES)
+    weights = states["r"].weights
+    assert weights["d"] == pytest.approx(0.1)
+    for arm, share in before.items():
+        assert weights[arm] == pytest.approx(share * 0.9, abs=1e-8)
+
+
+def test_promotion_needs_recent_labels() -> None:
+    """Evidence of yesterday promotes nobody today."""
+    better = stream(1, 3000, {"a": 0.6, "b": 0.95})
+    frozen = [reward_record("a", 1.0), reward_record("b", 1.0, 1), command_record("freeze", at=2)]
+    tomorrow = 86_400_000
+    rest = [command_record("unfreeze", at=tomorrow)]
+    rest += [reward_record("a", 1.0, tomorrow + i) for i in range(50)]
+    state, messages, _ = folded([*frozen, *better, *rest], routes())
+    assert state.champion == "a"
+    assert not [message for message in messages if message.kind == "promotion"]
+
+
+def test_automation_never_leaves_a_champion_for_a_beginner() -> None:
+    """A harmful champion stays until somebody who is no mere beginner can stand in."""
+    guard = GuardSettings(reward_floor=0.9)
+    bad = stream(4, 2000, {"a": 0.5})
+    newcomer = command_record("register_arm", "b", at=100)
+    ordered = [bad[0], newcomer, *bad[1:]]
+    state, messages, _ = folded(ordered, routes(guard=guard, nursery_labels=50))
+    assert state.champion == "a"
+    assert state.arms["a"].verdict == "harmful"
+    assert not [message for message in messages if message.kind == "rollback"]
+
+
+def test_guard_sees_fast_and_slow_labels_at_one_age_where_silence_counts() -> None:
+    """Clicks come at once, silence counts later: the guard looks when the default falls due.
+
+    Else an arm with more recent traffic would look better than an equal one.
+    """
+    route = routes(default_reward=0.0, default_after_s=60.0)
+    click = reward_record("a", 1.0, request_id="x")
+    told = reward_record(
+        "a",
+        1.0,
+        60_000,
+        request_id="x",
+        cause="expiry",
+        previous_reward=1.0,
+        revision=1,
+        counted_at_ms=T0,
+    )
+    silent = reward_record("a", 0.0, 60_001, request_id="y", cause="expiry")
+    state, _, _ = folded([click], route)
+    assert (sums(state), state.arms["a"].firsts) == ((1, 10**9), (0, 0))
+    state, _, _ = folded([click, told, silent], route)
+    assert (sums(state), state.arms["a"].firsts) == ((2, 10**9), (2, 10**9))

@@ -7,6 +7,7 @@ same records in the same order makes the same decisions.
 import math
 from typing import Any
 
+from policies.guard.interval import confidence_interval
 from policies.guard.verdict import arm_alpha, judge
 from schemas.control import ControlKind
 from streams.arm import NANO
@@ -137,15 +138,21 @@ def arms_now(state: RouteState, route: Route, now_ms: int) -> dict[str, Any]:
     Returns
     -------
     dict
-        Phase, verdict, labels and mean reward (mapped to [0, 1]) by arm, without retired ones.
+        Phase, verdict, labels, mean reward (mapped to [0, 1]) and its confidence sequence by arm,
+        without retired ones.
     """
-    return {
-        name: {
+    alpha = route.settings.guard.alpha
+    known: dict[str, Any] = {}
+    for name, arm in state.arms.items():
+        if arm.phase == "retired":
+            continue
+        total = arm.sum_nano / NANO
+        low, high = confidence_interval(arm.count, total, alpha)
+        known[name] = {
             "phase": arm.phase,
             "verdict": verdict_of(arm, route, now_ms),
             "labels": arm.count,
-            "mean": round(arm.sum_nano / NANO / arm.count, DIGITS) if arm.count else None,
+            "mean": round(total / arm.count, DIGITS) if arm.count else None,
+            "bounds": [round(low, DIGITS), round(high, DIGITS)],
         }
-        for name, arm in state.arms.items()
-        if arm.phase != "retired"
-    }
+    return known

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
+from msgspec import structs
 
 from schemas.codec import DECODE_ERRORS, decode_error, decoder
 from schemas.command import Command
@@ -249,7 +250,11 @@ def heartbeat(state: RouteState, route: Route, now_ms: int) -> ControlMessage:
         known["label_delay_ms"] = [
             delay_quantile_ms(state.arms[name].delays, share) for share in (0.5, 0.9, 0.99)
         ]
-    cause = {"why": "heartbeat", "last_change": state.cause, "arms": arms}
+    cause: dict[str, Any] = {"why": "heartbeat", "last_change": state.cause, "arms": arms}
+    if state.last_known_good:
+        cause["last_known_good"] = [
+            structs.asdict(reign) for reign in reversed(state.last_known_good)
+        ]
     if state.loop.joins:
         cause["joins"] = join_health(state.loop.joins)
     if state.shadow:

@@ -1,0 +1,46 @@
+"""``leverframe doctor``."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from agents.cli.options import config_option, json_option
+
+__all__ = ["doctor"]
+
+
+@click.command()
+@config_option
+@json_option
+def doctor(config: Path | None, *, as_json: bool) -> None:
+    """Examine settings, broker, topics, retention, partitioners, clocks, permissions and workers.
+
+    One line per check: ok, warning or fault, with what is wrong, where, and the cure. Nothing is
+    written. Exit code 0: no fault; 1: a fault; 2: settings cannot be read or no broker answers.
+
+    \b
+    Examples:
+      leverframe doctor --config leverframe.toml
+      leverframe doctor --json
+    """  # noqa: D301 - click wants the character
+    import logging
+
+    from agents.settings import load_settings
+
+    settings = load_settings(config)
+
+    import orjson
+    from msgspec import to_builtins
+
+    from agents.doctor.examination import examine
+
+    # What it says while it fails, our findings say in one line.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+    findings, code = asyncio.run(examine(settings, config))
+    if as_json:
+        click.echo(orjson.dumps(to_builtins(findings)).decode())
+    else:
+        for finding in findings:
+            click.echo(finding.line())
+    raise SystemExit(code)

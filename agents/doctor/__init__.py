@@ -1,0 +1,1 @@
+"""``leverframe doctor``: a shell gathers facts, pure judgements turn them into findings."""

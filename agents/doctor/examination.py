@@ -1,0 +1,139 @@
+"""The whole examination: local checks, facts from the broker, judgements in a fixed order."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from aiokafka.errors import KafkaError
+
+from agents.doctor.attendance import judge_attendance
+from agents.doctor.clocks import judge_clocks
+from agents.doctor.facts import Facts, gather_facts
+from agents.doctor.findings import Finding, exit_code, fault, ok, warning
+from agents.doctor.local import judge_folder, judge_routes
+from agents.doctor.partitioners import CHECK as PARTITIONER
+from agents.doctor.partitioners import judge_partitioners, place
+from agents.doctor.retention import judge_retention
+from agents.doctor.rights import judge_rights
+from agents.settings import Settings
+from schemas.errors import BrokerError
+from streams.topology import TOPICS
+
+__all__ = ["examine", "judge_broker"]
+
+_LONGEST_S: Final = 90.0
+_CREATE: Final = "Create: leverframe topics create"
+
+
+async def examine(settings: Settings, path: Path | None) -> tuple[list[Finding], int]:
+    """Run all checks.
+
+    Parameters
+    ----------
+    settings : Settings
+        That could be read.
+    path : Path, optional
+        Their file.
+
+    Returns
+    -------
+    tuple of list of Finding and int
+        The findings, and the exit code: 2 when no broker answers, 1 with a fault, else 0.
+    """
+    found = [*judge_routes(settings, path), judge_folder(settings)]
+    try:
+        async with asyncio.timeout(_LONGEST_S):
+            facts = await gather_facts(settings)
+    except BrokerError as error:
+        said, _, cure = str(error).partition(". ")
+        return [*found, fault("broker", settings.broker.servers, said, cure)], 2
+    except (KafkaError, OSError, TimeoutError) as error:
+        said = f"the broker stopped answering ({error!r:.200})"
+        cure = "Look at the broker's log, and at the network between"
+        return [*found, fault("broker", settings.broker.servers, said, cure)], 2
+    found += judge_broker(settings, facts)
+    return found, exit_code(found)
+
+
+def judge_broker(settings: Settings, facts: Facts) -> list[Finding]:
+    """Judge what a broker told.
+
+    Parameters
+    ----------
+    settings : Settings
+        What must be.
+    facts : Facts
+        What is.
+
+    Returns
+    -------
+    list of Finding
+        In a fixed order.
+    """
+    topics = settings.topic_names
+    wanted = {name: config for name, _, config in settings.declared_topics()}
+    longest = max((route.window_s for route in settings.routes.values()), default=0.0)
+    names = {spec.name: topics.full_name(spec) for spec in TOPICS}
+    return [
+        _reached(settings, facts),
+        *_topics(settings, facts),
+        *judge_retention(wanted, names, facts.configs, facts.partitions, round(longest * 1000)),
+        *_partitioners(settings, facts),
+        *judge_clocks(facts.samples, topics.control),
+        *judge_rights(facts.refused, topics, settings.broker.username, facts.asked),
+        *judge_attendance(facts.group, facts.samples[topics.control]),
+    ]
+
+
+def _reached(settings: Settings, facts: Facts) -> Finding:
+    silent = [address for address, answers in facts.brokers.items() if not answers]
+    count = len(facts.brokers)
+    said = f"cluster {facts.cluster_id} answers with {count} broker{'s' if count != 1 else ''}"
+    if silent:
+        return warning(
+            "broker",
+            settings.broker.servers,
+            f"{said}, of which {', '.join(silent)} cannot be reached from here",
+            "Start it, or correct its advertised.listeners",
+        )
+    return ok("broker", settings.broker.servers, said)
+
+
+def _topics(settings: Settings, facts: Facts) -> Iterator[Finding]:
+    topics = settings.topic_names
+    bad = [finding for finding in facts.topics if finding.state != "ok"]
+    missing = {finding.topic for finding in bad if finding.state == "missing"}
+    if missing:
+        # A broker does not show a topic to a user without any right to it.
+        said = "missing" + (", or hidden from this user: see permissions" if facts.refused else "")
+        yield fault("topics", ", ".join(sorted(missing)), said, _CREATE)
+    for finding in bad:
+        if finding.topic not in missing:
+            said, _, cure = finding.detail.partition(". ")
+            yield fault("topics", finding.topic, said, cure)
+    counts = [facts.partitions.get(name) for name in (topics.predictions, topics.ground_truth)]
+    if None not in counts and counts[0] != counts[1]:
+        yield fault(
+            "topics",
+            f"{topics.predictions}, {topics.ground_truth}",
+            f"{counts[0]} and {counts[1]} partitions: halves of a pair do not meet",
+            "Make one of them anew with the count of the other; adding partitions moves keys",
+        )
+    if not bad:
+        yield ok("topics", "broker", f"{len(facts.topics)} topics have the declared partitions")
+
+
+def _partitioners(settings: Settings, facts: Facts) -> list[Finding]:
+    topics = settings.topic_names
+    inputs = (topics.predictions, topics.ground_truth)
+    samples = {name: facts.samples[name] for name in inputs if name in facts.partitions}
+    unread = [name for name in samples if samples[name].failure]
+    if len(samples) < len(inputs) or unread:
+        where = ", ".join(unread or [name for name in inputs if name not in samples])
+        why = samples[unread[0]].failure if unread else "the topic is missing"
+        return [warning(PARTITIONER, where, f"cannot be told: {why}", "Mend that first")]
+    predictions, labels = (
+        place(name, samples[name].records, facts.partitions[name]) for name in inputs
+    )
+    return judge_partitioners(predictions, labels, {name: samples[name].records for name in inputs})

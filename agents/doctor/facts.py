@@ -1,0 +1,210 @@
+"""Gathers what the judgements need from a broker that answers; writes nothing."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    KafkaError,
+    for_code,
+)
+from msgspec import Struct
+
+from agents.doctor.attendance import WAITING_RECORDS, Group, Progress
+from agents.doctor.reaching import TIMEOUT_MS, options_of, reach
+from agents.doctor.rights import Refusal, probe_rights
+from agents.doctor.sampled import Sample
+from agents.doctor.sampling import sample_topic
+from agents.settings import Settings
+from streams.runtime.headers import accept_any_header
+from streams.runtime.topics import TopicFinding, check_topics
+
+__all__ = ["Facts", "gather_facts"]
+
+# Faust commits once a second.
+_WATCH_S: Final = 3.0
+_COORDINATOR_TRIES: Final = 5
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What is so.
+
+    Attributes
+    ----------
+    cluster_id : str
+        As the broker says.
+    brokers : dict of str to bool
+        Address of each broker, and whether it answers.
+    topics : list of TopicFinding
+        As ``leverframe topics check``.
+    partitions : dict of str to int
+        Of the topics that exist, by full name.
+    configs : dict of str to dict
+        Kafka's settings of the topics that could be read.
+    refused : list of Refusal
+        Rights that are missing.
+    asked : int
+        Rights that were tried.
+    samples : dict of str to Sample
+        Newest records of both input topics and of ``control``.
+    group : Group
+        The workers.
+    """
+
+    cluster_id: str
+    brokers: dict[str, bool]
+    topics: list[TopicFinding]
+    partitions: dict[str, int]
+    configs: dict[str, dict[str, str]]
+    refused: list[Refusal]
+    asked: int
+    samples: dict[str, Sample]
+    group: Group
+
+
+async def gather_facts(settings: Settings) -> Facts:
+    """Ask the broker.
+
+    Parameters
+    ----------
+    settings : Settings
+        That could be read.
+
+    Returns
+    -------
+    Facts
+        For the judgements.
+
+    Raises
+    ------
+    BrokerError
+        If no broker answers.
+    """
+    accept_any_header()
+    topics = settings.topic_names
+    name = topics.prefix + settings.app.id
+    client = await reach(settings.broker)
+    admin = AIOKafkaAdminClient(**options_of(settings.broker), request_timeout_ms=TIMEOUT_MS)
+    try:
+        await admin.start()
+        nodes = sorted(client.cluster.brokers(), key=lambda node: node.nodeId)
+        wanted = [full for full, _, _ in settings.declared_topics()]
+        partitions = await _partitions(admin, wanted)
+        refused, asked = await probe_rights(client, topics, name)
+        inputs = {
+            full: partitions[full]
+            for full in (topics.predictions, topics.ground_truth)
+            if full in partitions
+        }
+        return Facts(
+            cluster_id=(await admin.describe_cluster())["cluster_id"] or "without an id",
+            brokers={f"{n.host}:{n.port}": await client.ready(n.nodeId) for n in nodes},
+            topics=await check_topics(settings.broker, settings.declared_topics()),
+            partitions=partitions,
+            configs=await _configs(admin, partitions),
+            refused=refused,
+            asked=asked,
+            samples={
+                full: await _sample(settings, full, partitions, refused)
+                for full in (*inputs, topics.control)
+            },
+            group=await _group(settings, admin, name, inputs),
+        )
+    finally:
+        await admin.close()
+        await client.close()
+
+
+async def _partitions(admin: Any, names: list[str]) -> dict[str, int]:
+    # Asked for by name, a topic that is missing would be created where brokers allow it.
+    existing = set(await admin.list_topics())
+    present = [name for name in names if name in existing]
+    described = await admin.describe_topics(present) if present else []
+    return {topic["topic"]: len(topic["partitions"]) for topic in described}
+
+
+async def _configs(admin: Any, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    if not resources:
+        return {}
+    answers = await admin.describe_configs(resources)
+    return {
+        name: {key: value for key, value, *_ in entries}
+        for answer in answers
+        for code, _, _, name, entries in answer.resources
+        if code == 0
+    }
+
+
+async def _sample(
+    settings: Settings, topic: str, partitions: Mapping[str, int], refused: list[Refusal]
+) -> Sample:
+    if topic not in partitions:
+        return Sample(failure="there is no such topic")
+    if any(one.operation == "Read" and one.name == topic for one in refused):
+        return Sample(failure="this user may not read it")
+    return await sample_topic(settings.broker, topic, partitions[topic])
+
+
+async def _group(settings: Settings, admin: Any, name: str, inputs: Mapping[str, int]) -> Group:
+    """Members and lag; looked at twice where something waits, to see whether it moves."""
+    tps = [TopicPartition(topic, p) for topic, count in inputs.items() for p in range(count)]
+    consumer = AIOKafkaConsumer(**options_of(settings.broker), isolation_level="read_committed")
+    try:
+        await consumer.start()
+        code, _, state, _, _, members, *_ = await _described(admin, name)
+        if code:
+            return Group(name=name, failure=for_code(code).__name__)
+        before, waiting = await _lag(consumer, admin, name, tps)
+        watched_s, after = 0.0, before
+        if members and any(count > WAITING_RECORDS for count in waiting.values()):
+            began = time.monotonic()
+            await asyncio.sleep(_WATCH_S)
+            after, waiting = await _lag(consumer, admin, name, tps)
+            watched_s = time.monotonic() - began
+    except KafkaError as error:
+        return Group(name=name, failure=repr(error)[:200])
+    finally:
+        await consumer.stop()
+    return Group(
+        name=name,
+        state=state,
+        members=[host.lstrip("/") for _, _, host, *_ in members],
+        progress={
+            topic: Progress(waiting=waiting[topic], moved=after[topic] - before[topic])
+            for topic in inputs
+        },
+        watched_s=watched_s,
+    )
+
+
+async def _described(admin: Any, name: str) -> Any:
+    """The group as the broker knows it; the first question ever makes it set up its own topic."""
+    for _ in range(_COORDINATOR_TRIES):
+        try:
+            return (await admin.describe_consumer_groups([name]))[0].groups[0]
+        except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError):
+            await asyncio.sleep(1)
+    return (await admin.describe_consumer_groups([name]))[0].groups[0]
+
+
+async def _lag(
+    consumer: Any, admin: Any, group: str, tps: list[TopicPartition]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Committed offsets together, and offsets that wait, by topic."""
+    committed = await admin.list_consumer_group_offsets(group)
+    begins, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+    read: dict[str, int] = dict.fromkeys((tp.topic for tp in tps), 0)
+    waiting = dict(read)
+    for tp in tps:
+        # Nothing committed yet: the worker begins at the start of the log.
+        place = max(committed[tp].offset if tp in committed else 0, begins[tp])
+        read[tp.topic] += place
+        waiting[tp.topic] += max(0, ends[tp] - place)
+    return read, waiting

@@ -1,0 +1,178 @@
+"""Connects to the broker, or says in one line which setting keeps us from it.
+
+aiokafka answers every failure to connect with one and the same error and puts the reason into its
+log; so after a failure the first step is tried again on its own, and what it raises is translated.
+"""
+
+import socket
+import ssl
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    AuthenticationMethodNotSupported,
+    IllegalSaslStateError,
+    KafkaConnectionError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
+
+from schemas.errors import BrokerError
+from streams.runtime.kafka import BrokerSettings, client_options
+
+__all__ = ["TIMEOUT_MS", "explain", "options_of", "reach"]
+
+TIMEOUT_MS: Final = 10_000
+# The first that fits; a subclass stands before its base.
+_CURES: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
+    (
+        (SaslAuthenticationFailed, AuthenticationFailedError),
+        (
+            "the broker refuses user {username!r}: [broker] username or password is wrong "
+            "(LEVERFRAME_BROKER__USERNAME, LEVERFRAME_BROKER__PASSWORD)"
+        ),
+    ),
+    (
+        (UnsupportedSaslMechanismError, AuthenticationMethodNotSupported),
+        "the broker does not offer {mechanism}: [broker] sasl_mechanism is wrong",
+    ),
+    (
+        (IllegalSaslStateError,),
+        "the broker expects no SASL there: [broker] security is wrong (it is {security})",
+    ),
+    (
+        (ssl.SSLCertVerificationError,),
+        (
+            "the broker's certificate is not trusted ({error}): [broker] ca_file must name the "
+            "authority that signed it, and servers the name it was made for"
+        ),
+    ),
+    (
+        (ssl.SSLError,),
+        "no TLS there ({error}): [broker] security is wrong (it is {security})",
+    ),
+    (
+        (socket.gaierror,),
+        "no such host: [broker] servers is wrong (LEVERFRAME_BROKER)",
+    ),
+    (
+        (ConnectionResetError, KafkaConnectionError),
+        (
+            "something closes the connection: [broker] security is wrong (it is {security}), or "
+            "that is no Kafka broker"
+        ),
+    ),
+)
+_NOBODY: Final = (
+    "({kind}). Start one with 'leverframe broker start', or set LEVERFRAME_BROKER to your own"
+)
+
+
+def explain(error: BaseException, broker: BrokerSettings) -> str:
+    """Say which setting is wrong.
+
+    Parameters
+    ----------
+    error : BaseException
+        What the first connection raised.
+    broker : BrokerSettings
+        What was tried; the password is not repeated.
+
+    Returns
+    -------
+    str
+        One line.
+    """
+    for kinds, text in _CURES:
+        if isinstance(error, kinds):
+            return f"cannot talk to Kafka at {broker.servers}: " + text.format(
+                username=broker.username,
+                mechanism=broker.sasl_mechanism,
+                security=broker.security,
+                error=" ".join(str(error).split()),
+            )
+    return f"no Kafka broker answers at {broker.servers} " + _NOBODY.format(
+        kind=type(error).__name__
+    )
+
+
+def options_of(broker: BrokerSettings) -> Mapping[str, Any]:
+    """Return the keyword arguments of clients.
+
+    Parameters
+    ----------
+    broker : BrokerSettings
+        From the settings.
+
+    Returns
+    -------
+    mapping
+        As ``client_options``.
+
+    Raises
+    ------
+    BrokerError
+        If the certificate authority cannot be read.
+    """
+    try:
+        return client_options(broker)
+    except OSError as error:  # ssl.SSLError is one
+        raise BrokerError(
+            f"[broker] ca_file {broker.ca_file!r} holds no certificates that can be read: {error}"
+        ) from error
+
+
+async def reach(broker: BrokerSettings) -> AIOKafkaClient:
+    """Return a connected client.
+
+    Parameters
+    ----------
+    broker : BrokerSettings
+        From the settings.
+
+    Returns
+    -------
+    AIOKafkaClient
+        Knows the brokers of the cluster; to be closed.
+
+    Raises
+    ------
+    BrokerError
+        In one line, with the setting that is wrong.
+    """
+    options = options_of(broker)
+    client = AIOKafkaClient(**options, request_timeout_ms=TIMEOUT_MS)
+    try:
+        await client.bootstrap()
+        nodes = client.cluster.brokers()
+        answering = [node for node in nodes if await client.ready(node.nodeId)]
+    except (KafkaError, OSError, TimeoutError) as error:
+        await client.close()
+        raise BrokerError(explain(await _first_error(broker, options), broker)) from error
+    if not answering:
+        await client.close()
+        told = ", ".join(f"{node.host}:{node.port}" for node in nodes)
+        raise BrokerError(
+            f"a broker answers at {broker.servers} and sends its clients to {told}, where none "
+            "does: correct its advertised.listeners"
+        )
+    return client
+
+
+async def _first_error(broker: BrokerSettings, options: Mapping[str, Any]) -> BaseException:
+    """What a connection alone raises or, when it stands, that requests fail."""
+    own = {name: value for name, value in options.items() if name != "bootstrap_servers"}
+    for host, port, _ in collect_hosts(broker.servers, randomize=False):
+        try:
+            connection = await create_conn(host, port, **own, request_timeout_ms=TIMEOUT_MS)
+        except (KafkaError, OSError, TimeoutError) as error:
+            first: BaseException = error
+            return first
+        connection.close()
+    # It speaks with us and refuses the first real request: it waits for a password.
+    closed: BaseException = KafkaConnectionError("closed after the first request")
+    return closed

@@ -1,0 +1,81 @@
+"""What the judgements need of a record; its value is not kept."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+__all__ = ["Sample", "Sampled", "names_of"]
+
+
+class Sampled(msgspec.Struct, frozen=True, kw_only=True):
+    """One record.
+
+    Attributes
+    ----------
+    partition : int
+        Where it lies.
+    offset : int
+        Its place there.
+    key : bytes, optional
+        As it came.
+    timestamp_ms : int
+        Record time.
+    is_broker_time : bool
+        Whether the broker set the record time (``LogAppendTime``), not the producer.
+    name : str
+        ``request_id`` of the value, or its ``route``; empty when the value has neither.
+    ttl_ms : int
+        Of a control message.
+    """
+
+    partition: int
+    offset: int
+    key: bytes | None
+    timestamp_ms: int
+    is_broker_time: bool = False
+    name: str = ""
+    ttl_ms: int = 0
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest records of a topic.
+
+    Attributes
+    ----------
+    records : list of Sampled
+        In the order of each partition.
+    taken_at_ms : int
+        This machine's time when the last of them had been read.
+    failure : str
+        Why it holds nothing, or not all that was wanted.
+    """
+
+    records: Sequence[Sampled] = ()
+    taken_at_ms: int = 0
+    failure: str = ""
+
+
+class _Value(msgspec.Struct):
+    request_id: str = ""
+    route: str = ""
+    ttl_ms: int = 0
+
+
+def names_of(value: bytes | None) -> tuple[str, int]:
+    """Return what a value says of itself.
+
+    Parameters
+    ----------
+    value : bytes or None
+        JSON, or anything else.
+
+    Returns
+    -------
+    tuple of str and int
+        ``request_id``, else ``route``, else an empty text; ``ttl_ms``, else 0.
+    """
+    try:
+        read = msgspec.json.decode(value or b"", type=_Value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return "", 0
+    return read.request_id or read.route, read.ttl_ms

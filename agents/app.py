@@ -215,7 +215,9 @@ def _faust_app(settings: Settings) -> Any:
         broker_commit_interval=1.0,
         broker_max_poll_interval=settings.app.poll_interval_s,
         stream_buffer_maxsize=_BUFFERED_BATCHES,
-        stream_wait_empty=True,
+        # The lanes finish what they hold before a partition leaves (agents/membership.py). Faust
+        # would wait for records that nobody acknowledges, and for ever.
+        stream_wait_empty=False,
         stream_recovery_delay=0.0,
         worker_redirect_stdouts=False,
         web_enabled=web,

@@ -125,7 +125,8 @@ class Lanes:
         batch : Batch
             Acknowledged when its transaction has committed.
         """
-        if self._failed:
+        if self._failed or self.suspended:
+            # Partitions are leaving: what is not acknowledged is read again after the rebalance.
             return
         lane = self._lane(partition)
         lane.batches.append(batch)

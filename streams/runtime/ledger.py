@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 POSITIONS_KEY: Final = b"\x00positions"
 # Keys that begin with NUL are the ledger's own.
 FIRST_KEY: Final = b"\x01"
+_GRACE_S: Final = 15.0
 
 
 class Positions(msgspec.Struct):
@@ -159,7 +160,10 @@ class Ledger:
             target = batches[output.topic, output.partition]
             self._append(target, output.key, output.value, output.headers)
         try:
-            next_offset = await self._transact(batches, home)
+            # The broker aborts a transaction after its own time; whoever still waits then waits
+            # for ever.
+            async with asyncio.timeout(self._settings.transaction_timeout_ms / 1000 + _GRACE_S):
+                next_offset = await self._transact(batches, home)
         except ProducerFenced as error:
             raise LedgerError(
                 f"{self.name}: another worker owns this partition now; this one was fenced. "

@@ -1,11 +1,13 @@
 """Taking a partition over: fence its earlier owners, then bring its cache up to date."""
 
+import asyncio
+import logging
 import shutil
 import time
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from schemas.errors import LedgerError
 from streams.runtime.kafka import client_options
@@ -16,11 +18,17 @@ from streams.topology import MAX_ENTRY_BYTES
 
 __all__ = ["open_ledger"]
 
+log = logging.getLogger(__name__)
+
 _BATCH_BYTES: Final = 512 << 10
+_PATIENCE_S: Final = 60.0
+_PAUSE_S: Final = 0.5
 
 
 async def open_ledger(settings: LedgerSettings, partition: int) -> Ledger:
     """Take a partition over: fence its earlier owners, then bring the cache up to date.
+
+    A broker that is away for a while is waited for; nothing has been done yet that could be half.
 
     Parameters
     ----------
@@ -37,9 +45,33 @@ async def open_ledger(settings: LedgerSettings, partition: int) -> Ledger:
     Raises
     ------
     LedgerError
-        If the broker refuses the transactional id or the changelog cannot be read.
+        If the broker refuses the transactional id, the changelog cannot be read, or the broker
+        does not come back.
     """
     began = time.monotonic()
+    while True:
+        try:
+            ledger = await _attempt(settings, partition)
+        except KafkaError as error:
+            is_away = error.retriable and not isinstance(error, UnknownTopicOrPartitionError)
+            if is_away and time.monotonic() - began < _PATIENCE_S:
+                log.warning(
+                    "%s: the broker is away (%r); trying again",
+                    transactional_id(settings, partition),
+                    error,
+                )
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            raise LedgerError(
+                f"{transactional_id(settings, partition)}: cannot take the partition over "
+                f"({error!r}). Check that the topics exist (leverframe topics check) and that this "
+                "user may use transactional ids."
+            ) from error
+        ledger.restore_seconds = time.monotonic() - began
+        return ledger
+
+
+async def _attempt(settings: LedgerSettings, partition: int) -> Ledger:
     producer = AIOKafkaProducer(
         **client_options(settings.broker),
         transactional_id=transactional_id(settings, partition),
@@ -63,18 +95,12 @@ async def open_ledger(settings: LedgerSettings, partition: int) -> Ledger:
             shutil.rmtree(path, ignore_errors=True)
             store = open_store(path, settings.cache)
             restored, _ = await restore(store, settings.changelog, partition, settings.broker)
-    except BaseException as error:
+    except BaseException:
         # Cancelled too: the partition left while it was being restored.
         if store is not None:
             store.close()
         await producer.stop()
-        if not isinstance(error, KafkaError):
-            raise
-        raise LedgerError(
-            f"{transactional_id(settings, partition)}: cannot take the partition over ({error!r}). "
-            "Check that the topics exist (leverframe topics check) and that this user may use "
-            "transactional ids."
-        ) from error
+        raise
     ledger = Ledger(settings, partition, store, producer)
-    ledger.restored, ledger.restore_seconds = restored, time.monotonic() - began
+    ledger.restored = restored
     return ledger

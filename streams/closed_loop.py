@@ -239,8 +239,6 @@ class ClosedLoop(Struct, array_like=True):
         self, traffic: Traffic, route: Route, registered: dict[str, int]
     ) -> dict[str, Any] | None:
         """The arm whose share is least likely under the weights that its predictions name."""
-        if not route.settings.following.check_mix:
-            return None
         newest = self.published[-1] if self.published else None
         worst: tuple[float, dict[str, Any]] | None = None
         self.mix = {arm: capital for arm, capital in self.mix.items() if arm not in self.off}
@@ -249,6 +247,8 @@ class ClosedLoop(Struct, array_like=True):
             if weights is newest:
                 for arm, count in counts.items():
                     self.served[arm] = min(_MOST, self.served.get(arm, 0) + count)
+            if not route.settings.following.check_mix:
+                continue
             for arm in sorted(set(weights.weights) | set(counts)):
                 # Half of alpha for those that are not registered, the rest for all others.
                 share = 1.0 if arm == OTHERS else arm_alpha(1.0, registered.get(arm, 1))

@@ -37,9 +37,7 @@ def count_first(state: RouteState, arm: ArmState, nano: int | None, now_ms: int)
     arm.last_label_ms = max(arm.last_label_ms, now_ms)
     evidence = arm.evidence
     if evidence.reference and arm.is_eligible:
-        other = state.arms[evidence.reference]
-        if other.first_count > evidence.block[2]:
-            observe(evidence, arm.firsts, other.firsts)
+        observe(evidence, arm.firsts, state.arms[evidence.reference].firsts)
 
 
 def verdict_of(arm: ArmState, route: Route, now_ms: int) -> str:
@@ -61,8 +59,11 @@ def verdict_of(arm: ArmState, route: Route, now_ms: int) -> str:
     """
     if not arm.is_eligible:
         return arm.verdict
-    is_silent = now_ms - arm.last_label_ms > route.settings.guard.no_data_s * 1000
-    return "no_data" if is_silent else arm.verdict
+    return "no_data" if _is_silent(arm, route, now_ms) else arm.verdict
+
+
+def _is_silent(arm: ArmState, route: Route, now_ms: int) -> bool:
+    return now_ms - arm.last_label_ms > route.settings.guard.no_data_s * 1000
 
 
 def guard(state: RouteState, route: Route, now_ms: int) -> dict[str, Any] | None:
@@ -114,19 +115,13 @@ def _harmful(state: RouteState, route: Route, now_ms: int) -> Iterator[tuple[str
         other = state.arms[reference].firsts if reference else (0, 0)
         if arm.evidence.reference != reference:
             restart(arm.evidence, reference, arm.firsts, other)
-        threshold = arm_alpha(settings.alpha, arm.registration)
-        settle(
-            arm.evidence,
-            arm.firsts,
-            margin=settings.margin,
-            level=settings.level,
-            alpha=threshold,
-        )
-        if arm.first_count == 0 or now_ms - arm.last_label_ms > settings.no_data_s * 1000:
+        alpha = arm_alpha(settings.alpha, arm.registration)
+        settle(arm.evidence, arm.firsts, margin=settings.margin, level=settings.level, alpha=alpha)
+        if arm.first_count == 0 or _is_silent(arm, route, now_ms):
             arm.verdict = "no_data"
             continue
         arm.verdict, finding, _ = judge(
-            arm.evidence, alpha=threshold, has_floor=settings.level is not None
+            arm.evidence, alpha=alpha, has_floor=settings.level is not None
         )
         if arm.verdict == "harmful" and finding is not None:
             yield name, finding

@@ -60,7 +60,7 @@ def merge(served: ServedTally, more: ServedTally) -> None:
 
 
 def _room_for(served: ServedTally, key: ServedKey) -> ServedKey:
-    """Names come from producers: beyond a thousand different ones all others count as one."""
+    """Names come from producers: beyond ``_MOST_KEYS`` all others of a route count as one."""
     return key if key in served or len(served) < _MOST_KEYS else (key[0], OTHER_ARMS, None, None)
 
 

@@ -17,12 +17,13 @@ from aiokafka.errors import (
 from msgspec import Struct
 
 from agents.doctor.attendance import WAITING_RECORDS, Group, Progress
-from agents.doctor.reaching import TIMEOUT_MS, options_of, reach
+from agents.doctor.reaching import TIMEOUT_MS, reach
 from agents.doctor.rights import Refusal, probe_rights
 from agents.doctor.sampled import Sample
 from agents.doctor.sampling import sample_topic
 from agents.settings import Settings
 from streams.runtime.headers import accept_any_header
+from streams.runtime.kafka import client_options
 from streams.runtime.topics import TopicFinding, check_topics
 
 __all__ = ["Facts", "gather_facts"]
@@ -90,7 +91,7 @@ async def gather_facts(settings: Settings) -> Facts:
     topics = settings.topic_names
     name = topics.prefix + settings.app.id
     client = await reach(settings.broker)
-    admin = AIOKafkaAdminClient(**options_of(settings.broker), request_timeout_ms=TIMEOUT_MS)
+    admin = AIOKafkaAdminClient(**client_options(settings.broker), request_timeout_ms=TIMEOUT_MS)
     try:
         await admin.start()
         nodes = sorted(client.cluster.brokers(), key=lambda node: node.nodeId)
@@ -155,7 +156,7 @@ async def _sample(
 async def _group(settings: Settings, admin: Any, name: str, inputs: Mapping[str, int]) -> Group:
     """Members and lag; looked at twice where something waits, to see whether it moves."""
     tps = [TopicPartition(topic, p) for topic, count in inputs.items() for p in range(count)]
-    consumer = AIOKafkaConsumer(**options_of(settings.broker), isolation_level="read_committed")
+    consumer = AIOKafkaConsumer(**client_options(settings.broker), isolation_level="read_committed")
     try:
         await consumer.start()
         code, _, state, _, _, members, *_ = await _described(admin, name)

@@ -24,7 +24,7 @@ from aiokafka.errors import (
 from schemas.errors import BrokerError
 from streams.runtime.kafka import BrokerSettings, client_options
 
-__all__ = ["TIMEOUT_MS", "explain", "options_of", "reach"]
+__all__ = ["TIMEOUT_MS", "explain", "reach"]
 
 TIMEOUT_MS: Final = 10_000
 # The first that fits; a subclass stands before its base.
@@ -100,32 +100,6 @@ def explain(error: BaseException, broker: BrokerSettings) -> str:
     )
 
 
-def options_of(broker: BrokerSettings) -> Mapping[str, Any]:
-    """Return the keyword arguments of clients.
-
-    Parameters
-    ----------
-    broker : BrokerSettings
-        From the settings.
-
-    Returns
-    -------
-    mapping
-        As ``client_options``.
-
-    Raises
-    ------
-    BrokerError
-        If the certificate authority cannot be read.
-    """
-    try:
-        return client_options(broker)
-    except OSError as error:  # ssl.SSLError is one
-        raise BrokerError(
-            f"[broker] ca_file {broker.ca_file!r} holds no certificates that can be read: {error}"
-        ) from error
-
-
 async def reach(broker: BrokerSettings) -> AIOKafkaClient:
     """Return a connected client.
 
@@ -144,7 +118,7 @@ async def reach(broker: BrokerSettings) -> AIOKafkaClient:
     BrokerError
         In one line, with the setting that is wrong.
     """
-    options = options_of(broker)
+    options = client_options(broker)
     client = AIOKafkaClient(**options, request_timeout_ms=TIMEOUT_MS)
     try:
         await client.bootstrap()

@@ -8,9 +8,9 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from agents.doctor.reaching import TIMEOUT_MS, options_of
+from agents.doctor.reaching import TIMEOUT_MS
 from agents.doctor.sampled import Sample, Sampled, names_of
-from streams.runtime.kafka import BrokerSettings
+from streams.runtime.kafka import BrokerSettings, client_options
 
 __all__ = ["MOST_RECORDS", "sample_topic"]
 
@@ -37,7 +37,7 @@ async def sample_topic(broker: BrokerSettings, topic: str, partitions: int) -> S
         At most ``MOST_RECORDS`` (one for each partition at least), spread over the partitions.
     """
     consumer = AIOKafkaConsumer(
-        **options_of(broker),
+        **client_options(broker),
         isolation_level="read_committed",
         enable_auto_commit=False,
         auto_offset_reset="earliest",

@@ -7,6 +7,8 @@ from typing import Any, Final, Literal
 import msgspec
 from aiokafka.partitioner import murmur2
 
+from schemas.errors import BrokerError
+
 __all__ = ["BrokerSettings", "client_options", "key_partition", "partition_of"]
 
 MAX_REQUEST_BYTES: Final = 1_000_000
@@ -53,13 +55,24 @@ def client_options(broker: BrokerSettings) -> Mapping[str, Any]:
     -------
     mapping
         Servers and security.
+
+    Raises
+    ------
+    BrokerError
+        If the certificate authority cannot be read.
     """
     options: dict[str, Any] = {
         "bootstrap_servers": broker.servers,
         "security_protocol": broker.security.upper(),
     }
     if broker.security.endswith("ssl"):
-        options["ssl_context"] = ssl.create_default_context(cafile=broker.ca_file or None)
+        try:
+            options["ssl_context"] = ssl.create_default_context(cafile=broker.ca_file or None)
+        except OSError as error:  # ssl.SSLError is one
+            raise BrokerError(
+                f"[broker] ca_file {broker.ca_file!r} holds no certificates that can be read: "
+                f"{error}"
+            ) from error
     if broker.security.startswith("sasl"):
         options |= {
             "sasl_mechanism": broker.sasl_mechanism,

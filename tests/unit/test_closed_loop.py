@@ -121,6 +121,7 @@ def test_mix_is_not_judged_where_users_are_the_unit() -> None:
     """``check_mix = false``."""
     job = Job(check_mix=False)
     assert job.served({"a": 0.0, "b": 1.0}, 60, 0) == []
+    assert job.state.loop.served == {"b": 600}
 
 
 def test_mix_of_predictions_that_name_no_message_is_not_judged() -> None:

@@ -76,6 +76,7 @@ class AttributionShell:
             entries,
             self._routes,
             max_value_bytes=self._max_value_bytes,
+            label_topic=self._topics.ground_truth,
         )
         changes: dict[bytes, bytes | None] = {
             request_id.encode(): encode_entry(entry)

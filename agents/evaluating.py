@@ -8,7 +8,8 @@ from agents.replaying import read_partition
 from agents.settings import Settings
 from schemas.errors import BrokerError, LeverframeError
 from streams.counterfactual import Answer, evaluate_records
-from streams.routes import NamedParams, Route
+from streams.route_settings import NamedParams
+from streams.routes import Route
 
 __all__ = ["evaluate_route"]
 

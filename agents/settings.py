@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from schemas.errors import SettingsError
-from streams.routes import RouteSettings
+from streams.route_settings import RouteSettings
 from streams.runtime.kafka import BrokerSettings
 from streams.topology import Topics
 

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import NODEFAULT, Struct, inspect
 
 from agents.settings import AppSettings, TopicSettings
-from streams.routes import FollowingSettings, GuardSettings, NamedParams, RouteSettings
+from streams.route_settings import FollowingSettings, GuardSettings, NamedParams, RouteSettings
 from streams.runtime.kafka import BrokerSettings
 
 __all__ = ["TARGET", "settings_page"]

@@ -5,7 +5,7 @@ from msgspec import Struct
 from experiments.replay import Arrivals, Outcome, replay
 from experiments.stream import Floats
 from experiments.table import Table
-from streams.routes import RouteSettings
+from streams.route_settings import RouteSettings
 
 __all__ = ["LiveResult", "LiveRun"]
 

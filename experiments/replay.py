@@ -15,7 +15,8 @@ from schemas.codec import encode
 from schemas.command import Action, Command
 from schemas.reward import Reward
 from streams.learning import InputKind, learn
-from streams.routes import Routes, RouteSettings
+from streams.route_settings import RouteSettings
+from streams.routes import Routes
 from streams.state import RouteState, state_digest
 
 __all__ = ["STEP_MS", "Arrivals", "Outcome", "Record", "chances", "draw_arms", "replay"]

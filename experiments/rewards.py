@@ -9,7 +9,7 @@ from experiments.models import class_weights
 from experiments.stream import Floats, Ints
 from policies.reward_base import to_unit
 from policies.rewards import make_reward
-from streams.routes import NamedParams
+from streams.route_settings import NamedParams
 
 __all__ = ["REWARDS_OF", "named_reward", "reward_matrix", "unit_matrix"]
 

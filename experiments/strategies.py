@@ -6,7 +6,7 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from experiments.table import BLOCK
-from streams.routes import GuardSettings, NamedParams, RouteSettings
+from streams.route_settings import GuardSettings, NamedParams, RouteSettings
 
 __all__ = ["CONTROLS", "PAPER", "STRATEGIES", "Strategy", "route_settings"]
 

@@ -13,6 +13,7 @@ __all__ = [
     "EpochMs",
     "FiniteNumber",
     "Identifier",
+    "LabelPart",
     "LabelValue",
     "PredictedValue",
     "Propensity",
@@ -31,6 +32,9 @@ ArmName: TypeAlias = Annotated[
     str, Meta(min_length=1, max_length=128, description="One model version")
 ]
 Identifier: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128)]
+LabelPart: TypeAlias = Annotated[
+    str, Meta(max_length=64, description="Which part of the label it is")
+]
 EpochMs: TypeAlias = Annotated[
     int,
     Meta(ge=0, le=253_402_300_799_999, description="Milliseconds since the epoch, to year 9999"),

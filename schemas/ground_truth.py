@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from schemas.fields import EpochMs, LabelValue, RequestId
+from schemas.fields import EpochMs, LabelPart, LabelValue, RequestId
 
 __all__ = ["GroundTruth"]
 
@@ -18,6 +18,9 @@ class GroundTruth(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
         Of the prediction it belongs to; must equal the record's key.
     label : bool, int, float, str or None
         The true outcome; null withdraws an earlier label.
+    part : str, optional
+        Name of one part of the label (a click, an order), on routes that combine parts; each part
+        is repeated, revised and withdrawn by itself.
     labelled_at_ms : int, optional
         Ms since the epoch; the record's time when left out.
     weight : float, optional
@@ -26,5 +29,6 @@ class GroundTruth(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
 
     request_id: RequestId
     label: LabelValue
+    part: LabelPart = ""
     labelled_at_ms: EpochMs | None = None
     weight: Annotated[float, Meta(ge=0, le=1e6)] | None = None

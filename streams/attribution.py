@@ -12,16 +12,27 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from schemas.codec import DECODE_ERRORS, decode_error, decoder
+from schemas.codec import DECODE_ERRORS, decode_error, decoder, encode
 from schemas.dead_letter import DeadLetter
 from schemas.errors import RecordError
-from schemas.fields import LabelValue
 from schemas.ground_truth import GroundTruth
 from schemas.prediction import Prediction
-from schemas.reward import Reward, RewardCause
-from streams.entries import Attributed, EarlyLabel, Entry, Waiting, same_content, waiting_of
+from schemas.reward import Reward
+from streams.account import take_label
+from streams.entries import (
+    MAX_EARLY_LABELS,
+    ArrivedLabel,
+    Attributed,
+    EarlyLabel,
+    Entry,
+    Waiting,
+    early_labels,
+    same_content,
+    waiting_of,
+    with_early_label,
+)
 from streams.envelope import InputRecord, check_envelope, check_key, check_name, dead_letter
-from streams.rewarding import default_due_ms, give_reward, mature
+from streams.rewarding import default_due_ms
 from streams.routes import Route, Routes
 from streams.served import ServedTally, tally
 
@@ -60,9 +71,10 @@ class AttributionOutcome(msgspec.Struct, kw_only=True):
 class _Step:
     """One micro-batch under way: the entries as they change, and what comes out."""
 
-    def __init__(self, entries: Mapping[str, Entry], routes: Routes) -> None:
+    def __init__(self, entries: Mapping[str, Entry], routes: Routes, label_topic: str) -> None:
         self.before = entries
         self.routes = routes
+        self.label_topic = label_topic
         self.out = AttributionOutcome()
 
     def entry(self, request_id: str) -> Entry | None:
@@ -90,7 +102,7 @@ class _Step:
             self.out.entries[request_id] = waiting
             self._watch(request_id, waiting, route)
         elif type(entry) is EarlyLabel:
-            self._early(request_id, waiting, entry, route)
+            self._early(record.partition, request_id, waiting, entry, route)
         else:
             self._again(waiting, entry)
 
@@ -102,22 +114,40 @@ class _Step:
             )
         self.out.counts["duplicate_prediction", waiting.route] += 1
 
-    def _early(self, request_id: str, waiting: Waiting, early: EarlyLabel, route: Route) -> None:
-        if early.arrived_ms > waiting.expires_ms:
-            # Read before its prediction, yet written after its window: late all the same.
-            self.out.counts["late_label", waiting.route] += 1
-            self.out.entries[request_id] = waiting
-            self._watch(request_id, waiting, route)
-        elif waiting.arrived_ms - early.arrived_ms > route.window_ms:
-            self.out.counts["late_prediction", waiting.route] += 1
-            self.out.entries[request_id] = waiting
-            self._watch(request_id, waiting, route)
-        elif early.label is None:
-            self.out.entries[request_id] = waiting
-        else:
-            self._reward(
-                request_id, waiting, early.label, early.labelled_at_ms, waiting.arrived_ms, route
+    def _early(
+        self, partition: int, request_id: str, waiting: Waiting, early: EarlyLabel, route: Route
+    ) -> None:
+        """Let the labels that were read before their prediction count now, in their order."""
+        self.out.entries[request_id] = waiting
+        self._watch(request_id, waiting, route)
+        for label in early_labels(early):
+            try:
+                self._move(request_id, waiting.route, label, route)
+            except RecordError as error:
+                self._set_label_aside(partition, request_id, label, error)
+
+    def _set_label_aside(
+        self, partition: int, request_id: str, label: ArrivedLabel, error: RecordError
+    ) -> None:
+        """A dead letter for a record that is no longer at hand."""
+        truth = GroundTruth(
+            request_id=request_id,
+            label=label.label,
+            part=label.part,
+            labelled_at_ms=label.labelled_at_ms,
+        )
+        self.set_aside(
+            DeadLetter(
+                key=request_id.encode(),
+                value=encode(truth),
+                topic=self.label_topic,
+                partition=partition,
+                offset=label.offset,
+                timestamp_ms=label.arrived_ms,
+                reason=error.reason,
+                detail=error.detail,
             )
+        )
 
     # -- labels ------------------------------------------------------------------------------
 
@@ -125,122 +155,60 @@ class _Step:
         if truth.weight not in {None, 1.0}:
             raise RecordError("unsupported", "weight must be 1 or left out: labels count once each")
         request_id = truth.request_id
+        arrived_ms = record.timestamp
+        label = ArrivedLabel(
+            arrived_ms,
+            truth.label,
+            arrived_ms if truth.labelled_at_ms is None else truth.labelled_at_ms,
+            truth.part,
+            record.offset,
+        )
         entry = self.entry(request_id)
-        labelled_at_ms = record.timestamp if truth.labelled_at_ms is None else truth.labelled_at_ms
-        if type(entry) is Waiting:
-            route = self._route_of(entry)
-            self.out.counts["label", entry.route] += 1
-            if record.timestamp > entry.expires_ms:
-                self.out.counts["late_label", entry.route] += 1
-            elif truth.label is not None:
-                before = self._mature(request_id, entry, route, record.timestamp)
-                self._reward(
-                    request_id, entry, truth.label, labelled_at_ms, record.timestamp, route, before
-                )
-        elif type(entry) is Attributed:
-            self._revise(record, truth, entry, labelled_at_ms)
-        else:
-            self._label_first(request_id, record.timestamp, truth, labelled_at_ms)
+        if entry is None or type(entry) is EarlyLabel:
+            self._label_first(request_id, label, entry)
+            return
+        waiting = entry.prediction if type(entry) is Attributed else entry
+        name = waiting.route  # type: ignore[union-attr] # a Waiting
+        self.out.counts["label", name] += 1
+        route = self.routes.get(name)
+        if route is None:
+            raise RecordError("unknown_route", f"route {name!r} left the settings")
+        self._move(request_id, name, label, route)
 
-    def _label_first(
-        self, request_id: str, arrived_ms: int, truth: GroundTruth, labelled_at_ms: int
-    ) -> None:
-        expires_ms = arrived_ms + self.routes.longest_window_ms
-        if self.entry(request_id) is None:
+    def _label_first(self, request_id: str, label: ArrivedLabel, early: EarlyLabel | None) -> None:
+        expires_ms = label.arrived_ms + self.routes.longest_window_ms
+        entry = with_early_label(early, label, expires_ms)
+        if entry is None:
+            raise RecordError(
+                "limit", f"{MAX_EARLY_LABELS} labels of this request wait for its prediction"
+            )
+        if early is None:
             self._expire(request_id, expires_ms)
         self.out.counts["early_label", ""] += 1
-        self.out.entries[request_id] = EarlyLabel(
-            arrived_ms, expires_ms, truth.label, labelled_at_ms
-        )
-
-    def _revise(
-        self, record: InputRecord, truth: GroundTruth, entry: Attributed, labelled_at_ms: int
-    ) -> None:
-        waiting = entry.prediction
-        self.out.counts["label", waiting.route] += 1
-        if truth.label == entry.label and type(truth.label) is type(entry.label):
-            self.out.counts["duplicate_label", waiting.route] += 1
-            return
-        if record.timestamp > waiting.expires_ms:
-            raise RecordError(
-                "window_closed",
-                f"the attribution window of this request ended at {waiting.expires_ms} ms; "
-                "the reward in force stays",
-            )
-        route = self._route_of(waiting)
-        self._reward(
-            truth.request_id,
-            waiting,
-            truth.label,
-            labelled_at_ms,
-            record.timestamp,
-            route,
-            self._mature(truth.request_id, entry, route, record.timestamp),
-        )
+        self.out.entries[request_id] = entry
 
     # -- both --------------------------------------------------------------------------------
 
-    def _route_of(self, waiting: Waiting) -> Route:
-        route = self.routes.get(waiting.route)
-        if route is None:
-            raise RecordError("unknown_route", f"route {waiting.route!r} left the settings")
-        return route
+    def _move(self, request_id: str, name: str, label: ArrivedLabel, route: Route) -> None:
+        entry = self.entry(request_id)
+        after, rewards, what = take_label(request_id, entry, label, route)  # type: ignore[arg-type]
+        if after is not entry:
+            self.out.entries[request_id] = after
+        self.out.rewards += rewards
+        for event in what:
+            self.out.counts[event, name] += 1
 
     def _watch(self, request_id: str, waiting: Waiting, route: Route) -> None:
         """Look at it again when its default falls due, else when its window ends."""
         due_ms = default_due_ms(waiting, route)
         self._expire(request_id, waiting.expires_ms if due_ms is None else due_ms)
 
-    def _mature(
-        self, request_id: str, entry: Waiting | Attributed, route: Route, now_ms: int
-    ) -> Attributed | None:
-        """Where the sweep is late, what it would have told comes first, so the records agree."""
-        told = mature(request_id, entry, route, now_ms)
-        if told is None:
-            return entry if isinstance(entry, Attributed) else None
-        self.out.counts["expiry", told[1].route] += 1
-        self.out.rewards.append(told[1])
-        return told[0]
-
     def _expire(self, request_id: str, expires_ms: int) -> None:
         self.out.expiring[expires_ms - expires_ms % EXPIRY_BUCKET_MS].append(request_id)
 
-    def _reward(
-        self,
-        request_id: str,
-        waiting: Waiting,
-        label: LabelValue,
-        labelled_at_ms: int,
-        now_ms: int,
-        route: Route,
-        before: Attributed | None = None,
-    ) -> None:
-        # A label for an answer that nobody saw is an account of its own, but never a reward.
-        shown = waiting.shown
-        reward = (
-            None if label is None or not shown else route.reward.reward(waiting.prediction, label)
-        )
-        cause: RewardCause = "label" if before is None else "revision"
-        if reward is None:
-            cause = "withdrawal"
-        entry, record = give_reward(
-            request_id,
-            waiting,
-            label=label,
-            reward=reward,
-            cause=cause,
-            labelled_at_ms=labelled_at_ms,
-            now_ms=now_ms,
-            before=before,
-        )
-        self.out.entries[request_id] = entry
-        if not shown:
-            self.out.counts["not_shown", waiting.route] += 1
-            return
-        # "label" counts labels that arrive; this one met its prediction.
-        what = "labelled" if cause == "label" else cause
-        self.out.counts[what, waiting.route] += 1
-        self.out.rewards.append(record)
+    def set_aside(self, letter: DeadLetter) -> None:
+        self.out.dead_letters.append(letter)
+        self.out.counts["dead_letter:" + letter.reason, ""] += 1
 
 
 _decode_prediction = decoder(Prediction)
@@ -253,6 +221,7 @@ def attribute(
     routes: Routes,
     *,
     max_value_bytes: int,
+    label_topic: str = "ground-truth",
 ) -> AttributionOutcome:
     """Join one micro-batch.
 
@@ -266,13 +235,15 @@ def attribute(
         Settings of all routes.
     max_value_bytes : int
         Largest value accepted.
+    label_topic : str
+        Full name of the labels' topic, for dead letters of labels that were read earlier.
 
     Returns
     -------
     AttributionOutcome
         Everything that changes; the caller makes it durable in one transaction.
     """
-    step = _Step(entries, routes)
+    step = _Step(entries, routes, label_topic)
     take_prediction, take_label = step.prediction, step.label
     for is_prediction, records in batches:
         for record in records:
@@ -287,12 +258,7 @@ def attribute(
                     check_key(record.key, truth.request_id, "request_id")
                     take_label(record, truth)
             except RecordError as error:
-                _set_aside(step.out, record, error)
+                step.set_aside(dead_letter(record, error))
             except DECODE_ERRORS as error:
-                _set_aside(step.out, record, decode_error(error))
+                step.set_aside(dead_letter(record, decode_error(error)))
     return step.out
-
-
-def _set_aside(out: AttributionOutcome, record: InputRecord, error: RecordError) -> None:
-    out.dead_letters.append(dead_letter(record, error))
-    out.counts["dead_letter:" + error.reason, ""] += 1

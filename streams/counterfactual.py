@@ -22,7 +22,8 @@ from schemas.reward import Reward
 from streams.envelope import InputRecord
 from streams.learning import InputKind, learn
 from streams.linear import LARGEST_FEATURE
-from streams.routes import NamedParams, Route, Routes
+from streams.route_settings import NamedParams
+from streams.routes import Route, Routes
 from streams.state import RouteState
 
 __all__ = ["Answer", "Schedule", "evaluate_records", "target_propensities"]

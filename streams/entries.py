@@ -7,21 +7,28 @@ stays readable; see docs/adr/0003-typed-structs.md.
 from typing import Final, TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from schemas.fields import LabelValue, PredictedValue
 from schemas.prediction import Prediction
 
 __all__ = [
+    "MAX_EARLY_LABELS",
+    "ArrivedLabel",
     "Attributed",
     "EarlyLabel",
     "Entry",
     "Waiting",
     "decode_entry",
+    "early_labels",
     "encode_entry",
     "same_content",
     "waiting_of",
+    "with_early_label",
 ]
+
+MAX_EARLY_LABELS: Final = 64
+"""Labels kept of one request whose prediction has not come."""
 
 
 class Waiting(Struct, frozen=True, array_like=True, tag=1, gc=False):
@@ -50,19 +57,52 @@ class Waiting(Struct, frozen=True, array_like=True, tag=1, gc=False):
     shown: bool
 
 
+class ArrivedLabel(Struct, frozen=True, array_like=True, gc=False):
+    """A label as it came.
+
+    Attributes
+    ----------
+    arrived_ms : int
+        Record time.
+    label : bool, int, float, str or None
+        None withdraws.
+    labelled_at_ms : int
+        As stated in the label, else its record time.
+    part : str
+        Which part of the label it is; "" where it names none.
+    offset : int
+        Of the record, for a dead letter; -1 where it was not kept.
+    """
+
+    arrived_ms: int
+    label: LabelValue
+    labelled_at_ms: int
+    part: str = ""
+    offset: int = -1
+
+
 class EarlyLabel(Struct, frozen=True, array_like=True, tag=2, gc=False):
-    """A label whose prediction has not come.
+    """Labels whose prediction has not come; the newest one, and those before it.
+
+    All are kept, since only the prediction tells which of them came in time.
 
     Attributes
     ----------
     arrived_ms, expires_ms : int
         Record time, and the end of the longest window of any route (its own is not known yet).
+    label, labelled_at_ms, part, offset
+        As in ``ArrivedLabel``.
+    earlier : list of ArrivedLabel
+        In the order in which they came.
     """
 
     arrived_ms: int
     expires_ms: int
     label: LabelValue
     labelled_at_ms: int
+    part: str = ""
+    offset: int = -1
+    earlier: list[ArrivedLabel] = field(default_factory=list)
 
 
 class Attributed(Struct, frozen=True, array_like=True, tag=3, gc=False):
@@ -82,6 +122,9 @@ class Attributed(Struct, frozen=True, array_like=True, tag=3, gc=False):
         Stream time at which this request first counted.
     matured : bool
         Whether the time of the route's default reward has passed, and was told.
+    parts : dict of str to LabelValue
+        What the label consists of, in the order in which the parts came, on routes that combine
+        them.
     """
 
     prediction: Waiting
@@ -91,6 +134,7 @@ class Attributed(Struct, frozen=True, array_like=True, tag=3, gc=False):
     revision: int
     counted_at_ms: int
     matured: bool = False
+    parts: dict[str, LabelValue] = field(default_factory=dict)
 
 
 Entry: TypeAlias = Waiting | EarlyLabel | Attributed
@@ -137,3 +181,44 @@ def same_content(a: Waiting, b: Waiting) -> bool:
     return (a.route, a.arm, a.prediction, a.propensity, a.epoch, a.seq, a.context, a.shown) == (
         b.route, b.arm, b.prediction, b.propensity, b.epoch, b.seq, b.context, b.shown,
     )  # fmt: skip
+
+
+def early_labels(early: EarlyLabel) -> list[ArrivedLabel]:
+    """Return all labels of an entry, in the order in which they came."""
+    newest = ArrivedLabel(
+        early.arrived_ms, early.label, early.labelled_at_ms, early.part, early.offset
+    )
+    return [*early.earlier, newest]
+
+
+def with_early_label(
+    early: EarlyLabel | None, label: ArrivedLabel, expires_ms: int
+) -> EarlyLabel | None:
+    """Return the entry after one more label came before its prediction.
+
+    Parameters
+    ----------
+    early : EarlyLabel or None
+        The entry so far.
+    label : ArrivedLabel
+        The new one.
+    expires_ms : int
+        End of the longest window of any route.
+
+    Returns
+    -------
+    EarlyLabel or None
+        None where there are ``MAX_EARLY_LABELS`` already.
+    """
+    earlier = [] if early is None else early_labels(early)
+    if len(earlier) >= MAX_EARLY_LABELS:
+        return None
+    return EarlyLabel(
+        label.arrived_ms,
+        expires_ms,
+        label.label,
+        label.labelled_at_ms,
+        label.part,
+        label.offset,
+        earlier,
+    )

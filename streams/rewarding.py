@@ -84,6 +84,7 @@ def give_reward(  # noqa: PLR0913 - a record has many fields
     now_ms: int,
     before: Attributed | None,
     matured: bool = False,
+    parts: dict[str, LabelValue] | None = None,
 ) -> tuple[Attributed, Reward]:
     """Count a reward in place of what the request counted before.
 
@@ -107,6 +108,8 @@ def give_reward(  # noqa: PLR0913 - a record has many fields
         The account so far.
     matured : bool
         Whether the time of the default has passed; it stays so.
+    parts : dict of str to LabelValue, optional
+        What the label consists of; as before when left out.
 
     Returns
     -------
@@ -116,7 +119,11 @@ def give_reward(  # noqa: PLR0913 - a record has many fields
     revision = 0 if before is None else before.revision + 1
     counted_at_ms = now_ms if before is None else before.counted_at_ms
     is_mature = matured or (before is not None and before.matured)
-    entry = Attributed(waiting, label, labelled_at_ms, reward, revision, counted_at_ms, is_mature)
+    if parts is None:
+        parts = {} if before is None else before.parts
+    entry = Attributed(
+        waiting, label, labelled_at_ms, reward, revision, counted_at_ms, is_mature, parts
+    )
     return entry, Reward(
         request_id=request_id,
         route=waiting.route,

@@ -41,7 +41,7 @@ def evaluate(route: str, policy: str, params: str, config: Path | None, *, as_js
     from agents.evaluating import evaluate_route
     from agents.settings import load_settings
     from schemas.errors import LeverframeError
-    from streams.routes import NamedParams
+    from streams.route_settings import NamedParams
 
     settings = load_settings(config)
     known = compile_routes(settings).get(route)

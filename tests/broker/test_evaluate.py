@@ -22,7 +22,7 @@ from schemas.errors import BrokerError, LeverframeError
 from schemas.ground_truth import GroundTruth
 from schemas.prediction import Prediction
 from streams.counterfactual import Answer
-from streams.routes import NamedParams
+from streams.route_settings import NamedParams
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 

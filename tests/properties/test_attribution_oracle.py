@@ -1,73 +1,115 @@
-"""Attribution against a brute-force oracle, over arbitrary arrivals cut into arbitrary batches."""
+"""Attribution and learning against a brute-force recount: any arrivals, any cut, any order of read.
 
-from collections import Counter
-from typing import Any
+Predictions and labels of a few requests come at any times; both topics are read in their own order,
+but one may run ahead of the other; what was read is cut into micro-batches anywhere, and swept
+whenever. In the end every sum is the recount's.
+"""
 
-from attribution_oracle import final_rewards
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from records import MAX_VALUE_BYTES, T0, label_record, prediction_record, routes, runs
+from records import (
+    MAX_VALUE_BYTES,
+    T0,
+    Record,
+    label_record,
+    learning_runs,
+    prediction_record,
+    routes,
+    runs,
+)
 
+from experiments.oracle import Counted, Labelled, Predicted, Rules, recount, sums
+from schemas.codec import encode
 from schemas.reward import Reward
 from streams.attribution import attribute
 from streams.entries import Entry, decode_entry, encode_entry
 from streams.expiry import sweep
+from streams.learning import learn
+from streams.state import RouteState, arm_stats, decode_route, encode_route
 
 WINDOW_MS = 1000
+BUCKET_MS = 100
 
-events = st.lists(
-    st.tuples(
-        st.integers(0, 600),
-        st.sampled_from("plll"),
-        st.sampled_from(["x", "y", "z"]),
-        st.sampled_from([0, 1, None]),
-    ),
-    max_size=24,
+REQUESTS = st.sampled_from(["x", "y", "z"])
+prediction_steps = st.tuples(
+    st.integers(0, 900), REQUESTS, st.sampled_from([0, 1]), st.sampled_from([True, True, False])
+)
+label_steps = st.tuples(
+    st.integers(0, 600),
+    REQUESTS,
+    st.sampled_from([0, 1, 2, None]),
+    st.sampled_from(["", "click", "order"]),
 )
 
 
-def played(events_: list[tuple[int, str, str, Any]], cuts: list[int]) -> list[Reward]:
-    """Run events through the step, cut into micro-batches, entries through their codec."""
-    route = routes(window_s=WINDOW_MS / 1000)
-    records = [
-        prediction_record(request_id, time, prediction=content or 0)
-        if kind == "p"
-        else label_record(request_id, content, time)
-        for time, kind, request_id, content in events_
-    ]
+class Arrivals(NamedTuple):
+    """Records of both topics in their own order, and how they are read."""
+
+    predictions: list[Record]
+    labels: list[Record]
+    told: dict[str, tuple[list[Predicted], list[Labelled]]]
+    ahead: list[bool]
+    cuts: list[int]
+
+
+@st.composite
+def arrivals(draw: st.DrawFn, *, parts: bool = False) -> Arrivals:
+    """Times rise within a topic; which topic is read next is drawn, regardless of times."""
+    predictions, labels = [], []
+    told: dict[str, tuple[list[Predicted], list[Labelled]]] = {}
+    at = 0
+    for gap, request, prediction, shown in draw(st.lists(prediction_steps, max_size=8)):
+        at += gap
+        arm = "ab"["xyz".index(request) % 2]
+        record = prediction_record(request, at, arm=arm, prediction=prediction, shown=shown)
+        predictions.append(record)
+        seen = told.setdefault(request, ([], []))
+        seen[0].append(Predicted(at, arm, prediction, shown))
+    at = 0
+    for gap, request, label, part in draw(st.lists(label_steps, max_size=16)):
+        at += gap
+        name = part if parts else ""
+        labels.append(label_record(request, label, at, part=name))
+        told.setdefault(request, ([], []))[1].append(Labelled(at, label, name))
+    count = len(predictions) + len(labels)
+    ahead = draw(st.lists(st.booleans(), min_size=count, max_size=count))
+    return Arrivals(
+        predictions, labels, told, ahead, draw(st.lists(st.integers(0, count), max_size=5))
+    )
+
+
+def in_order_of_read(seen: Arrivals) -> list[Record]:
+    left = (list(seen.predictions), list(seen.labels))
+    read = []
+    for first in seen.ahead:
+        queue = left[0] if (first and left[0]) or not left[1] else left[1]
+        read.append(queue.pop(0))
+    return read
+
+
+def played(records: Sequence[Record], cuts: Sequence[int], route: Any, lag_ms: int) -> list[Reward]:
+    """Run records through the steps, entries through their codec, a sweep after each cut."""
     stored: dict[str, bytes] = {}
     rewards: list[Reward] = []
-    bounds = [0, *sorted(min(cut, len(records)) for cut in cuts), len(records)]
+    bounds = [0, *sorted(cuts), len(records)]
+    times = {"predictions": 0, "ground-truth": 0}
     for begin, end in zip(bounds, bounds[1:], strict=False):
         entries: dict[str, Entry] = {key: decode_entry(raw) for key, raw in stored.items()}
         batch = runs(records[begin:end], "predictions")
         outcome = attribute(batch, entries, route, max_value_bytes=MAX_VALUE_BYTES)
+        assert {letter.reason for letter in outcome.dead_letters} <= {"conflict", "window_closed"}
         stored |= {key: encode_entry(entry) for key, entry in outcome.entries.items()}
         rewards += outcome.rewards
-    return rewards
-
-
-def swept(events_: list[tuple[int, str, str, Any]], cuts: list[int], lag_ms: int) -> list[Reward]:
-    """As ``played``, with a default reward after half the window and a sweep after each cut."""
-    route = routes(window_s=WINDOW_MS / 1000, default_reward=0.0, default_after_s=WINDOW_MS / 2000)
-    stored: dict[str, bytes] = {}
-    rewards: list[Reward] = []
-    bounds = [0, *sorted(min(cut, len(events_)) for cut in cuts), len(events_)]
-    for begin, end in zip(bounds, bounds[1:], strict=False):
-        records = [
-            prediction_record(request_id, time, prediction=content or 0)
-            if kind == "p"
-            else label_record(request_id, content, time)
-            for time, kind, request_id, content in events_[begin:end]
-        ]
-        entries: dict[str, Entry] = {key: decode_entry(raw) for key, raw in stored.items()}
-        batch = runs(records, "predictions")
-        outcome = attribute(batch, entries, route, max_value_bytes=MAX_VALUE_BYTES)
-        stored |= {key: encode_entry(entry) for key, entry in outcome.entries.items()}
-        rewards += outcome.rewards
-        newest = events_[end - 1][0] if end else 0
-        is_last = end == len(events_)
-        until = T0 + (newest + 10 * WINDOW_MS if is_last else newest - lag_ms)
+        for record in records[begin:end]:
+            times[record.topic] = max(times[record.topic], record.timestamp)
+        is_last = end == len(records)
+        until = T0 + 10**9 if is_last else min(times.values()) - lag_ms
         found = sweep({key: decode_entry(raw) for key, raw in stored.items()}, until, route)
         stored |= {key: encode_entry(entry) for key, entry in found.changed.items()}
         for request_id in found.expired:
@@ -76,72 +118,141 @@ def swept(events_: list[tuple[int, str, str, Any]], cuts: list[int], lag_ms: int
     return rewards
 
 
-def rising(steps: list[tuple[int, str, str, Any]]) -> list[tuple[int, str, str, Any]]:
-    """Turn gaps into times; a prediction's content never changes, as conflicts are told apart."""
-    time = 0
-    out = []
-    for gap, kind, request_id, content in steps:
-        time += gap
-        out.append((time, kind, request_id, 1 if kind == "p" else content))
-    return out
+def rules_of(**fields: Any) -> Rules:
+    return Rules(WINDOW_MS, lambda prediction, label: float(prediction == label), **fields)
 
 
-@given(events, st.lists(st.integers(0, 24), max_size=4))
+def expected(seen: Arrivals, rules: Rules) -> dict[str, Counted]:
+    counted = {
+        request: recount(predictions, labels, rules)
+        for request, (predictions, labels) in seen.told.items()
+        if predictions
+    }
+    return {request: one for request, one in counted.items() if one.reward is not None}
+
+
+def in_force(rewards: Sequence[Reward]) -> dict[str, Counted]:
+    """Check each request's records against each other; return the last words."""
+    counted: dict[str, Counted] = {}
+    revisions: Counter[str] = Counter()
+    for reward in rewards:
+        name = reward.request_id
+        assert reward.revision == revisions[name]
+        if revisions[name]:
+            assert counted[name].reward == reward.previous_reward
+            assert counted[name].since_ms + T0 == reward.counted_at_ms
+            since_ms = counted[name].since_ms
+        else:
+            assert reward.previous_reward is None
+            since_ms = reward.attributed_at_ms - T0
+        revisions[name] += 1
+        counted[name] = Counted(reward.arm, since_ms, reward.reward)
+    return {name: one for name, one in counted.items() if one.reward is not None}
+
+
+def folded(rewards: Sequence[Reward], route: Any) -> RouteState | None:
+    """Learn one record at a time, the state through its codec in between."""
+    raw: bytes | None = None
+    for offset, reward in enumerate(rewards):
+        record = Record(b"r", encode(reward), reward.attributed_at_ms, "rewards", offset=offset)
+        states = {} if raw is None else {"r": decode_route(raw)}
+        outcome = learn(learning_runs([record]), states, route, max_value_bytes=MAX_VALUE_BYTES)
+        raw = encode_route(outcome.states["r"])
+    return None if raw is None else decode_route(raw)
+
+
+def agrees(state: RouteState | None, counted: Sequence[Counted]) -> None:
+    """Lifetime, windowed and discounted sums of every arm are the recount's."""
+    if state is None:
+        assert not counted
+        return
+    stats = arm_stats(state, BUCKET_MS)
+    names = list(state.arms)
+    now_ms = 3000
+    bucket = lambda since_ms: (T0 + since_ms) // BUCKET_MS * BUCKET_MS - T0  # noqa: E731
+    starts = stats.buckets.start_ms - T0
+    for weight in (
+        lambda _: 1.0,
+        lambda since_ms: float(bucket(since_ms) > now_ms - 700),
+        lambda since_ms: 0.5 ** ((now_ms - bucket(since_ms)) / 300),
+    ):
+        wanted = sums(counted, weight)
+        count, total, _ = stats.buckets.weighted(np.array([weight(int(s)) for s in starts]))
+        for at, name in enumerate(names):
+            assert (count[at], total[at]) == pytest.approx(wanted.get(name, (0.0, 0.0)), abs=1e-9)
+    lifetime = sums(counted)
+    for at, name in enumerate(names):
+        assert (stats.count[at], stats.reward_sum[at]) == lifetime.get(name, (0.0, 0.0))
+
+
+@given(arrivals(), st.integers(0, 3 * WINDOW_MS))
 @settings(max_examples=300, deadline=None, derandomize=True)
-def test_attribution_agrees_with_a_brute_force_recount(
-    steps: list[tuple[int, str, str, Any]], cuts: list[int]
-) -> None:
-    """Any arrivals, any micro-batches: what is counted in the end is what the oracle counts."""
-    sequence = rising(steps)
-    counted: dict[str, int | None] = {}
-    for reward in played(sequence, cuts):
-        if reward.previous_reward is not None:
-            assert counted[reward.request_id] == reward.previous_reward
-        counted[reward.request_id] = None if reward.reward is None else int(reward.reward)
-    assert counted == final_rewards(sequence, WINDOW_MS)
+def test_every_sum_agrees_with_a_recount(seen: Arrivals, lag_ms: int) -> None:
+    """Whatever comes in whatever order: rewards, lifetime, windowed and discounted sums."""
+    route = routes(window_s=WINDOW_MS / 1000, bucket_ms=BUCKET_MS, max_buckets=1000)
+    rewards = played(in_order_of_read(seen), seen.cuts, route, lag_ms)
+    wanted = expected(seen, rules_of())
+    assert in_force(rewards) == wanted
+    agrees(folded(rewards, route), list(wanted.values()))
 
 
-@given(events, st.lists(st.integers(0, 24), max_size=4))
-@settings(max_examples=100, deadline=None, derandomize=True)
-def test_attribution_does_not_depend_on_micro_batches(
-    steps: list[tuple[int, str, str, Any]], cuts: list[int]
-) -> None:
-    """The rewards are the same records whether the input came in one micro-batch or in many."""
-    sequence = rising(steps)
-    assert played(sequence, cuts) == played(sequence, [])
-
-
-@given(events)
-@settings(max_examples=100, deadline=None, derandomize=True)
-def test_attribution_numbers_revisions_in_order(steps: list[tuple[int, str, str, Any]]) -> None:
-    """Each request's rewards carry revision 0, 1, 2, ..."""
-    seen: dict[str, int] = {}
-    for reward in played(rising(steps), []):
-        assert reward.revision == seen.get(reward.request_id, -1) + 1
-        seen[reward.request_id] = reward.revision
-
-
-@given(events, st.lists(st.integers(0, 24), max_size=6), st.integers(0, 3 * WINDOW_MS))
+@given(arrivals(), st.integers(0, 3 * WINDOW_MS))
 @settings(max_examples=300, deadline=None, derandomize=True)
-def test_default_rewards_agree_with_a_brute_force_recount(
-    steps: list[tuple[int, str, str, Any]], cuts: list[int], lag_ms: int
-) -> None:
-    """Whenever the sweep comes: silence counts the default, a label before or after it the label.
+def test_default_rewards_agree_with_a_recount(seen: Arrivals, lag_ms: int) -> None:
+    """Silence counts the default, a label before or after it the label, whenever the sweep comes.
 
-    The sweep lags by any time; requests are used once, as an id that was swept is a new one.
+    What is in force when the default falls due is told once, for the guard.
     """
-    sequence = [event for event in rising(steps) if event[0] <= WINDOW_MS]
-    counted: dict[str, int | None] = {}
-    mature: Counter[str] = Counter()
-    for reward in swept(sequence, cuts, lag_ms):
-        assert (reward.request_id in counted) == (reward.revision > 0)
-        if reward.revision:
-            assert counted[reward.request_id] == reward.previous_reward
-        counted[reward.request_id] = None if reward.reward is None else int(reward.reward)
-        mature[reward.request_id] += reward.cause == "expiry"
-    assert counted == final_rewards(sequence, WINDOW_MS, default=0)
-    # What is in force when the default falls due is told once, for the guard.
-    assert all(mature[request_id] <= 1 for request_id in counted)
-    assert all(
-        mature[request_id] == 1 for request_id, reward in counted.items() if reward is not None
+    route = routes(
+        window_s=WINDOW_MS / 1000,
+        bucket_ms=BUCKET_MS,
+        max_buckets=1000,
+        default_reward=0.0,
+        default_after_s=WINDOW_MS / 2000,
     )
+    rewards = played(in_order_of_read(seen), seen.cuts, route, lag_ms)
+    wanted = expected(seen, rules_of(default=0.0, default_after_ms=WINDOW_MS // 2))
+    assert in_force(rewards) == wanted
+    agrees(folded(rewards, route), list(wanted.values()))
+    mature = Counter(reward.request_id for reward in rewards if reward.cause == "expiry")
+    assert all(times == 1 for times in mature.values())
+    assert set(wanted) <= set(mature)
+
+
+@pytest.mark.parametrize(
+    ("how", "combine"),
+    [
+        ("sum", sum),
+        ("last", lambda parts: parts[-1]),
+        ("max", max),
+        ("mean", lambda parts: sum(parts) / len(parts)),
+    ],
+)
+def test_labels_in_parts_agree_with_a_recount(how: str, combine: Any) -> None:
+    """Parts of a label come, change and go one by one; the reward follows what they amount to."""
+
+    @given(arrivals(parts=True), st.integers(0, 3 * WINDOW_MS))
+    @settings(max_examples=100, deadline=None, derandomize=True)
+    def check(seen: Arrivals, lag_ms: int) -> None:
+        route = routes(window_s=WINDOW_MS / 1000, bucket_ms=BUCKET_MS, combine_parts=how)
+        rewards = played(in_order_of_read(seen), seen.cuts, route, lag_ms)
+        assert in_force(rewards) == expected(seen, rules_of(combine=combine))
+
+    check()
+
+
+@given(arrivals(parts=True))
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_rewards_depend_neither_on_cuts_nor_on_which_topic_is_read_first(seen: Arrivals) -> None:
+    """The same records for each request, to the last field."""
+    route = routes(window_s=WINDOW_MS / 1000, combine_parts="sum")
+
+    def by_request(records: Sequence[Record], cuts: Sequence[int]) -> dict[str, list[Reward]]:
+        told: defaultdict[str, list[Reward]] = defaultdict(list)
+        for reward in played(records, cuts, route, lag_ms=10**9):
+            told[reward.request_id].append(reward)
+        return told
+
+    read = by_request(in_order_of_read(seen), seen.cuts)
+    assert read == by_request([*seen.predictions, *seen.labels], [])
+    assert read == by_request([*seen.labels, *seen.predictions], [])

@@ -10,7 +10,8 @@ from schemas.command import Command
 from schemas.ground_truth import GroundTruth
 from schemas.prediction import Prediction
 from schemas.reward import Reward
-from streams.routes import NamedParams, Routes, RouteSettings
+from streams.route_settings import NamedParams, RouteSettings
+from streams.routes import Routes
 
 T0 = 1_700_000_000_000
 MAX_VALUE_BYTES = 100_000

@@ -6,6 +6,8 @@ from records import MAX_VALUE_BYTES, T0, Record, label_record, prediction_record
 from schemas.codec import encode
 from schemas.prediction import Prediction
 from streams.attribution import AttributionOutcome, attribute
+from streams.entries import MAX_EARLY_LABELS
+from streams.route_settings import NamedParams
 
 
 def joined(*records: Record, window_s: float = 1.0, reward: str = "accuracy") -> AttributionOutcome:
@@ -89,6 +91,66 @@ def test_attribution_never_rewards_what_was_not_shown() -> None:
     outcome = joined(prediction_record("x", shown=False), label_record("x", 1))
     assert not outcome.rewards
     assert outcome.counts["not_shown", "r"] == 1
+
+
+def test_attribution_keeps_all_early_labels_until_the_prediction_tells_which_were_in_time() -> None:
+    """A later early label that turns out to be late does not hide the one that was in time."""
+    early = [label_record("x", 1, 10), label_record("x", 0, 2000)]
+    first = joined(*early, prediction_record("x", 5))
+    then = joined(prediction_record("x", 5), *early)
+    assert first.rewards == then.rewards
+    assert [reward.reward for reward in first.rewards] == [1.0]
+
+
+def test_attribution_sets_an_early_label_aside_that_has_no_reward() -> None:
+    """The prediction waits on; the label's own content and coordinates are in the dead letter."""
+    label = label_record("x", "cat", 10, labelled_at_ms=T0)
+    outcome = joined(
+        label, prediction_record("x", 20), label_record("x", 1, 30), reward="absolute_error"
+    )
+    (letter,) = outcome.dead_letters
+    assert (letter.reason, letter.topic, letter.offset) == (
+        "unrewardable",
+        "ground-truth",
+        label.offset,
+    )
+    assert (letter.key, letter.value) == (label.key, label.value)
+    assert [reward.reward for reward in outcome.rewards] == [0.0]
+
+
+def test_attribution_bounds_early_labels() -> None:
+    """The 65th label of a request without a prediction is a dead letter."""
+    outcome = joined(*(label_record("x", at, at) for at in range(MAX_EARLY_LABELS + 1)))
+    assert reasons(outcome) == ["limit"]
+
+
+def test_attribution_combines_parts_where_the_route_says_so() -> None:
+    """A click, an order, its return: each moves the sum; a repeated part moves nothing."""
+    route = routes(reward=NamedParams(name="label", params={"high": 100.0}), combine_parts="sum")
+    records = [
+        prediction_record("x"),
+        label_record("x", 1, 10, part="click"),
+        label_record("x", 25, 20, part="order"),
+        label_record("x", 25, 25, part="order"),
+        label_record("x", None, 30, part="order"),
+        label_record("x", None, 40, part="click"),
+    ]
+    outcome = attribute(runs(records, "predictions"), {}, route, max_value_bytes=MAX_VALUE_BYTES)
+    told = [(r.reward, r.previous_reward, r.cause) for r in outcome.rewards]
+    assert told == [
+        (1.0, None, "label"),
+        (26.0, 1.0, "revision"),
+        (1.0, 26.0, "revision"),
+        (None, 1.0, "withdrawal"),
+    ]
+    assert outcome.counts["duplicate_label", "r"] == 1
+
+
+def test_attribution_says_what_to_set_for_a_part_on_a_route_that_combines_none() -> None:
+    """A part without ``combine_parts`` is a dead letter that names the setting."""
+    (letter,) = joined(prediction_record("x"), label_record("x", 1, part="click")).dead_letters
+    assert letter.reason == "unsupported"
+    assert "combine_parts" in letter.detail
 
 
 BAD = {

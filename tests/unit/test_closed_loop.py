@@ -18,7 +18,8 @@ from schemas.prediction import Prediction
 from schemas.traffic import ServedCount, Traffic
 from streams.closed_loop import OTHERS
 from streams.learning import heartbeat, learn
-from streams.routes import FollowingSettings, Route, Routes
+from streams.route_settings import FollowingSettings
+from streams.routes import Route, Routes
 from streams.served import OTHER_ARMS, ServedTally, merge, tally, traffic_of
 from streams.state import RouteState, encode_route, state_digest
 

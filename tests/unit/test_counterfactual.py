@@ -10,7 +10,7 @@ from policies.evaluation.logged import EvaluationError, MissingPropensityError
 from schemas.errors import PolicyError
 from streams.counterfactual import Answer, Schedule, evaluate_records, target_propensities
 from streams.learning import learn
-from streams.routes import GuardSettings, NamedParams
+from streams.route_settings import GuardSettings, NamedParams
 
 QUIET: dict[str, Any] = {"guard": GuardSettings(enabled=False), "promote": False}
 

@@ -11,7 +11,8 @@ from schemas.control import ControlMessage
 from schemas.errors import PolicyError
 from streams.drift import EVERY
 from streams.learning import learn
-from streams.routes import DetectorSettings, GuardSettings, Routes
+from streams.route_settings import DetectorSettings, GuardSettings
+from streams.routes import Routes
 from streams.state import RouteState, decode_route, encode_route, state_digest
 
 

@@ -14,7 +14,7 @@ from policies.registry import make_policy
 from policies.shaping import shape
 from policies.statistics import ArmStats, TimeBuckets
 from streams.arm import MICRO
-from streams.routes import NamedParams
+from streams.route_settings import NamedParams
 
 POLICIES = [strategy for strategy in STRATEGIES.values() if strategy.policy]
 BUCKET_MS, MAX_BUCKETS, START_MS = 20_000, 60, 1_000_000

@@ -17,7 +17,8 @@ from records import (
 
 from schemas.control import ControlMessage
 from streams.learning import LearningOutcome, heartbeat, learn
-from streams.routes import GuardSettings, NamedParams, Routes
+from streams.route_settings import GuardSettings, NamedParams
+from streams.routes import Routes
 from streams.state import RouteState, arm_stats, decode_route, encode_route, new_route, state_digest
 
 

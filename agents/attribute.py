@@ -12,6 +12,7 @@ from agents.settings import Settings
 from schemas.codec import encode
 from schemas.errors import LedgerError
 from schemas.reward import Reward
+from streams.ages import AgedTally, merge_ages
 from streams.attribution import attribute
 from streams.entries import decode_entry, encode_entry
 from streams.expiry import EXPIRY_END, EXPIRY_PREFIX, bucket_of, decode_ids, index_changes, sweep
@@ -29,7 +30,7 @@ IDLE_AFTER_S: Final = 5.0
 SWEEP_IDS: Final = 10_000
 _UNIQUE: Final = struct.Struct(">cQ")
 
-Untold: TypeAlias = tuple[ServedTally, Counter[tuple[str, str]]]
+Untold: TypeAlias = tuple[ServedTally, Counter[tuple[str, str, str]], AgedTally]
 """What happened on a partition since its last tick."""
 
 
@@ -52,7 +53,6 @@ class AttributionShell:
         self._reward_partition: dict[str, int] = {}
         # Not worth a ledger entry: what a killed worker had seen is a second's worth of counts.
         self._untold: WeakKeyDictionary[Ledger, Untold] = WeakKeyDictionary()
-        self.counts: Counter[tuple[str, str]] = Counter()
 
     async def handle(self, ledger: Ledger, batches: list[tuple[str, Sequence[Any]]]) -> None:
         """Join one micro-batch and make it durable.
@@ -91,7 +91,7 @@ class AttributionShell:
             for letter in outcome.dead_letters
         ]
         await ledger.commit(changes, outputs, positions)
-        self._note(ledger, outcome.counts, outcome.served)
+        self._note(ledger, outcome.counts, outcome.aged, outcome.served)
 
     def _rewards(self, rewards: Sequence[Reward]) -> list[Output]:
         topic = self._topics.rewards
@@ -100,18 +100,24 @@ class AttributionShell:
             for reward in rewards
         ]
 
-    def _note(self, ledger: Ledger, counts: Counter[tuple[str, str]], served: ServedTally) -> None:
-        self.counts.update(counts)
-        untold = self._untold.setdefault(ledger, ({}, Counter()))
-        merge(untold[0], served)
-        untold[1].update(counts)
+    def _note(
+        self,
+        ledger: Ledger,
+        counts: Counter[tuple[str, str, str]],
+        aged: AgedTally,
+        served: ServedTally,
+    ) -> None:
+        told = self._untold.setdefault(ledger, ({}, Counter(), {}))
+        merge(told[0], served)
+        told[1].update(counts)
+        merge_ages(told[2], aged)
 
     def _traffic(self, ledger: Ledger, now_ms: int) -> list[Output]:
         """What happened since the last tick, for the closed loop."""
         topic = self._topics.traffic
         return [
             Output(topic, self._partition(seen.route), seen.route.encode(), encode(seen))
-            for seen in traffic_of(*self._untold.pop(ledger, ({}, Counter())), now_ms)
+            for seen in traffic_of(*self._untold.pop(ledger, ({}, Counter(), {})), now_ms)
         ]
 
     def _partition(self, route: str) -> int:
@@ -164,7 +170,7 @@ class AttributionShell:
         if due:
             changes |= index_changes(swept.expiring, due[0][2:])
         await ledger.commit(changes, [*self._rewards(swept.rewards), *traffic])
-        self._note(ledger, swept.counts, {})
+        self._note(ledger, swept.counts, swept.aged, {})
         return len(ids) >= SWEEP_IDS
 
     def _stream_time_ms(self, positions: Positions, idle: Mapping[str, Idle]) -> int:

@@ -1,7 +1,6 @@
 """The shell of ``streams.learning``: fetch states, step, commit; heartbeats by wall time."""
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,7 +15,18 @@ from streams.runtime.lanes import Idle
 from streams.runtime.ledger import FIRST_KEY, Ledger, Output, Positions
 from streams.state import decode_route, encode_route
 
-__all__ = ["LearningShell"]
+__all__ = ["LearningShell", "input_kinds"]
+
+
+def input_kinds(settings: Settings) -> dict[str, InputKind]:
+    """Return what each input topic of learning holds, by its full name."""
+    topics = settings.topic_names
+    return {
+        topics.rewards: "rewards",
+        topics.commands: "commands",
+        topics.control_acks: "control-acks",
+        topics.traffic: "traffic",
+    }
 
 
 class LearningShell:
@@ -32,19 +42,13 @@ class LearningShell:
 
     def __init__(self, settings: Settings, routes: Routes) -> None:
         self._topics = settings.topic_names
-        self._kinds: dict[str, InputKind] = {
-            self._topics.rewards: "rewards",
-            self._topics.commands: "commands",
-            self._topics.control_acks: "control-acks",
-            self._topics.traffic: "traffic",
-        }
+        self._kinds = input_kinds(settings)
         self._routes = routes
         self._route_partitions = settings.topics.route_partitions
         self._max_value_bytes = settings.app.max_value_bytes
         self._key = settings.control_key
         # Ledger -> route -> wall time of its newest control message; gone with the ledger.
         self._published_ms: WeakKeyDictionary[Ledger, dict[str, int]] = WeakKeyDictionary()
-        self.counts: Counter[tuple[str, str]] = Counter()
 
     def _partition_of(self, key: bytes) -> int:
         return partition_of(key, self._route_partitions)
@@ -109,10 +113,12 @@ class LearningShell:
         raw = ledger.get_many([name.encode() for name, _ in due])
         outcome = LearningOutcome()
         for (name, route), value in zip(due, raw, strict=True):
-            if value is not None:
-                state = outcome.states[name] = decode_route(value)
+            state = None if value is None else decode_route(value)
+            if state is not None and state.arms:
+                outcome.states[name] = state
                 outcome.control.append(heartbeat(state, route, now_ms))
-        await self._commit(ledger, outcome, None)
+        if outcome.control:
+            await self._commit(ledger, outcome, None)
         return False
 
     async def _commit(
@@ -131,7 +137,6 @@ class LearningShell:
             name.encode(): encode_route(state) for name, state in outcome.states.items()
         }
         await ledger.commit(changes, outputs, positions)
-        self.counts.update(outcome.counts)
         now_ms = time.time_ns() // 1_000_000
         # A ledger that has had no tick yet is scanned by its first one.
         published = self._published_ms.get(ledger)

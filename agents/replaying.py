@@ -1,6 +1,6 @@
-"""Runs recorded rewards and commands through the pure learning step: same input, same state."""
+"""Runs recorded records through the pure learning step: same input, same state."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -18,7 +18,7 @@ __all__ = ["read_partition", "replay"]
 
 
 async def read_partition(settings: Settings, route: str) -> list[Any]:
-    """Read what was recorded in the partition of a route: rewards, and commands between them.
+    """Read what was recorded in the partition of a route.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ async def read_partition(settings: Settings, route: str) -> list[Any]:
     Returns
     -------
     list of ConsumerRecord
-        Of this route, in the order of their record times; rewards among themselves as they lie.
+        Rewards of this route as they lie, commands and traffic between them by record time.
 
     Raises
     ------
@@ -39,7 +39,8 @@ async def read_partition(settings: Settings, route: str) -> list[Any]:
     """
     topics = settings.topic_names
     partition = partition_of(route.encode(), settings.topics.route_partitions)
-    tps = [TopicPartition(topics.rewards, partition), TopicPartition(topics.commands, partition)]
+    others = (topics.commands, topics.traffic)
+    tps = [TopicPartition(topic, partition) for topic in (topics.rewards, *others)]
     consumer = AIOKafkaConsumer(
         **client_options(settings.broker),
         isolation_level="read_committed",
@@ -61,19 +62,22 @@ async def read_partition(settings: Settings, route: str) -> list[Any]:
         ) from error
     finally:
         await consumer.stop()
-    return _merged(read[topics.rewards], read[topics.commands])
+    between = sorted(
+        (record for topic in others for record in read[topic]), key=lambda record: record.timestamp
+    )
+    return _merged(read[topics.rewards], between)
 
 
-def _merged(rewards: Sequence[Any], commands: Iterable[Any]) -> list[Any]:
-    """Put each command before the first reward that was written after it."""
+def _merged(rewards: Sequence[Any], others: Iterable[Any]) -> list[Any]:
+    """Put each other record before the first reward that was written after it."""
     merged: list[Any] = []
     rest = iter(rewards)
     held = next(rest, None)
-    for command in commands:
-        while held is not None and held.timestamp <= command.timestamp:
+    for other in others:
+        while held is not None and held.timestamp <= other.timestamp:
             merged.append(held)
             held = next(rest, None)
-        merged.append(command)
+        merged.append(other)
     if held is not None:
         merged += [held, *rest]
     return merged
@@ -82,7 +86,7 @@ def _merged(rewards: Sequence[Any], commands: Iterable[Any]) -> list[Any]:
 def replay(
     records: Sequence[Any],
     routes: Routes,
-    rewards_topic: str,
+    kinds: Mapping[str, InputKind],
     *,
     max_value_bytes: int,
     until_ms: int | None = None,
@@ -95,8 +99,8 @@ def replay(
         In order.
     routes : Routes
         Settings of all routes, as the worker had them.
-    rewards_topic : str
-        Full name: tells rewards from commands.
+    kinds : mapping of str to InputKind
+        What each topic holds, by its full name.
     max_value_bytes : int
         As the worker had it.
     until_ms : int, optional
@@ -108,8 +112,7 @@ def replay(
         The states that came out.
     """
     chosen = [r for r in records if until_ms is None or r.timestamp <= until_ms]
-    runs: list[tuple[InputKind, list[Any]]] = [
-        ("rewards" if is_reward else "commands", list(run))
-        for is_reward, run in groupby(chosen, key=lambda record: record.topic == rewards_topic)
+    runs = [
+        (kinds[topic], list(run)) for topic, run in groupby(chosen, key=lambda record: record.topic)
     ]
     return learn(runs, {}, routes, max_value_bytes=max_value_bytes).states

@@ -6,7 +6,10 @@ from msgspec import Meta, Struct
 
 from schemas.fields import ArmName, EpochMs, RouteName, Serial
 
-__all__ = ["ServedCount", "Traffic"]
+__all__ = ["NEARBY_ORPHAN_LABELS", "AgedCount", "ServedCount", "Traffic"]
+
+NEARBY_ORPHAN_LABELS: Final = "nearby_orphan_label"
+"""Labels of the same partition, of any route, whose prediction never came."""
 
 MOST: Final = 10**9
 """No worker sees more predictions in a second; sums of such counts stay whole numbers."""
@@ -36,6 +39,27 @@ class ServedCount(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     from_ms: EpochMs
 
 
+class AgedCount(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Predictions of one arm that were made at about one time.
+
+    Attributes
+    ----------
+    arm : str
+        That answered.
+    from_ms : int
+        Start of a bin of time, ms since the epoch: the wider, the longer ago.
+    predicted : int
+        New predictions, those left out that were not shown.
+    settled : int
+        Predictions that wait no more: they got a reward, or their window has ended.
+    """
+
+    arm: ArmName
+    from_ms: EpochMs
+    predicted: Annotated[int, Meta(ge=0, le=MOST)] = 0
+    settled: Annotated[int, Meta(ge=0, le=MOST)] = 0
+
+
 class Traffic(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one worker saw of a route's predictions in about a second; lost when it is killed.
 
@@ -49,9 +73,15 @@ class Traffic(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Newest record time, ms since the epoch.
     joins : dict of str to int
         What else happened at the join: labels, duplicates, revisions, late ones, orphans, ...
+    arms : dict of str to dict of str to int
+        The same by arm.
+    aged : list of AgedCount
+        Predictions and their rewards by when the prediction was made.
     """
 
     route: RouteName
     served: list[ServedCount]
     until_ms: EpochMs
     joins: dict[str, Annotated[int, Meta(ge=0, le=MOST)]] = {}
+    arms: dict[ArmName, dict[str, Annotated[int, Meta(ge=0, le=MOST)]]] = {}
+    aged: list[AgedCount] = []

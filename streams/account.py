@@ -117,6 +117,7 @@ def _rewarded(
     cause: RewardCause = "label" if account is None else "revision"
     if reward is None:
         cause = "withdrawal"
+    now_ms = max(label.arrived_ms, waiting.arrived_ms)
     after, record = give_reward(
         request_id,
         waiting,
@@ -125,13 +126,20 @@ def _rewarded(
         reward=reward,
         cause=cause,
         labelled_at_ms=label.labelled_at_ms,
-        now_ms=max(label.arrived_ms, waiting.arrived_ms),
+        now_ms=now_ms,
         before=account,
     )
     if not waiting.shown:
         return after, [], ["not_shown"]
     # "label" counts labels that arrive; this one met its prediction.
-    what: list[str] = ["labelled" if cause == "label" else cause]
-    if told is None:
-        return after, [record], what
-    return after, [told[1], record], ["expiry", *what]
+    records, what = [record], ["labelled" if cause == "label" else str(cause)]
+    if told is not None:
+        records.insert(0, told[1])
+        what.insert(0, "expiry" if isinstance(entry, Waiting) else "matured")
+    # A request that had no reward when it matured is told as soon as it has one.
+    late = mature(request_id, after, route, label.arrived_ms, now_ms)
+    if late is not None:
+        after = late[0]
+        records.append(late[1])
+        what.append("matured")
+    return after, records, what

@@ -59,6 +59,9 @@ class ArmState(Struct, array_like=True):
         The guard's, at the newest decision.
     delays : dict of int to int
         Labels in force by the bucket of their delay; ``streams.delays``.
+    changes : dict of int to list of int
+        On routes that correct for delays: changes of count, sum and sum of squares, by the bucket
+        of the age that the prediction had then.
     """
 
     registration: int
@@ -82,6 +85,7 @@ class ArmState(Struct, array_like=True):
     last_label_ms: int = 0
     verdict: Verdict = "no_data"
     delays: dict[int, int] = field(default_factory=dict)
+    changes: dict[int, list[int]] = field(default_factory=dict)
 
     @property
     def firsts(self) -> Firsts:

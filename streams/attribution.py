@@ -19,6 +19,7 @@ from schemas.ground_truth import GroundTruth
 from schemas.prediction import Prediction
 from schemas.reward import Reward
 from streams.account import take_label
+from streams.ages import AgedTally, note_prediction, note_settled
 from streams.entries import (
     MAX_EARLY_LABELS,
     ArrivedLabel,
@@ -32,7 +33,7 @@ from streams.entries import (
     with_early_label,
 )
 from streams.envelope import InputRecord, check_envelope, check_key, check_name, dead_letter
-from streams.rewarding import default_due_ms
+from streams.rewarding import matures_at_ms
 from streams.routes import Route, Routes
 from streams.served import ServedTally, tally
 
@@ -54,18 +55,21 @@ class AttributionOutcome(msgspec.Struct, kw_only=True):
         Records that could not be used.
     expiring : dict of int to list of str
         Expiry bucket (ms, start of the bucket) to requests first seen in this micro-batch.
-    counts : Counter of (str, str)
-        ``(what, route)`` to number of events; the route is "" where it is not known.
+    counts : Counter of (str, str, str)
+        ``(what, route, arm)`` to number of events; route and arm are "" where they are not known.
     served : ServedTally
         New predictions by arm, for the closed loop.
+    aged : AgedTally
+        New predictions and those that got their reward, by when they were made.
     """
 
     entries: dict[str, Entry] = msgspec.field(default_factory=dict)
     rewards: list[Reward] = msgspec.field(default_factory=list)
     dead_letters: list[DeadLetter] = msgspec.field(default_factory=list)
     expiring: defaultdict[int, list[str]] = msgspec.field(default_factory=lambda: defaultdict(list))
-    counts: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    counts: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
     served: ServedTally = msgspec.field(default_factory=dict)
+    aged: AgedTally = msgspec.field(default_factory=dict)
 
 
 class _Step:
@@ -95,9 +99,10 @@ class _Step:
         entry = self.entry(request_id)
         waiting = waiting_of(record.timestamp, prediction, route.window_ms)
         counts = self.out.counts
-        counts["prediction", prediction.route] += 1
+        counts["prediction", prediction.route, prediction.arm] += 1
         if entry is None or type(entry) is EarlyLabel:
             tally(self.out.served, prediction, record.timestamp)
+            note_prediction(self.out.aged, waiting)
         if entry is None:
             self.out.entries[request_id] = waiting
             self._watch(request_id, waiting, route)
@@ -112,7 +117,7 @@ class _Step:
             raise RecordError(
                 "conflict", "a prediction with this request_id and other content came first"
             )
-        self.out.counts["duplicate_prediction", waiting.route] += 1
+        self.out.counts["duplicate_prediction", waiting.route, waiting.arm] += 1
 
     def _early(
         self, partition: int, request_id: str, waiting: Waiting, early: EarlyLabel, route: Route
@@ -122,7 +127,7 @@ class _Step:
         self._watch(request_id, waiting, route)
         for label in early_labels(early):
             try:
-                self._move(request_id, waiting.route, label, route)
+                self._move(request_id, waiting, label, route)
             except RecordError as error:
                 self._set_label_aside(partition, request_id, label, error)
 
@@ -168,12 +173,11 @@ class _Step:
             self._label_first(request_id, label, entry)
             return
         waiting = entry.prediction if type(entry) is Attributed else entry
-        name = waiting.route  # type: ignore[union-attr] # a Waiting
-        self.out.counts["label", name] += 1
-        route = self.routes.get(name)
+        self.out.counts["label", waiting.route, waiting.arm] += 1  # type: ignore[union-attr]
+        route = self.routes.get(waiting.route)  # type: ignore[union-attr] # a Waiting
         if route is None:
-            raise RecordError("unknown_route", f"route {name!r} left the settings")
-        self._move(request_id, name, label, route)
+            raise RecordError("unknown_route", f"route {waiting.route!r} left the settings")  # type: ignore[union-attr]
+        self._move(request_id, waiting, label, route)  # type: ignore[arg-type]
 
     def _label_first(self, request_id: str, label: ArrivedLabel, early: EarlyLabel | None) -> None:
         expires_ms = label.arrived_ms + self.routes.longest_window_ms
@@ -184,23 +188,25 @@ class _Step:
             )
         if early is None:
             self._expire(request_id, expires_ms)
-        self.out.counts["early_label", ""] += 1
+        self.out.counts["early_label", "", ""] += 1
         self.out.entries[request_id] = entry
 
     # -- both --------------------------------------------------------------------------------
 
-    def _move(self, request_id: str, name: str, label: ArrivedLabel, route: Route) -> None:
+    def _move(self, request_id: str, waiting: Waiting, label: ArrivedLabel, route: Route) -> None:
         entry = self.entry(request_id)
         after, rewards, what = take_label(request_id, entry, label, route)  # type: ignore[arg-type]
         if after is not entry:
             self.out.entries[request_id] = after
+            if type(entry) is Waiting:
+                note_settled(self.out.aged, entry)
         self.out.rewards += rewards
         for event in what:
-            self.out.counts[event, name] += 1
+            self.out.counts[event, waiting.route, waiting.arm] += 1
 
     def _watch(self, request_id: str, waiting: Waiting, route: Route) -> None:
         """Look at it again when its default falls due, else when its window ends."""
-        due_ms = default_due_ms(waiting, route)
+        due_ms = matures_at_ms(waiting, route)
         self._expire(request_id, waiting.expires_ms if due_ms is None else due_ms)
 
     def _expire(self, request_id: str, expires_ms: int) -> None:
@@ -208,7 +214,7 @@ class _Step:
 
     def set_aside(self, letter: DeadLetter) -> None:
         self.out.dead_letters.append(letter)
-        self.out.counts["dead_letter:" + letter.reason, ""] += 1
+        self.out.counts["dead_letter:" + letter.reason, "", ""] += 1
 
 
 _decode_prediction = decoder(Prediction)

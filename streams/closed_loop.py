@@ -26,23 +26,6 @@ _ALARM_MS: Final = 60_000
 _REMEMBERED_ROLLBACKS: Final = 16
 _MOST: Final = 2**62  # sums stay what the ledger can hold
 OTHERS: Final = "(not registered)"
-_JOINS: Final = frozenset(
-    {
-        "prediction",
-        "label",
-        "labelled",
-        "duplicate_prediction",
-        "duplicate_label",
-        "late_prediction",
-        "late_label",
-        "revision",
-        "withdrawal",
-        "expiry",
-        "not_shown",
-        "orphan_prediction",
-        "closed",
-    }
-)
 
 Version = tuple[int, int]
 """Epoch and seq."""
@@ -101,9 +84,8 @@ class ClosedLoop(Struct, array_like=True):
     served : dict of str to int
         Predictions by arm under the newest weights.
     alarms : dict of str to Alarm
-        By name: ``rollback_not_effective``, ``weights_not_followed``.
-    joins : dict of str to int
-        What happened at the join since the route began: see ``_JOINS``.
+        By name: ``rollback_not_effective``, ``weights_not_followed``,
+        ``suspected_partitioner_mismatch``.
     """
 
     published: list[Published] = field(default_factory=list)
@@ -113,7 +95,6 @@ class ClosedLoop(Struct, array_like=True):
     mix: dict[str, Capital] = field(default_factory=dict)
     served: dict[str, int] = field(default_factory=dict)
     alarms: dict[str, Alarm] = field(default_factory=dict)
-    joins: dict[str, int] = field(default_factory=dict)
 
     def publish(
         self, version: Version, weights: dict[str, float], off: list[str], at_ms: int
@@ -163,7 +144,11 @@ class ClosedLoop(Struct, array_like=True):
         }
 
     def see(
-        self, traffic: Traffic, route: Route, arms: dict[str, int]
+        self,
+        traffic: Traffic,
+        route: Route,
+        arms: dict[str, int],
+        lonely: dict[str, Any] | None = None,
     ) -> dict[str, dict[str, Any]]:
         """Compare what was served with what was published.
 
@@ -175,18 +160,18 @@ class ClosedLoop(Struct, array_like=True):
             Its settings.
         arms : dict of str to int
             Number of registration by arm; whoever else was served counts as one arm, ``OTHERS``.
+        lonely : dict, optional
+            Evidence that halves of pairs do not meet, of ``streams.joining``.
 
         Returns
         -------
         dict of str to dict
             Alarms that were raised just now, with their evidence.
         """
-        for what, count in traffic.joins.items():
-            if what in _JOINS:
-                self.joins[what] = min(_MOST, self.joins.get(what, 0) + count)
         found = {
             "rollback_not_effective": self._ineffective(traffic, route),
             "weights_not_followed": self._mismatch(traffic, route, arms),
+            "suspected_partitioner_mismatch": lonely,
         }
         raised = {}
         for name, evidence in found.items():

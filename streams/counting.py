@@ -7,6 +7,7 @@ from schemas.reward import Reward
 from streams.arm import MICRO, NANO, ArmState
 from streams.delays import delay_bucket
 from streams.linear import count_context
+from streams.maturing import count_change
 from streams.routes import Route
 
 __all__ = ["count_reward"]
@@ -31,18 +32,14 @@ def count_reward(arm: ArmState, reward: Reward, route: Route) -> int | None:
     -------
     int or None
         The reward mapped to [0, 1], in 1e-9, where it is the one that the guard is to see of this
-        request: the first, or on a route with a default reward what counted when that fell due.
+        request: the first, or on a route where requests mature what counted at that age.
     """
     settings = route.settings
     first_counted_ms = (
         reward.attributed_at_ms if reward.counted_at_ms is None else reward.counted_at_ms
     )
-    index = first_counted_ms // settings.bucket_ms
-    bucket = arm.buckets.get(index)
-    if bucket is None and index > max(arm.buckets, default=index) - settings.max_buckets:
-        bucket = arm.buckets[index] = [0, 0, 0]
-        for old in [i for i in arm.buckets if i <= index - settings.max_buckets]:
-            del arm.buckets[old]
+    bucket = _bucket_of(arm, first_counted_ms // settings.bucket_ms, settings.max_buckets)
+    before = arm.count, arm.sum_nano, arm.square_nano
     nano: int | None = None
     delay = delay_bucket(first_counted_ms - reward.predicted_at_ms)
     for value, sign in ((reward.previous_reward, -1), (reward.reward, 1)):
@@ -63,5 +60,19 @@ def count_reward(arm: ArmState, reward: Reward, route: Route) -> int | None:
             bucket[0] += sign
             bucket[1] += nano
             bucket[2] += square
-    is_first = reward.cause == "expiry" if route.default_reward is not None else not reward.revision
+    if settings.delay_correction:
+        moved = arm.count - before[0], arm.sum_nano - before[1], arm.square_nano - before[2]
+        count_change(arm, reward, moved)
+    is_mature = route.matures_after_ms is not None
+    is_first = reward.cause == "expiry" if is_mature else not reward.revision
     return nano if is_first and reward.reward is not None else None
+
+
+def _bucket_of(arm: ArmState, index: int, most: int) -> list[int] | None:
+    """Count, sum and sum of squares of a time bucket; None where it is forgotten."""
+    bucket = arm.buckets.get(index)
+    if bucket is None and index > max(arm.buckets, default=index) - most:
+        bucket = arm.buckets[index] = [0, 0, 0]
+        for old in [i for i in arm.buckets if i <= index - most]:
+            del arm.buckets[old]
+    return bucket

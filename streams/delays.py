@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["PER_OCTAVE", "delay_bucket", "delay_quantile_ms"]
+__all__ = ["PER_OCTAVE", "delay_bucket", "delay_quantile_ms", "middle_ms"]
 
 PER_OCTAVE: Final = 4
 """Buckets from one delay to twice it: a quantile is right within a factor of 2^(1/4), 19 %."""
@@ -24,6 +24,22 @@ def delay_bucket(delay_ms: int) -> int:
         0 for less than a millisecond, then ``PER_OCTAVE`` for each doubling.
     """
     return 0 if delay_ms < 1 else 1 + int(PER_OCTAVE * math.log2(delay_ms))
+
+
+def middle_ms(bucket: int) -> float:
+    """Return the delay in the middle of a bucket.
+
+    Parameters
+    ----------
+    bucket : int
+        Of ``delay_bucket``.
+
+    Returns
+    -------
+    float
+        Ms; the geometric mean of the bucket's ends.
+    """
+    return 0.5 if bucket == 0 else float(2.0 ** ((bucket - 0.5) / PER_OCTAVE))
 
 
 def delay_quantile_ms(delays: Mapping[int, int], share: float) -> float | None:

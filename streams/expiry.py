@@ -12,9 +12,10 @@ from typing import Final
 import msgspec
 
 from schemas.reward import Reward
+from streams.ages import AgedTally, note_settled
 from streams.attribution import EXPIRY_BUCKET_MS
 from streams.entries import Attributed, EarlyLabel, Entry, Waiting
-from streams.rewarding import default_due_ms, mature
+from streams.rewarding import mature, matures_at_ms
 from streams.routes import Routes
 
 __all__ = [
@@ -88,15 +89,18 @@ class Sweep(msgspec.Struct, kw_only=True):
         Requests that count their route's default reward from now on.
     rewards : list of Reward
         Default rewards.
-    counts : Counter of (str, str)
-        Orphans, defaults and closed accounts, by ``(what, route)``.
+    counts : Counter of (str, str, str)
+        Orphans, defaults and closed accounts, by ``(what, route, arm)``.
+    aged : AgedTally
+        Predictions that wait no more, by when they were made.
     """
 
     expired: list[str] = msgspec.field(default_factory=list)
     expiring: dict[int, list[str]] = msgspec.field(default_factory=dict)
     changed: dict[str, Attributed] = msgspec.field(default_factory=dict)
     rewards: list[Reward] = msgspec.field(default_factory=list)
-    counts: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    counts: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
+    aged: AgedTally = msgspec.field(default_factory=dict)
 
 
 def sweep(entries: Mapping[str, Entry | None], now_ms: int, routes: Routes) -> Sweep:
@@ -127,7 +131,7 @@ def sweep(entries: Mapping[str, Entry | None], now_ms: int, routes: Routes) -> S
         if waiting.expires_ms >= now_ms:
             due_ms = waiting.expires_ms
             if isinstance(waiting, Waiting) and (route := routes.get(waiting.route)) is not None:
-                default_ms = default_due_ms(waiting, route)
+                default_ms = matures_at_ms(waiting, route)
                 due_ms = default_ms if default_ms is not None and default_ms >= now_ms else due_ms
             bucket = due_ms - due_ms % EXPIRY_BUCKET_MS
             out.expiring.setdefault(bucket, []).append(request_id)
@@ -135,11 +139,12 @@ def sweep(entries: Mapping[str, Entry | None], now_ms: int, routes: Routes) -> S
         out.expired.append(request_id)
         out.changed.pop(request_id, None)
         if isinstance(entry, EarlyLabel):
-            out.counts["orphan_label", ""] += 1
+            out.counts["orphan_label", "", ""] += 1
         elif isinstance(entry, Attributed):
-            out.counts["closed", waiting.route] += 1  # type: ignore[union-attr] # a Waiting
+            out.counts["closed", entry.prediction.route, entry.prediction.arm] += 1
         else:
-            out.counts["orphan_prediction", entry.route] += 1
+            out.counts["orphan_prediction", entry.route, entry.arm] += 1
+            note_settled(out.aged, entry)
     return out
 
 
@@ -154,5 +159,8 @@ def _matured(
         return entry
     out.changed[request_id], record = told
     out.rewards.append(record)
-    out.counts["expiry", waiting.route] += 1
+    if isinstance(entry, Waiting):
+        note_settled(out.aged, entry)
+    what = "expiry" if isinstance(entry, Waiting) else "matured"
+    out.counts[what, waiting.route, waiting.arm] += 1
     return told[0]

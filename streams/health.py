@@ -1,10 +1,10 @@
-"""What a heartbeat says of those who follow a route, and of its join."""
+"""What a heartbeat says of those who follow a route."""
 
 from typing import Any
 
 from streams.closed_loop import ClosedLoop
 
-__all__ = ["join_health", "loop_summary"]
+__all__ = ["loop_summary"]
 
 
 def loop_summary(loop: ClosedLoop, version: tuple[int, int]) -> dict[str, Any]:
@@ -33,20 +33,3 @@ def loop_summary(loop: ClosedLoop, version: tuple[int, int]) -> dict[str, Any]:
         },
     }
     return {name: value for name, value in summary.items() if value}
-
-
-def join_health(joins: dict[str, int]) -> dict[str, Any]:
-    """Return what a heartbeat says of the join.
-
-    Parameters
-    ----------
-    joins : dict of str to int
-        Of ``ClosedLoop``.
-
-    Returns
-    -------
-    dict
-        The counts, and ``coverage``: the share of predictions that got a label of their own.
-    """
-    predictions, labelled = joins.get("prediction", 0), joins.get("labelled", 0)
-    return joins | {"coverage": round(labelled / predictions, 4) if predictions else None}

@@ -31,7 +31,7 @@ from streams.envelope import (
     dead_letter,
 )
 from streams.guarding import count_first
-from streams.health import join_health, loop_summary
+from streams.health import loop_summary
 from streams.linear import RECENT_CONTEXTS
 from streams.rollout import register_arm
 from streams.routes import Route, Routes
@@ -206,11 +206,15 @@ class _Step:
 
     def traffic(self, traffic: Traffic, _: int) -> None:
         route, state = self._route(traffic.route), self._state(traffic.route)
-        if not state.arms:
+        if not state.arms and not route.settings.delay_correction:
             return
         self.out.states[traffic.route] = state
         arms = {name: arm.registration for name, arm in state.arms.items()}
-        for name, evidence in state.loop.see(traffic, route, arms).items():
+        lonely = state.join.hear(traffic, arms, route.window_ms)
+        if not arms:
+            # Nobody to judge yet, but their predictions must not be forgotten.
+            return
+        for name, evidence in state.loop.see(traffic, route, arms, lonely).items():
             self.out.counts["alarm:" + name, traffic.route] += 1
             cause = {"why": name, **evidence, "record": self.at}
             self.out.control.append(_message(state, route, "routing", cause, traffic.until_ms))
@@ -250,13 +254,14 @@ def heartbeat(state: RouteState, route: Route, now_ms: int) -> ControlMessage:
         known["label_delay_ms"] = [
             delay_quantile_ms(state.arms[name].delays, share) for share in (0.5, 0.9, 0.99)
         ]
+        known["join"] = state.join.arm_summary(name)
     cause: dict[str, Any] = {"why": "heartbeat", "last_change": state.cause, "arms": arms}
     if state.last_known_good:
         cause["last_known_good"] = [
             structs.asdict(reign) for reign in reversed(state.last_known_good)
         ]
-    if state.loop.joins:
-        cause["joins"] = join_health(state.loop.joins)
+    if state.join.totals:
+        cause["joins"] = state.join.summary()
     if state.shadow:
         cause["shadow"] = state.shadow
     if state.loop.published:

@@ -5,16 +5,16 @@ from schemas.reward import Reward, RewardCause
 from streams.entries import Attributed, Waiting
 from streams.routes import Route
 
-__all__ = ["default_due_ms", "give_reward", "mature"]
+__all__ = ["give_reward", "mature", "matures_at_ms"]
 
 
-def default_due_ms(waiting: Waiting, route: Route) -> int | None:
-    """Return when a request that has no label gets the route's default reward.
+def matures_at_ms(waiting: Waiting, route: Route) -> int | None:
+    """Return when a request matures: it counts the route's default reward if it has no label.
 
     Parameters
     ----------
     waiting : Waiting
-        A prediction without a label.
+        Its prediction.
     route : Route
         Its route.
 
@@ -22,20 +22,25 @@ def default_due_ms(waiting: Waiting, route: Route) -> int | None:
     -------
     int or None
         Stream time, ms since the epoch, at the end of its window at the latest; None where the
-        route has no default, or nobody saw the answer.
+        route looks at labels as they come, or nobody saw the answer.
     """
-    if route.default_reward is None or not waiting.shown:
+    if route.matures_after_ms is None or not waiting.shown:
         return None
-    return min(waiting.arrived_ms + route.default_after_ms, waiting.expires_ms)
+    return min(waiting.arrived_ms + route.matures_after_ms, waiting.expires_ms)
 
 
 def mature(
-    request_id: str, entry: Waiting | Attributed, route: Route, until_ms: int
+    request_id: str,
+    entry: Waiting | Attributed,
+    route: Route,
+    until_ms: int,
+    told_ms: int = 0,
 ) -> tuple[Attributed, Reward] | None:
-    """Tell what a request counts at the time of the route's default reward, once.
+    """Tell what a request counts when it matures, once.
 
-    Without a label it is the default. With one it is the same reward again, which changes no sum:
-    the guard, which must see slow and fast labels alike, looks at these records alone.
+    Without a label it is the route's default reward, or nothing. With one it is the same reward
+    again, which changes no sum: the guard, which must see slow and fast labels alike, looks at
+    these records alone.
 
     Parameters
     ----------
@@ -47,6 +52,8 @@ def mature(
         Its route.
     until_ms : int
         Stream time.
+    told_ms : int
+        Stream time of the request's newest record: this one is not dated before it.
 
     Returns
     -------
@@ -55,19 +62,20 @@ def mature(
     """
     account = entry if isinstance(entry, Attributed) else None
     waiting = entry.prediction if isinstance(entry, Attributed) else entry
-    due_ms = default_due_ms(waiting, route)
+    due_ms = matures_at_ms(waiting, route)
     if due_ms is None or due_ms >= until_ms:
         return None
-    if account is not None and (account.matured or account.reward is None):
+    reward = route.default_reward if account is None else account.reward
+    if reward is None or (account is not None and account.matured):
         return None
     return give_reward(
         request_id,
         waiting,
         label=None if account is None else account.label,
-        reward=route.default_reward if account is None else account.reward,
+        reward=reward,
         cause="expiry",
         labelled_at_ms=due_ms if account is None else account.labelled_at_ms,
-        now_ms=due_ms,
+        now_ms=max(due_ms, told_ms),
         before=account,
         matured=True,
     )

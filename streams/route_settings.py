@@ -128,6 +128,14 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     default_after_s : float, optional
         When that is, from the prediction's record time, seconds; the end of the window when left
         out.
+    delay_correction : bool
+        Correct the arms' means for labels that are still coming: policies see every label as many
+        times as the share of predictions that have reached its age demands, and the guard looks at
+        each request at one age. For rewards whose delay depends on how good they are.
+    matures_after_s : float, optional
+        With ``delay_correction`` and no default reward: the age at which the guard looks at a
+        request, seconds; the end of the window when left out. A label that comes later is seen when
+        it comes.
     combine_parts : {"sum", "last", "max", "mean"}, optional
         How the parts of a label (a click, an order) make one; without it, a label with a part is a
         dead letter.
@@ -175,6 +183,8 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     reward: NamedParams = NamedParams(name="accuracy")
     default_reward: float | None = None
     default_after_s: Annotated[float, Meta(gt=0)] | None = None
+    delay_correction: bool = False
+    matures_after_s: Annotated[float, Meta(gt=0)] | None = None
     combine_parts: Combine | None = None
     policy: NamedParams = NamedParams(name="thompson")
     guard: GuardSettings = GuardSettings()

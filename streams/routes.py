@@ -37,8 +37,9 @@ class Route(Struct, frozen=True, kw_only=True):
         Attribution window.
     default_reward : float or None
         Of a request whose label did not come in time.
-    default_after_ms : int
-        When that is, from the prediction's record time.
+    matures_after_ms : int or None
+        Age of a request, from the prediction's record time, at which it counts its default reward
+        and the guard looks at it; None where the guard looks at labels as they come.
     combine_parts : str or None
         How parts of a label make one.
     """
@@ -52,7 +53,7 @@ class Route(Struct, frozen=True, kw_only=True):
     detectors: list[tuple[str, Detector]]
     window_ms: int
     default_reward: float | None
-    default_after_ms: int
+    matures_after_ms: int | None
     combine_parts: Combine | None
 
 
@@ -65,7 +66,6 @@ def _compile(settings: RouteSettings) -> Route:
             f"default_reward must lie in the range of {settings.reward.name}, {low:g} to {high:g}; "
             f"got {default:g}"
         )
-    after_s = settings.default_after_s
     return Route(
         settings=settings,
         reward=reward,
@@ -79,9 +79,25 @@ def _compile(settings: RouteSettings) -> Route:
         ],
         window_ms=round(settings.window_s * 1000),
         default_reward=default,
-        default_after_ms=round((settings.window_s if after_s is None else after_s) * 1000),
+        matures_after_ms=_matures_after_ms(settings),
         combine_parts=settings.combine_parts,
     )
+
+
+def _matures_after_ms(settings: RouteSettings) -> int | None:
+    after_s = settings.matures_after_s
+    if after_s is not None and (
+        settings.default_reward is not None or not settings.delay_correction
+    ):
+        raise PolicyError(
+            "matures_after_s goes with delay_correction on a route without default_reward; with a "
+            "default, default_after_s says when a request matures"
+        )
+    if settings.default_reward is not None:
+        after_s = settings.default_after_s
+    elif not settings.delay_correction:
+        return None
+    return round((settings.window_s if after_s is None else after_s) * 1000)
 
 
 class Routes:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 from schemas.prediction import Prediction
-from schemas.traffic import ServedCount, Traffic
+from schemas.traffic import NEARBY_ORPHAN_LABELS, AgedCount, ServedCount, Traffic
+from streams.ages import AgedTally, bin_start
 
 __all__ = ["ServedTally", "merge", "tally", "traffic_of"]
 
@@ -65,7 +66,10 @@ def _room_for(served: ServedTally, key: ServedKey) -> ServedKey:
 
 
 def traffic_of(
-    served: ServedTally, joins: Mapping[tuple[str, str], int], now_ms: int
+    served: ServedTally,
+    joins: Mapping[tuple[str, str, str], int],
+    aged: AgedTally,
+    now_ms: int,
 ) -> list[Traffic]:
     """Return a tally as records.
 
@@ -73,9 +77,11 @@ def traffic_of(
     ----------
     served : ServedTally
         Of any number of routes.
-    joins : mapping of (str, str) to int
-        Counts of ``attribute`` and ``sweep`` by ``(what, route)``; those without a route are not
-        told.
+    joins : mapping of (str, str, str) to int
+        Counts of ``attribute`` and ``sweep`` by ``(what, route, arm)``; of those without a route
+        only the orphans are told, beside every route.
+    aged : AgedTally
+        Predictions by when they were made.
     now_ms : int
         Stream time, for routes without a new prediction.
 
@@ -91,20 +97,46 @@ def traffic_of(
             ServedCount(arm=arm, epoch=epoch, seq=seq, count=count, from_ms=first_ms)
         )
         newest[route] = max(newest.get(route, 0), newest_ms)
-    counts: dict[str, dict[str, int]] = {}
-    for (what, route), count in joins.items():
+    totals: dict[str, dict[str, int]] = {}
+    arms: dict[str, dict[str, dict[str, int]]] = {}
+    for (what, route, arm), count in joins.items():
         if route:
-            counts.setdefault(route, {})[what] = count
+            total = totals.setdefault(route, {})
+            total[what] = total.get(what, 0) + count
+            arms.setdefault(route, {}).setdefault(arm, {})[what] = count
+    ages = _ages_of(aged, newest, now_ms)
+    orphans = joins.get(("orphan_label", "", ""), 0)
     told = []
-    for route in dict.fromkeys([*parts, *counts]):
-        part = parts.get(route, [])
-        told += [
-            Traffic(
-                route=route,
-                served=part[at : at + _IN_ONE_RECORD],
-                until_ms=newest.get(route, now_ms),
-                joins=counts.get(route, {}) if at == 0 else {},
+    for route in dict.fromkeys([*parts, *totals, *ages]):
+        counts = totals.get(route, {}) | ({NEARBY_ORPHAN_LABELS: orphans} if orphans else {})
+        part, by_arm = parts.get(route, []), list(arms.get(route, {}).items())
+        by_age = ages.get(route, [])
+        longest = max(1, len(part), len(by_arm), len(by_age))
+        for at in range(0, longest, _IN_ONE_RECORD):
+            end = at + _IN_ONE_RECORD
+            told.append(
+                Traffic(
+                    route=route,
+                    served=part[at:end],
+                    until_ms=newest.get(route, now_ms),
+                    joins=counts if at == 0 else {},
+                    arms=dict(by_arm[at:end]),
+                    aged=by_age[at:end],
+                )
             )
-            for at in range(0, max(1, len(part)), _IN_ONE_RECORD)
-        ]
     return told
+
+
+def _ages_of(aged: AgedTally, newest: Mapping[str, int], now_ms: int) -> dict[str, list[AgedCount]]:
+    """By route, in bins as wide as their age allows."""
+    bins: AgedTally = {}
+    for (route, arm, at_ms), (predicted, settled) in aged.items():
+        found = bins.setdefault((route, arm, bin_start(at_ms, newest.get(route, now_ms))), [0, 0])
+        found[0] += predicted
+        found[1] += settled
+    ages: dict[str, list[AgedCount]] = {}
+    for (route, arm, at_ms), (predicted, settled) in bins.items():
+        ages.setdefault(route, []).append(
+            AgedCount(arm=arm, from_ms=at_ms, predicted=predicted, settled=settled)
+        )
+    return ages

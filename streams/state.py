@@ -11,6 +11,7 @@ from policies.guard.verdict import Verdict
 from policies.statistics import ArmStats, TimeBuckets
 from streams.arm import MICRO, NANO, ArmState
 from streams.closed_loop import ClosedLoop
+from streams.joining import JoinHealth
 from streams.linear import linear_stats
 
 __all__ = [
@@ -52,7 +53,7 @@ class Reign(Struct, array_like=True, frozen=True):
     verdict: Verdict
 
 
-class RouteState(Struct, array_like=True, tag=2):
+class RouteState(Struct, array_like=True, tag=3):
     """Everything known of one route; decoded afresh for each micro-batch, so a step may change it.
 
     Attributes
@@ -95,6 +96,8 @@ class RouteState(Struct, array_like=True, tag=2):
         Stream time until which no challenger's share grows, since an arm was rolled back.
     loop : ClosedLoop
         What is known of those who follow; not part of the digest.
+    join : JoinHealth
+        How the join fares; not part of the digest.
     """
 
     route: str
@@ -118,6 +121,7 @@ class RouteState(Struct, array_like=True, tag=2):
     shadow: dict[str, dict[str, float]] = field(default_factory=dict)
     cooldown_until_ms: int = 0
     loop: ClosedLoop = field(default_factory=ClosedLoop)
+    join: JoinHealth = field(default_factory=JoinHealth)
 
     @property
     def labels(self) -> int:

@@ -9,6 +9,7 @@ from policies.base import Policy
 from policies.registry import make_policy
 from policies.shaping import shape
 from policies.statistics import ArmStats
+from streams.maturing import corrected_stats
 from streams.routes import Route
 from streams.state import RouteState, arm_stats
 
@@ -51,6 +52,7 @@ def reweigh(state: RouteState, route: Route, now_ms: int, newcomer: str | None =
     state.weighed_labels = state.labels
     settings = route.settings
     stats = arm_stats(state, settings.bucket_ms, settings.context_dimension)
+    stats = corrected_stats(state, route, stats, now_ms)
     if state.pinned in state.eligible:
         state.target = {str(state.pinned): 1.0}
     elif state.frozen and newcomer is not None:

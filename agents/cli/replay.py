@@ -16,17 +16,18 @@ __all__ = ["replay"]
 @config_option
 @json_option
 def replay(route: str, until: int | None, config: Path | None, *, as_json: bool) -> None:
-    """Run the recorded rewards and commands of ROUTE through the pure steps.
+    """Run the recorded rewards, commands and traffic of ROUTE through the pure steps.
 
     Prints the digest of the state that comes out, and whether it is that of the newest control
-    message: the same input gives the same state. Commands are placed between rewards by the times
-    at which they were written; two within the same millisecond may have been taken in another
-    order.
+    message: the same input gives the same state. Commands and traffic are placed between rewards by
+    the times at which they were written; what came within the same millisecond may have been taken
+    in another order.
     """
     import orjson
 
     from agents.app import compile_routes
     from agents.cli.following import newest_messages
+    from agents.learn import input_kinds
     from agents.replaying import read_partition
     from agents.replaying import replay as run
     from agents.settings import load_settings
@@ -39,7 +40,7 @@ def replay(route: str, until: int | None, config: Path | None, *, as_json: bool)
     states = run(
         records,
         compile_routes(settings),
-        settings.topic_names.rewards,
+        input_kinds(settings),
         max_value_bytes=settings.app.max_value_bytes,
         until_ms=until,
     )

@@ -11,6 +11,16 @@ from agents.cli.options import config_option, json_option
 
 __all__ = ["status"]
 
+_JOIN_COLUMNS = {
+    "predictions": ("prediction",),
+    "labels": ("label",),
+    "twice": ("duplicate_prediction", "duplicate_label"),
+    "revised": ("revision", "withdrawal"),
+    "late": ("late_prediction", "late_label"),
+    "defaults": ("expiry",),
+    "orphans": ("orphan_prediction",),
+}
+
 
 @click.command()
 @click.argument("route", required=False)
@@ -42,6 +52,8 @@ def status(route: str | None, config: Path | None, *, as_json: bool) -> None:
         click.echo("no route yet: nothing was rewarded or registered")
         return
     _table(messages)
+    if route is not None:
+        _join(messages[route])
 
 
 def _table(messages: dict[str, Any]) -> None:
@@ -75,6 +87,42 @@ def _table(messages: dict[str, Any]) -> None:
     # Nothing is cut where nobody looks at a terminal's edge.
     is_terminal = Console().is_terminal
     Console(highlight=False, width=None if is_terminal else 240).print(table)
+
+
+def _join(message: Any) -> None:
+    """How the join of one route fares, by arm."""
+    from rich.console import Console
+    from rich.table import Table
+
+    arms = {
+        arm: known["join"]
+        for arm, known in message.cause.get("arms", {}).items()
+        if known.get("join", {}).get("prediction")
+    }
+    if not arms:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("join", *_JOIN_COLUMNS, "coverage", "waiting", "oldest"):
+        table.add_column(title, justify="left" if title == "join" else "right", no_wrap=True)
+    totals = message.cause.get("joins", {})
+    for arm, known in [*sorted(arms.items()), ("(all)", totals)]:
+        coverage, oldest_ms = known.get("coverage"), known.get("oldest_waiting_ms")
+        table.add_row(
+            arm,
+            *(
+                f"{sum(known.get(what, 0) for what in counted):,}"
+                for counted in _JOIN_COLUMNS.values()
+            ),
+            "" if coverage is None else f"{coverage:.1%}",
+            f"{known.get('waiting', 0):,}",
+            "" if oldest_ms is None else f"{oldest_ms / 1000:,.0f} s",
+        )
+    console = Console(highlight=False, width=None if Console().is_terminal else 240)
+    console.print()
+    console.print(table)
+    lonely = totals.get("nearby_orphan_label", 0)
+    if lonely:
+        console.print(f"{lonely:,} labels on the same partitions never met a prediction")
 
 
 def _by_weight(item: tuple[str, float]) -> tuple[float, str]:

@@ -25,6 +25,7 @@ from records import label_record, prediction_record
 
 from agents.app import compile_routes
 from agents.cli.following import ask, newest_messages
+from agents.learn import input_kinds
 from agents.replaying import read_partition, replay
 from schemas.dead_letter import MAX_KEPT_BYTES
 from schemas.errors import LeverframeError
@@ -273,7 +274,7 @@ def test_live_state_equals_the_replay(deploy: Callable[..., Any]) -> None:
             replayed = replay(
                 records,
                 compile_routes(settings),
-                settings.topic_names.rewards,
+                input_kinds(settings),
                 max_value_bytes=settings.app.max_value_bytes,
             )
             assert state_digest(replayed[name]) == state_digest(state)

@@ -219,6 +219,26 @@ def test_default_rewards_agree_with_a_recount(seen: Arrivals, lag_ms: int) -> No
     assert set(wanted) <= set(mature)
 
 
+@given(arrivals(), st.integers(0, 3 * WINDOW_MS))
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_maturing_changes_no_sum_and_tells_each_reward_once(seen: Arrivals, lag_ms: int) -> None:
+    """On a route that corrects for delays the guard's records come beside the others."""
+    route = routes(
+        window_s=WINDOW_MS / 1000,
+        bucket_ms=BUCKET_MS,
+        max_buckets=1000,
+        delay_correction=True,
+        matures_after_s=WINDOW_MS / 2000,
+    )
+    rewards = played(in_order_of_read(seen), seen.cuts, route, lag_ms)
+    wanted = expected(seen, rules_of())
+    assert in_force(rewards) == wanted
+    agrees(folded(rewards, route), list(wanted.values()))
+    mature = Counter(reward.request_id for reward in rewards if reward.cause == "expiry")
+    assert all(times == 1 for times in mature.values())
+    assert set(wanted) <= set(mature)
+
+
 @pytest.mark.parametrize(
     ("how", "combine"),
     [

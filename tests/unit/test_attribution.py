@@ -41,7 +41,7 @@ def test_attribution_counts_duplicates_and_does_nothing_else(again: Record) -> N
     outcome = joined(prediction_record("x"), label_record("x", 1, 60), again)
     assert len(outcome.rewards) == 1
     assert not outcome.dead_letters
-    assert sum(count for (what, _), count in outcome.counts.items() if "duplicate" in what) == 1
+    assert sum(count for (what, _, _), count in outcome.counts.items() if "duplicate" in what) == 1
 
 
 def test_attribution_sets_a_conflicting_prediction_aside() -> None:
@@ -71,7 +71,7 @@ def test_attribution_tells_late_labels_from_orphans() -> None:
     """A label beyond the window is late and moves nothing; a late change is a dead letter."""
     late = joined(prediction_record("x"), label_record("x", 1, 1001))
     assert not late.rewards
-    assert late.counts["late_label", "r"] == 1
+    assert late.counts["late_label", "r", "a"] == 1
     closed = joined(prediction_record("x"), label_record("x", 1, 10), label_record("x", 0, 1001))
     assert len(closed.rewards) == 1
     assert reasons(closed) == ["window_closed"]
@@ -83,14 +83,14 @@ def test_attribution_is_late_whichever_topic_was_read_first(*, label_first: bool
     pair = [prediction_record("x", 0), label_record("x", 1, 2000)]
     outcome = joined(*(reversed(pair) if label_first else pair))
     assert not outcome.rewards
-    assert outcome.counts["late_label", "r"] == 1
+    assert outcome.counts["late_label", "r", "a"] == 1
 
 
 def test_attribution_never_rewards_what_was_not_shown() -> None:
     """``shown: false`` is counted, not rewarded."""
     outcome = joined(prediction_record("x", shown=False), label_record("x", 1))
     assert not outcome.rewards
-    assert outcome.counts["not_shown", "r"] == 1
+    assert outcome.counts["not_shown", "r", "a"] == 1
 
 
 def test_attribution_keeps_all_early_labels_until_the_prediction_tells_which_were_in_time() -> None:
@@ -143,7 +143,7 @@ def test_attribution_combines_parts_where_the_route_says_so() -> None:
         (1.0, 26.0, "revision"),
         (None, 1.0, "withdrawal"),
     ]
-    assert outcome.counts["duplicate_label", "r"] == 1
+    assert outcome.counts["duplicate_label", "r", "a"] == 1
 
 
 def test_attribution_says_what_to_set_for_a_part_on_a_route_that_combines_none() -> None:

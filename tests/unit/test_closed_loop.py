@@ -15,7 +15,7 @@ from records import (
 from schemas.codec import encode
 from schemas.control import ControlAck, ControlMessage
 from schemas.prediction import Prediction
-from schemas.traffic import ServedCount, Traffic
+from schemas.traffic import NEARBY_ORPHAN_LABELS, AgedCount, ServedCount, Traffic
 from streams.closed_loop import OTHERS
 from streams.learning import heartbeat, learn
 from streams.route_settings import FollowingSettings
@@ -198,8 +198,10 @@ def test_tally_does_not_depend_on_the_cut(cut: int) -> None:
         tally(parts[i >= cut], prediction, 100 + i)
     merge(parts[0], parts[1])
     assert parts[0] == whole
-    (seen,) = traffic_of(whole, {("label", "r"): 3, ("early_label", ""): 1}, 0)
-    assert seen.joins == {"label": 3}
+    joins = {("label", "r", "a"): 3, ("label", "r", "b"): 1, ("early_label", "", ""): 1}
+    (seen,) = traffic_of(whole, joins, {}, 0)
+    assert seen.joins == {"label": 4}
+    assert seen.arms == {"a": {"label": 3}, "b": {"label": 1}}
     assert sum(part.count for part in seen.served) == 10
     assert seen.until_ms == 109
 
@@ -212,7 +214,13 @@ def test_heartbeat_tells_the_health_of_the_join() -> None:
     late = reward_record("a", 1.0, 9000, request_id="q", predicted_at_ms=T0)
     job.take(late)
     beat = heartbeat(job.state, job.route, T0 + 10 * SECOND)
-    assert beat.cause["joins"] == {"prediction": 16, "labelled": 12, "coverage": 0.75}
+    assert beat.cause["joins"] == {
+        "prediction": 16,
+        "labelled": 12,
+        "coverage": 0.75,
+        "waiting": 0,
+        "oldest_waiting_ms": None,
+    }
     p50, _, p99 = beat.cause["arms"]["a"]["label_delay_ms"]
     assert (p50, round(p99)) == (0.0, 9742)
     job.take(
@@ -272,7 +280,7 @@ def test_tally_and_records_stay_small() -> None:
     for i in range(20_000):
         prediction = Prediction(request_id=str(i), route="r", arm=f"arm-{i}", prediction=1)
         tally(served, prediction, T0)
-    told = traffic_of(served, {}, T0)
+    told = traffic_of(served, {}, {}, T0)
     assert sum(part.count for seen in told for part in seen.served) == 20_000
     assert max(len(encode(seen)) for seen in told) < 100_000
     assert OTHER_ARMS in {part.arm for seen in told for part in seen.served}
@@ -301,3 +309,51 @@ def test_rollback_while_pinned_is_watched_too() -> None:
     job.take(command_record("pin", "a"), command_record("rollback", "b", at=1))
     (alarm,) = job.take(traffic({"b": 1}, 60 * SECOND))
     assert alarm.cause["why"] == "rollback_not_effective"
+
+
+def lonely(orphans: int, labelled: int, labels: int, at: int) -> Record:
+    joins = {"orphan_prediction": orphans, "labelled": labelled, NEARBY_ORPHAN_LABELS: labels}
+    return record("traffic", Traffic(route="r", served=[], until_ms=T0 + at, joins=joins), at)
+
+
+def test_halves_that_never_meet_raise_an_alarm() -> None:
+    """Orphans on both sides of the join: labels and predictions lie in different partitions."""
+    job = Job()
+    (message,) = job.take(*(lonely(75, 25, 70, at * SECOND) for at in range(2)))
+    assert message.cause["why"] == "suspected_partitioner_mismatch"
+    assert message.cause["orphan_share"] == 0.75
+    assert "leverframe doctor" in message.cause["cure"]
+
+
+@pytest.mark.parametrize(
+    ("orphans", "labelled", "labels"),
+    [(180, 20, 0), (20, 180, 500), (0, 300, 0)],
+    ids=["label outage", "labels of requests that are not ours", "all meet"],
+)
+def test_one_sided_orphans_raise_nothing(orphans: int, labelled: int, labels: int) -> None:
+    """An outage of labels, or labels of more requests than are predicted, is no mismatch."""
+    job = Job()
+    assert job.take(lonely(orphans, labelled, labels, 0)) == []
+
+
+def test_heartbeat_tells_the_join_of_each_arm() -> None:
+    """Counts by arm, what waits and since when; arms that nobody registered count in the total."""
+    job = Job()
+    seen = Traffic(
+        route="r",
+        served=[],
+        until_ms=T0 + 20 * SECOND,
+        joins={"prediction": 7, "labelled": 3},
+        arms={"a": {"prediction": 4, "labelled": 3}, "stranger": {"prediction": 3}},
+        aged=[AgedCount(arm="a", from_ms=T0 + 5 * SECOND, predicted=4, settled=3)],
+    )
+    job.take(record("traffic", seen, 0))
+    arms = heartbeat(job.state, job.route, T0 + 20 * SECOND).cause["arms"]
+    assert arms["a"]["join"] == {
+        "prediction": 4,
+        "labelled": 3,
+        "coverage": 0.75,
+        "waiting": 1,
+        "oldest_waiting_ms": 15 * SECOND,
+    }
+    assert arms["b"]["join"] == {"coverage": None, "waiting": 0, "oldest_waiting_ms": None}

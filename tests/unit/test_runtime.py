@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from records import routes
-from rocksdict import Cache
 
 from agents.attribute import is_caught_up, own_keys, unseen
 from schemas.errors import LedgerError
@@ -17,7 +16,7 @@ from streams.runtime.lanes import Idle
 from streams.runtime.ledger import Positions
 from streams.runtime.microbatch import slices
 from streams.runtime.restore import STALE_AFTER_MS, is_trustworthy
-from streams.runtime.store import Place, open_store
+from streams.runtime.store import Memory, Place, open_store
 from streams.topology import Topics
 
 
@@ -126,13 +125,13 @@ def test_caches_are_trusted_only_within_the_log(place: Place | None, expected: b
 
 def test_store_writes_changes_and_place_together(tmp_path: Path) -> None:
     """What was written is there after a reopen, deletions too, in key order."""
-    cache = Cache(1 << 20)
-    store = open_store(tmp_path / "a" / "0", cache)
+    memory = Memory(1 << 20, 8 << 20)
+    store = open_store(tmp_path / "a" / "0", memory)
     assert store.place is None
     store.write([(b"x", b"1"), (b"y", b"2"), (b"\x00e1", b"3")], Place(3, 9))
     store.write([(b"x", None)], Place(4, 10))
     store.close()
-    store = open_store(tmp_path / "a" / "0", cache)
+    store = open_store(tmp_path / "a" / "0", memory)
     assert store.place == Place(4, 10)
     assert store.get_many([b"x", b"y", b"z", b"y"]) == [None, b"2", None, b"2"]
     assert list(store.scan(b"\x01")) == [(b"y", b"2")]
@@ -143,22 +142,22 @@ def test_store_writes_changes_and_place_together(tmp_path: Path) -> None:
 
 def test_store_refuses_a_folder_that_another_worker_holds(tmp_path: Path) -> None:
     """Two workers on one datadir: a clear error with the cure."""
-    cache = Cache(1 << 20)
-    store = open_store(tmp_path / "0", cache)
+    memory = Memory(1 << 20, 8 << 20)
+    store = open_store(tmp_path / "0", memory)
     with pytest.raises(LedgerError, match="datadir"):
-        open_store(tmp_path / "0", cache)
+        open_store(tmp_path / "0", memory)
     store.close()
 
 
 def test_store_starts_empty_where_it_cannot_be_read(tmp_path: Path) -> None:
     """A corrupt cache is thrown away, since the log is the truth."""
-    cache = Cache(1 << 20)
-    store = open_store(tmp_path / "0", cache)
+    memory = Memory(1 << 20, 8 << 20)
+    store = open_store(tmp_path / "0", memory)
     store.write([(b"x", b"1")], Place(1, 1))
     store.close()
     for file in (tmp_path / "0").glob("MANIFEST*"):
         file.write_bytes(b"garbage")
-    store = open_store(tmp_path / "0", cache)
+    store = open_store(tmp_path / "0", memory)
     assert store.place is None
     store.close()
 
@@ -182,10 +181,11 @@ def test_sweep_forgets_what_expired_and_keeps_what_grew() -> None:
     assert found.expired == ["orphan", "closed", "stranger"]
     assert found.expiring == {2000: ["grown"]}
     assert dict(found.counts) == {
-        ("orphan_prediction", "r"): 1,
-        ("closed", "r"): 1,
-        ("orphan_label", ""): 1,
+        ("orphan_prediction", "r", "a"): 1,
+        ("closed", "r", "a"): 1,
+        ("orphan_label", "", ""): 1,
     }
+    assert found.aged == {("r", "a", 0): [0, 1]}
 
 
 def test_sweep_counts_the_default_reward_and_keeps_the_account_open() -> None:

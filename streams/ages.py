@@ -1,0 +1,173 @@
+"""How old the predictions of an arm are, and how many of them have no reward yet.
+
+Counts by the time of the prediction, in bins that widen with age: a second when fresh, about an
+eighth of the age later. That is enough to say what waits and how many reached a given age.
+"""
+
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+from msgspec import Struct, field
+
+from streams.entries import Waiting
+
+__all__ = ["AgedTally", "Ages", "bin_start", "merge_ages", "note_prediction", "note_settled"]
+
+FINEST_MS: Final = 1000
+_PER_AGE: Final = 8
+
+AgedTally: TypeAlias = dict[tuple[str, str, int], list[int]]
+"""Route, arm and second (its start, ms) to predictions, and to those that got their reward."""
+
+
+def _second_of(waiting: Waiting) -> tuple[str, str, int]:
+    at_ms = min(waiting.predicted_at_ms, waiting.arrived_ms)
+    return waiting.route, waiting.arm, at_ms - at_ms % FINEST_MS
+
+
+def note_prediction(aged: AgedTally, waiting: Waiting) -> None:
+    """Count a new prediction that was shown.
+
+    Parameters
+    ----------
+    aged : AgedTally
+        Changed in place.
+    waiting : Waiting
+        Its entry.
+    """
+    if waiting.shown:
+        aged.setdefault(_second_of(waiting), [0, 0])[0] += 1
+
+
+def note_settled(aged: AgedTally, waiting: Waiting) -> None:
+    """Count a prediction that waits no more: it has a reward, or its window has ended.
+
+    Parameters
+    ----------
+    aged : AgedTally
+        Changed in place.
+    waiting : Waiting
+        Its entry.
+    """
+    if waiting.shown:
+        aged.setdefault(_second_of(waiting), [0, 0])[1] += 1
+
+
+def merge_ages(aged: AgedTally, more: AgedTally) -> None:
+    """Add one tally to another.
+
+    Parameters
+    ----------
+    aged : AgedTally
+        Changed in place.
+    more : AgedTally
+        What is added.
+    """
+    for key, (predicted, settled) in more.items():
+        found = aged.setdefault(key, [0, 0])
+        found[0] += predicted
+        found[1] += settled
+
+
+def _width_ms(age_ms: int) -> int:
+    """A power of two of seconds, at least one, about ``age / _PER_AGE``."""
+    seconds = age_ms // (_PER_AGE * FINEST_MS)
+    return FINEST_MS * int(1 << max(0, seconds.bit_length() - 1)) if seconds > 0 else FINEST_MS
+
+
+def bin_start(at_ms: int, now_ms: int) -> int:
+    """Return the bin of a time, as coarse as its age allows; bins nest as they age.
+
+    Parameters
+    ----------
+    at_ms : int
+        Time of a prediction, ms since the epoch.
+    now_ms : int
+        Stream time.
+
+    Returns
+    -------
+    int
+        Start of the bin, ms since the epoch.
+    """
+    return at_ms - at_ms % _width_ms(max(0, now_ms - at_ms))
+
+
+class Ages(Struct, array_like=True):
+    """Predictions of one arm by age.
+
+    Attributes
+    ----------
+    older : int
+        Predictions whose window has ended.
+    bins : dict of int to list of int
+        Start of a bin (ms) to predictions, and to those of them that wait no more.
+    """
+
+    older: int = 0
+    bins: dict[int, list[int]] = field(default_factory=dict)
+
+    def add(self, at_ms: int, predicted: int, settled: int) -> None:
+        """Count predictions of one time.
+
+        Parameters
+        ----------
+        at_ms : int
+            Start of their bin.
+        predicted : int
+            New ones.
+        settled : int
+            Those that wait no more.
+        """
+        found = self.bins.setdefault(at_ms, [0, 0])
+        found[0] += predicted
+        found[1] += settled
+
+    def grow_older(self, now_ms: int, window_ms: int) -> None:
+        """Widen the bins as time passes; those beyond the window become one number.
+
+        Parameters
+        ----------
+        now_ms : int
+            Stream time.
+        window_ms : int
+            Attribution window of the route.
+        """
+        bins: dict[int, list[int]] = {}
+        for at_ms, (predicted, settled) in self.bins.items():
+            if now_ms - at_ms > window_ms + _width_ms(window_ms):
+                self.older += predicted
+                continue
+            found = bins.setdefault(bin_start(at_ms, now_ms), [0, 0])
+            found[0] += predicted
+            found[1] += settled
+        self.bins = bins
+
+    def reached(self, ages_ms: Sequence[float], now_ms: int) -> list[float]:
+        """Return how many predictions have reached each of some ages.
+
+        Parameters
+        ----------
+        ages_ms : sequence of float
+            Ages, ms.
+        now_ms : int
+            Stream time.
+
+        Returns
+        -------
+        list of float
+            One for each age; within a bin predictions count as evenly spread.
+        """
+        totals = [float(self.older)] * len(ages_ms)
+        for at_ms, (predicted, _) in self.bins.items():
+            oldest = now_ms - at_ms
+            width = _width_ms(max(0, oldest))
+            for at, age in enumerate(ages_ms):
+                share = (oldest - age) / width
+                totals[at] += predicted * min(1.0, max(0.0, share))
+        return totals
+
+    def waiting(self) -> tuple[int, int | None]:
+        """Return how many predictions wait for a reward, and about when the oldest was made."""
+        left = {at: count[0] - count[1] for at, count in self.bins.items() if count[0] > count[1]}
+        return sum(left.values()), min(left, default=None)

@@ -9,6 +9,13 @@ __all__ = ["demo"]
 
 @click.command()
 @click.option(
+    "--scenario",
+    type=click.Choice(["rollback", "labels"]),
+    default="rollback",
+    show_default=True,
+    help="A model that wins and breaks, or a day of difficult labels checked against an oracle.",
+)
+@click.option(
     "--duration", default=90.0, show_default=True, help="Longest time of the story, seconds."
 )
 @click.option("--seed", default=7, show_default=True, help="Of data split, requests and models.")
@@ -22,10 +29,27 @@ __all__ = ["demo"]
     show_default=True,
     help="Folder for summary.json, control.jsonl, traffic.png and worker.log.",
 )
-def demo(duration: float, seed: int, rate: float, output: Path, *, keep: bool, tty: bool) -> None:
+@click.option(
+    "--requests", default=20_000, show_default=True, help="Of the scenario labels, in its day."
+)
+def demo(
+    scenario: str,
+    duration: float,
+    seed: int,
+    rate: float,
+    output: Path,
+    requests: int,
+    *,
+    keep: bool,
+    tty: bool,
+) -> None:
     """Show the whole loop on this machine: a better model wins traffic, breaks, is rolled back.
 
-    Exit code 0 only if the shift and the rollback really happened.
+    With --scenario labels: early, late, repeated, changed, withdrawn, missing and slow labels, and
+    a worker killed at noon; in the end the oracle's statistics beside ours. Only --seed, --requests
+    and --output matter there.
+
+    Exit code 0 only if the shift and the rollback really happened, or no statistic differs.
     """
     try:
         from experiments.demo.scenario import DemoOptions, run_demo
@@ -33,6 +57,9 @@ def demo(duration: float, seed: int, rate: float, output: Path, *, keep: bool, t
         raise click.ClickException(
             f"{error.name} is missing; the demo needs: pip install 'leverframe[demo]'"
         ) from error
+    if scenario == "labels":
+        _labels(seed, requests, output)
+        return
     summary = run_demo(
         DemoOptions(duration_s=duration, seed=seed, rate=rate, keep=keep, tty=tty, output=output)
     )
@@ -40,6 +67,17 @@ def demo(duration: float, seed: int, rate: float, output: Path, *, keep: bool, t
     if not (summary.shifted and summary.rolled_back):
         click.echo("the demo did not reach its end: no shift or no rollback was seen", err=True)
         raise SystemExit(1)
+
+
+def _labels(seed: int, requests: int, output: Path) -> None:
+    from rich.console import Console
+
+    from experiments.demo.day_run import DayOptions, run_day
+
+    console = Console(highlight=False, width=None if Console().is_terminal else 160)
+    options = DayOptions(seed=seed, requests=requests, output=output)
+    if not run_day(options, console):
+        raise click.ClickException(f"our statistics differ from the oracle's; see {output}")
 
 
 def show(summary: object, output: Path) -> None:

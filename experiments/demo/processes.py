@@ -3,8 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,9 +12,44 @@ from agents.settings import Settings
 from experiments.demo.labels import label
 from experiments.demo.replica import ServerOptions, serve
 
-__all__ = ["running_servers", "running_worker"]
+__all__ = ["demo_broker", "running_servers", "running_worker"]
 
 REPLICAS: Final = 2
+
+
+def demo_broker(stack: ExitStack, folder: Path, say: Callable[[str], None], *, keep: bool) -> str:
+    """Return the broker that the environment names, or start one.
+
+    Parameters
+    ----------
+    stack : ExitStack
+        Ends it.
+    folder : Path
+        For its data.
+    say : callable
+        Told what happens.
+    keep : bool
+        Let it go on afterwards.
+
+    Returns
+    -------
+    str
+        Bootstrap servers.
+    """
+    given = os.environ.get("LEVERFRAME_BROKER")
+    if given:
+        say(f"using the broker at {given}")
+        return given
+    from agents.devbroker.assets import cache_root
+    from agents.devbroker.broker import start_broker
+
+    say("starting a real Apache Kafka (the first time its jars are downloaded, 45 MB)")
+    running = start_broker(
+        data_dir=folder / "broker", port=None, cache=cache_root(), report=say, detached=keep
+    )
+    if not keep:
+        stack.callback(running.stop)
+    return str(running.bootstrap)
 
 
 @contextmanager
@@ -37,7 +72,7 @@ def running_worker(
     Popen
         While it runs.
     """
-    with log.open("wb") as out:
+    with log.open("ab") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "agents.cli.main", "worker"],
             env={**os.environ, **environment},

@@ -2,7 +2,6 @@
 
 import asyncio
 import multiprocessing
-import os
 import shlex
 import subprocess
 import tempfile
@@ -20,7 +19,7 @@ from agents.settings import Settings, load_settings
 from experiments.demo.models import ARMS, CHALLENGER, load_data, train
 from experiments.demo.observer import Observer
 from experiments.demo.plot import draw
-from experiments.demo.processes import running_servers, running_worker
+from experiments.demo.processes import demo_broker, running_servers, running_worker
 from experiments.demo.summary import Milestones, Summary, summarize, write_results
 from experiments.demo.view import make_view
 from schemas.errors import LeverframeError
@@ -81,7 +80,7 @@ def run_demo(options: DemoOptions) -> Summary:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leverframe-demo-")))
         if options.keep:
             folder = options.output / "state"
-        servers = _broker(stack, folder, options, say)
+        servers = demo_broker(stack, folder, say, keep=options.keep)
         settings, environment = _settings(servers, folder)
         asyncio.run(create_topics(settings.broker, settings.declared_topics(), 1))
         say("starting the worker, two model servers and a label source")
@@ -104,29 +103,6 @@ def _check(worker: subprocess.Popen[bytes], log: Path) -> None:
     if worker.poll() is not None:
         tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         raise LeverframeError(f"the worker ended with code {worker.returncode}; {log}:\n{tail}")
-
-
-def _broker(
-    stack: ExitStack, folder: Path, options: DemoOptions, say: Callable[[str], None]
-) -> str:
-    given = os.environ.get("LEVERFRAME_BROKER")
-    if given:
-        say(f"using the broker at {given}")
-        return given
-    from agents.devbroker.assets import cache_root
-    from agents.devbroker.broker import start_broker
-
-    say("starting a real Apache Kafka (the first time its jars are downloaded, 45 MB)")
-    running = start_broker(
-        data_dir=folder / "broker",
-        port=None,
-        cache=cache_root(),
-        report=say,
-        detached=options.keep,
-    )
-    if not options.keep:
-        stack.callback(running.stop)
-    return str(running.bootstrap)
 
 
 def _settings(servers: str, folder: Path) -> tuple[Settings, dict[str, str]]:

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 from agents.attribute import own_keys, unseen
 from agents.publish import control_output, dead_letter_output
 from agents.settings import Settings
+from schemas.control import ControlMessage
 from streams.learning import InputKind, LearningOutcome, heartbeat, learn
 from streams.routes import Routes
 from streams.runtime.kafka import partition_of
@@ -49,6 +50,7 @@ class LearningShell:
         self._key = settings.control_key
         # Ledger -> route -> wall time of its newest control message; gone with the ledger.
         self._published_ms: WeakKeyDictionary[Ledger, dict[str, int]] = WeakKeyDictionary()
+        self._heartbeats: WeakKeyDictionary[Ledger, dict[str, ControlMessage]] = WeakKeyDictionary()
 
     def _partition_of(self, key: bytes) -> int:
         return partition_of(key, self._route_partitions)
@@ -119,7 +121,13 @@ class LearningShell:
                 outcome.control.append(heartbeat(state, route, now_ms))
         if outcome.control:
             await self._commit(ledger, outcome, None)
+            beats = self._heartbeats.setdefault(ledger, {})
+            beats.update((message.route, message) for message in outcome.control)
         return False
+
+    def heartbeats(self) -> list[ControlMessage]:
+        """Return the newest heartbeat of each route whose partition is on this worker."""
+        return [message for beats in self._heartbeats.values() for message in beats.values()]
 
     async def _commit(
         self, ledger: Ledger, outcome: LearningOutcome, positions: Positions | None

@@ -14,6 +14,7 @@ from agents.doctor.findings import Finding, exit_code, fault, ok, warning
 from agents.doctor.local import judge_folder, judge_routes
 from agents.doctor.partitioners import CHECK as PARTITIONER
 from agents.doctor.partitioners import judge_partitioners, place
+from agents.doctor.replication import judge_replication
 from agents.doctor.retention import judge_retention
 from agents.doctor.rights import judge_rights
 from agents.settings import Settings
@@ -79,6 +80,9 @@ def judge_broker(settings: Settings, facts: Facts) -> list[Finding]:
         _reached(settings, facts),
         *_topics(settings, facts),
         *judge_retention(wanted, names, facts.configs, facts.partitions, round(longest * 1000)),
+        *judge_replication(
+            facts.replicas, facts.configs, len(facts.brokers), settings.topics.replication
+        ),
         *_partitioners(settings, facts),
         *judge_clocks(facts.samples, topics.control),
         *judge_rights(facts.refused, topics, settings.broker.username, facts.asked),

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from agents.doctor.attendance import WAITING_RECORDS, Group, Progress
 from agents.doctor.reaching import TIMEOUT_MS, reach
+from agents.doctor.replication import Replicas, replicas_of
 from agents.doctor.rights import Refusal, probe_rights
 from agents.doctor.sampled import Sample
 from agents.doctor.sampling import sample_topic
@@ -46,6 +47,8 @@ class Facts(Struct, frozen=True, kw_only=True):
         As ``leverframe topics check``.
     partitions : dict of str to int
         Of the topics that exist, by full name.
+    replicas : dict of str to Replicas
+        Copies of the same topics.
     configs : dict of str to dict
         Kafka's settings of the topics that could be read.
     refused : list of Refusal
@@ -62,6 +65,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     brokers: dict[str, bool]
     topics: list[TopicFinding]
     partitions: dict[str, int]
+    replicas: dict[str, Replicas]
     configs: dict[str, dict[str, str]]
     refused: list[Refusal]
     asked: int
@@ -96,7 +100,8 @@ async def gather_facts(settings: Settings) -> Facts:
         await admin.start()
         nodes = sorted(client.cluster.brokers(), key=lambda node: node.nodeId)
         wanted = [full for full, _, _ in settings.declared_topics()]
-        partitions = await _partitions(admin, wanted)
+        described = await _described_topics(admin, wanted)
+        partitions = {topic["topic"]: len(topic["partitions"]) for topic in described}
         refused, asked = await probe_rights(client, topics, name)
         inputs = {
             full: partitions[full]
@@ -108,6 +113,7 @@ async def gather_facts(settings: Settings) -> Facts:
             brokers={f"{n.host}:{n.port}": await client.ready(n.nodeId) for n in nodes},
             topics=await check_topics(settings.broker, settings.declared_topics()),
             partitions=partitions,
+            replicas={topic["topic"]: replicas_of(topic) for topic in described},
             configs=await _configs(admin, partitions),
             refused=refused,
             asked=asked,
@@ -122,12 +128,12 @@ async def gather_facts(settings: Settings) -> Facts:
         await client.close()
 
 
-async def _partitions(admin: Any, names: list[str]) -> dict[str, int]:
+async def _described_topics(admin: Any, names: list[str]) -> list[dict[str, Any]]:
     # Asked for by name, a topic that is missing would be created where brokers allow it.
     existing = set(await admin.list_topics())
     present = [name for name in names if name in existing]
-    described = await admin.describe_topics(present) if present else []
-    return {topic["topic"]: len(topic["partitions"]) for topic in described}
+    described: list[dict[str, Any]] = await admin.describe_topics(present) if present else []
+    return described
 
 
 async def _configs(admin: Any, names: Iterable[str]) -> dict[str, dict[str, str]]:

@@ -16,7 +16,8 @@ class Finding(Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     check : str
-        Which check: settings, broker, topics, retention, partitioner, clock, permissions, worker.
+        Which check: settings, broker, topics, retention, replication, partitioner, clock,
+        permissions, worker.
     state : {"ok", "warning", "fault"}
         A fault loses records, labels or decisions; a warning may, or is seen from one side only.
     where : str

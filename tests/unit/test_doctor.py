@@ -24,6 +24,7 @@ from agents.doctor.findings import Finding, exit_code, fault, ok, warning
 from agents.doctor.local import holder_of, judge_folder, judge_routes
 from agents.doctor.partitioners import MURMUR2, PARTITIONERS, fnv1a, judge_partitioners, place
 from agents.doctor.reaching import explain
+from agents.doctor.replication import Replicas, judge_replication, replicas_of
 from agents.doctor.retention import judge_retention
 from agents.doctor.rights import Refusal, judge_rights
 from agents.doctor.sampled import Sample, Sampled, names_of
@@ -404,6 +405,7 @@ def facts(**changes: Any) -> Facts:
         "brokers": {"k:9092": True},
         "topics": [TopicFinding(topic=name, state="ok") for name, _, _ in declared],
         "partitions": {name: count for name, count, _ in declared},
+        "replicas": {name: Replicas(1, 1) for name, _, _ in declared},
         "configs": {name: config for name, _, config in declared},
         "refused": [],
         "asked": 19,
@@ -421,6 +423,7 @@ def test_examination_keeps_its_order_and_counts_faults() -> None:
         "broker",
         "topics",
         "retention",
+        "replication",
         "partitioner",
         "clock",
         "permissions",
@@ -455,3 +458,33 @@ def test_findings_are_one_line_and_only_faults_count() -> None:
     assert found[2].line() == "fault    c            x: y. do"
     assert exit_code(found) == 1
     assert exit_code(found[:2]) == 0
+
+
+@pytest.mark.parametrize(
+    ("copies", "brokers", "declared", "states"),
+    [
+        (Replicas(3, 3), 3, 3, ["ok"]),
+        (Replicas(1, 1), 1, 1, ["ok"]),
+        (Replicas(3, 2), 3, 3, ["warning"]),
+        (Replicas(3, 1), 3, 3, ["fault"]),
+        (Replicas(1, 1), 3, 1, ["warning"]),
+        (Replicas(2, 2), 3, 3, ["warning"]),
+        (Replicas(1, 0), 1, 1, ["fault"]),
+    ],
+)
+def test_replication_says_what_a_lost_broker_would_cost(
+    copies: Replicas, brokers: int, declared: int, states: list[str]
+) -> None:
+    """Copies that are missing, behind, or never wanted; each with a cure."""
+    configs = {"rewards": {"min.insync.replicas": "2" if copies.wanted > 2 else "1"}}
+    found = judge_replication({"rewards": copies}, configs, brokers, declared)
+    assert [finding.state for finding in found] == states
+    assert all(finding.cure for finding in found if finding.state != "ok")
+
+
+def test_replication_looks_at_the_worst_partition() -> None:
+    """One partition with a copy behind makes the topic's figure."""
+    described = {
+        "partitions": [{"replicas": [1, 2], "isr": [1, 2]}, {"replicas": [1, 2], "isr": [2]}]
+    }
+    assert replicas_of(described) == Replicas(2, 1)

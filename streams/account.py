@@ -51,8 +51,8 @@ def take_label(
         ``window_closed`` for a change after the window, ``unrewardable`` for a label that the
         reward function cannot use, ``unsupported`` for a part on a route that combines none.
     """
-    account = entry if isinstance(entry, Attributed) else None
-    waiting = entry.prediction if isinstance(entry, Attributed) else entry
+    account = entry if type(entry) is Attributed else None
+    waiting: Waiting = entry if account is None else account.prediction  # type: ignore[assignment]
     is_late = label.arrived_ms > waiting.expires_ms
     if account is None and is_late:
         return entry, [], ["late_label"]
@@ -70,7 +70,7 @@ def take_label(
     value, parts = after
     if parts is not None and account is not None and _same(value, account.label):
         return structs.replace(account, parts=parts), [], ["part_without_effect"]
-    return _rewarded(request_id, entry, label, value, parts, route)
+    return _rewarded(request_id, waiting, account, label, value, parts, route)
 
 
 def _same(a: LabelValue, b: LabelValue) -> bool:
@@ -99,22 +99,23 @@ def _label_after(
 
 def _rewarded(
     request_id: str,
-    entry: Waiting | Attributed,
+    waiting: Waiting,
+    account: Attributed | None,
     label: ArrivedLabel,
     value: LabelValue,
     parts: dict[str, LabelValue] | None,
     route: Route,
 ) -> Movement:
-    waiting = entry.prediction if isinstance(entry, Attributed) else entry
     reward = None
     # A label for an answer that nobody saw is an account of its own, but never a reward.
     if value is not None and waiting.shown:
         reward = route.reward.reward(waiting.prediction, value)
-    # Where the sweep is late, what it would have told comes first, so the records agree.
-    told = mature(request_id, entry, route, label.arrived_ms)
-    before = entry if told is None else told[0]
-    account = before if isinstance(before, Attributed) else None
-    cause: RewardCause = "label" if account is None else "revision"
+    told = late = None
+    if route.matures_after_ms is not None:
+        # Where the sweep is late, what it would have told comes first, so the records agree.
+        told = mature(request_id, account or waiting, route, label.arrived_ms)
+    before = account if told is None else told[0]
+    cause: RewardCause = "label" if before is None else "revision"
     if reward is None:
         cause = "withdrawal"
     now_ms = max(label.arrived_ms, waiting.arrived_ms)
@@ -127,7 +128,7 @@ def _rewarded(
         cause=cause,
         labelled_at_ms=label.labelled_at_ms,
         now_ms=now_ms,
-        before=account,
+        before=before,
     )
     if not waiting.shown:
         return after, [], ["not_shown"]
@@ -135,9 +136,10 @@ def _rewarded(
     records, what = [record], ["labelled" if cause == "label" else str(cause)]
     if told is not None:
         records.insert(0, told[1])
-        what.insert(0, "expiry" if isinstance(entry, Waiting) else "matured")
-    # A request that had no reward when it matured is told as soon as it has one.
-    late = mature(request_id, after, route, label.arrived_ms, now_ms)
+        what.insert(0, "expiry" if account is None else "matured")
+    if route.matures_after_ms is not None:
+        # A request that had no reward when it matured is told as soon as it has one.
+        late = mature(request_id, after, route, label.arrived_ms, now_ms)
     if late is not None:
         after = late[0]
         records.append(late[1])

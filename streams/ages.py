@@ -20,11 +20,6 @@ AgedTally: TypeAlias = dict[tuple[str, str, int], list[int]]
 """Route, arm and second (its start, ms) to predictions, and to those that got their reward."""
 
 
-def _second_of(waiting: Waiting) -> tuple[str, str, int]:
-    at_ms = min(waiting.predicted_at_ms, waiting.arrived_ms)
-    return waiting.route, waiting.arm, at_ms - at_ms % FINEST_MS
-
-
 def note_prediction(aged: AgedTally, waiting: Waiting) -> None:
     """Count a new prediction that was shown.
 
@@ -35,8 +30,7 @@ def note_prediction(aged: AgedTally, waiting: Waiting) -> None:
     waiting : Waiting
         Its entry.
     """
-    if waiting.shown:
-        aged.setdefault(_second_of(waiting), [0, 0])[0] += 1
+    _note(aged, waiting, 0)
 
 
 def note_settled(aged: AgedTally, waiting: Waiting) -> None:
@@ -49,8 +43,19 @@ def note_settled(aged: AgedTally, waiting: Waiting) -> None:
     waiting : Waiting
         Its entry.
     """
-    if waiting.shown:
-        aged.setdefault(_second_of(waiting), [0, 0])[1] += 1
+    _note(aged, waiting, 1)
+
+
+def _note(aged: AgedTally, waiting: Waiting, which: int) -> None:
+    if not waiting.shown:
+        return
+    at_ms = waiting.predicted_at_ms
+    at_ms = min(at_ms, waiting.arrived_ms)
+    key = waiting.route, waiting.arm, at_ms - at_ms % FINEST_MS
+    found = aged.get(key)
+    if found is None:
+        found = aged[key] = [0, 0]
+    found[which] += 1
 
 
 def merge_ages(aged: AgedTally, more: AgedTally) -> None:

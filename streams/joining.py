@@ -98,9 +98,7 @@ class JoinHealth(Struct, array_like=True):
                 ages.add(aged.from_ms, aged.predicted, aged.settled)
         for ages in self.ages.values():
             ages.grow_older(self.newest_ms, window_ms)
-        self.ages = {
-            arm: ages for arm, ages in self.ages.items() if ages.bins or arm in registered
-        }
+        self.ages = {arm: ages for arm, ages in self.ages.items() if ages.bins or arm in registered}
         return self._orphans(traffic)
 
     def _count(self, arm: str, counts: Mapping[str, int]) -> None:

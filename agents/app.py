@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import faust
 from msgspec import Struct
-from rocksdict import Cache
 
 from agents.attribute import AttributionShell
 from agents.learn import LearningShell
 from agents.membership import Membership, flow_of
+from agents.metrics import metrics_page
 from agents.settings import OTHER_ROUTES, Settings
 from schemas.errors import LeverframeError
 from streams.routes import Routes
@@ -26,6 +26,7 @@ from streams.runtime.kafka import BrokerSettings
 from streams.runtime.lanes import Lanes
 from streams.runtime.ledger import Ledger, LedgerSettings
 from streams.runtime.microbatch import MicrobatchSchema, MicrobatchTransport, check_faust
+from streams.runtime.store import Memory
 from streams.runtime.takeover import open_ledger
 from streams.runtime.transactions import ask_again_soon
 
@@ -34,6 +35,7 @@ __all__ = ["Application", "build_app", "compile_routes"]
 log = logging.getLogger("leverframe")
 
 _BLOCK_CACHE_BYTES: Final = 64 << 20
+_MEMTABLE_BYTES: Final = 128 << 20
 _BUFFERED_BATCHES: Final = 16
 
 
@@ -130,7 +132,7 @@ def build_app(
     learning = LearningShell(settings, routes)
     app = _faust_app(settings)
     topics = settings.topic_names
-    cache = Cache(_BLOCK_CACHE_BYTES)
+    memory = Memory(_BLOCK_CACHE_BYTES, _MEMTABLE_BYTES)
 
     def opener(agent: str, changelog: str) -> Callable[[int], Any]:
         ledgers = LedgerSettings(
@@ -139,7 +141,7 @@ def build_app(
             changelog=changelog,
             datadir=Path(settings.app.datadir) / settings.app.id,
             broker=settings.broker,
-            cache=cache,
+            memory=memory,
         )
 
         async def opened(partition: int) -> Ledger:
@@ -178,6 +180,8 @@ def build_app(
     for name, names in inputs.items():
         _agent(app, name, names, lanes[name])
     Membership(app, lanes, inputs).connect(settings.app.tick_s)
+    if settings.app.web_port > 0:
+        _metrics(app, metrics_page(learning.heartbeats))
     return Application(faust=app, attribution=attribution, learning=learning, lanes=lanes)
 
 
@@ -191,6 +195,13 @@ def _agent(app: Any, name: str, topics: Sequence[str], lanes: Lanes) -> None:
             lanes.submit(message.partition, (message.topic, message.value, event.ack))
 
     app.agent(channel, name=name, concurrency=1)(run)
+
+
+def _metrics(app: Any, render: Callable[[], bytes]) -> None:
+    @app.page("/metrics")  # type: ignore[untyped-decorator]
+    async def metrics(web: Any, request: Any) -> Any:
+        del request
+        return web.bytes(render(), content_type="text/plain")
 
 
 def _faust_app(settings: Settings) -> Any:

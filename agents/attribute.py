@@ -9,13 +9,14 @@ from weakref import WeakKeyDictionary
 
 from agents.publish import dead_letter_output
 from agents.settings import Settings
+from agents.sweeping import Portion, Sweeps
 from schemas.codec import encode
 from schemas.errors import LedgerError
 from schemas.reward import Reward
 from streams.ages import AgedTally, merge_ages
 from streams.attribution import attribute
 from streams.entries import decode_entry, encode_entry
-from streams.expiry import EXPIRY_END, EXPIRY_PREFIX, bucket_of, decode_ids, index_changes, sweep
+from streams.expiry import index_changes, sweep
 from streams.routes import Routes
 from streams.runtime.kafka import partition_of
 from streams.runtime.lanes import Idle
@@ -27,7 +28,6 @@ __all__ = ["AttributionShell"]
 # A producer's clock may lag behind another's by this much before its records count as late.
 GRACE_MS: Final = 5_000
 IDLE_AFTER_S: Final = 5.0
-SWEEP_IDS: Final = 10_000
 _UNIQUE: Final = struct.Struct(">cQ")
 
 Untold: TypeAlias = tuple[ServedTally, Counter[tuple[str, str, str]], AgedTally]
@@ -51,6 +51,7 @@ class AttributionShell:
         self._route_partitions = settings.topics.route_partitions
         self._max_value_bytes = settings.app.max_value_bytes
         self._reward_partition: dict[str, int] = {}
+        self._sweeps = Sweeps()
         # Not worth a ledger entry: what a killed worker had seen is a second's worth of counts.
         self._untold: WeakKeyDictionary[Ledger, Untold] = WeakKeyDictionary()
 
@@ -128,7 +129,7 @@ class AttributionShell:
         return partition
 
     async def tick(self, ledger: Ledger, idle: Mapping[str, Idle]) -> bool:
-        """Tell what was served, and sweep about ``SWEEP_IDS`` expired requests, together.
+        """Tell what was served, and sweep one portion of the expired requests, together.
 
         Parameters
         ----------
@@ -143,35 +144,29 @@ class AttributionShell:
             Whether more is due at once.
         """
         limit_ms = self._stream_time_ms(ledger.positions, idle) - GRACE_MS
-        due: list[bytes] = []
-        ids: list[str] = []
-        for key, value in ledger.scan(EXPIRY_PREFIX, EXPIRY_END):
-            if bucket_of(key) >= limit_ms or len(ids) >= SWEEP_IDS:
-                break
-            due.append(key)
-            ids += decode_ids(value)
-        traffic = self._traffic(ledger, max(0, limit_ms))
-        if not due and not traffic:
+        if not self._sweeps.is_due(ledger, limit_ms):
+            traffic = self._traffic(ledger, max(0, limit_ms))
+            if traffic:
+                await ledger.commit({}, traffic)
             return False
-        raw = ledger.get_many([request_id.encode() for request_id in ids])
-        swept = sweep(
-            {
-                request_id: None if value is None else decode_entry(value)
-                for request_id, value in zip(ids, raw, strict=True)
-            },
-            limit_ms,
-            self._routes,
-        )
-        changes: dict[bytes, bytes | None] = dict.fromkeys(due)
+        async with self._sweeps.turn() as has_turn:
+            if not has_turn:
+                return True
+            portion = await self._sweeps.read(ledger, limit_ms)
+        await self._sweep(ledger, portion, limit_ms)
+        return not portion.is_last
+
+    async def _sweep(self, ledger: Ledger, portion: Portion, limit_ms: int) -> None:
+        swept = sweep(portion.entries, limit_ms, self._routes)
+        traffic = self._traffic(ledger, max(0, limit_ms)) if portion.is_telling else []
+        changes: dict[bytes, bytes | None] = dict.fromkeys(portion.keys)
         changes |= {request_id.encode(): None for request_id in swept.expired}
         changes |= {
             request_id.encode(): encode_entry(entry) for request_id, entry in swept.changed.items()
         }
-        if due:
-            changes |= index_changes(swept.expiring, due[0][2:])
+        changes |= index_changes(swept.expiring, portion.keys[0][2:])
         await ledger.commit(changes, [*self._rewards(swept.rewards), *traffic])
         self._note(ledger, swept.counts, swept.aged, {})
-        return len(ids) >= SWEEP_IDS
 
     def _stream_time_ms(self, positions: Positions, idle: Mapping[str, Idle]) -> int:
         """The slower input's time, so that a backlog of labels never finds its predictions gone."""

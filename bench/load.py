@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,51 @@ def pairs(
         yield request_id, (key, encode(prediction)), (key, encode(label))
 
 
-async def preload(servers: str, topic: str, partitions: int, records: Iterable[Keyed]) -> int:
+def expected_totals(
+    count: int, *, routes: int = 10, arms: int = 4, seed: int = 1
+) -> dict[str, tuple[int, float]]:
+    """Return what anybody who joins the same ``pairs`` must come to.
+
+    Parameters
+    ----------
+    count : int
+        Pairs.
+    routes : int
+        As for ``pairs``.
+    arms : int
+        As for ``pairs``.
+    seed : int
+        As for ``pairs``.
+
+    Returns
+    -------
+    dict of str to (int, float)
+        ``route/arm`` to count and sum of its rewards: 1 for a label of 1, else 0.
+
+    Examples
+    --------
+    >>> expected_totals(4, routes=1, arms=2)
+    {'route-0/arm-0': (2, 2.0), 'route-0/arm-1': (2, 0.0)}
+    """
+    rewards = (np.random.default_rng(seed).random(count) < 0.9).astype(float)
+    index = np.arange(count)
+    group = index % routes * arms + index // routes % arms
+    counts = np.bincount(group, minlength=routes * arms).tolist()
+    sums = np.bincount(group, weights=rewards, minlength=routes * arms).tolist()
+    return {
+        f"route-{at // arms}/arm-{at % arms}": (counts[at], sums[at])
+        for at in range(routes * arms)
+        if counts[at]
+    }
+
+
+async def preload(
+    servers: str,
+    topic: str,
+    partitions: int,
+    records: Iterable[Keyed],
+    times_ms: Iterable[int] | None = None,
+) -> int:
     """Write records to a topic, partitioned as Kafka's default partitioner does.
 
     Parameters
@@ -67,6 +112,8 @@ async def preload(servers: str, topic: str, partitions: int, records: Iterable[K
         Of the topic.
     records : iterable of (bytes, bytes)
         Key and value.
+    times_ms : iterable of int, optional
+        Record times, ms since the epoch; the time of writing when left out.
 
     Returns
     -------
@@ -79,12 +126,13 @@ async def preload(servers: str, topic: str, partitions: int, records: Iterable[K
         building: dict[int, Any] = defaultdict(producer.create_batch)
         pending: list[Any] = []
         count = 0
-        for key, value in records:
+        times: Iterable[int | None] = repeat(None) if times_ms is None else times_ms
+        for (key, value), time_ms in zip(records, times, strict=False):
             at = partition_of(key, partitions)
-            if building[at].append(key=key, value=value, timestamp=None) is None:
+            if building[at].append(key=key, value=value, timestamp=time_ms) is None:
                 pending.append(await producer.send_batch(building[at], topic, partition=at))
                 building[at] = producer.create_batch()
-                building[at].append(key=key, value=value, timestamp=None)
+                building[at].append(key=key, value=value, timestamp=time_ms)
             count += 1
         for at, batch in building.items():
             pending.append(await producer.send_batch(batch, topic, partition=at))

@@ -1,7 +1,8 @@
 """Expiry: which entries' windows have ended, from an index of time buckets in the ledger itself.
 
-An index key is ``NUL e <bucket start, 8 bytes> <input topic's first letter and offset>``, its value
-the request ids first seen in one micro-batch, so a sweep reads as much as it deletes.
+An index key is ``NUL e <bucket start, 8 bytes> <input topic's first letter and offset> <number of
+the first id, 4 bytes>``, its value up to ``IDS_IN_ONE`` of the request ids first seen in one
+micro-batch, so a sweep reads as much as it deletes, in portions as small as it likes.
 """
 
 import struct
@@ -21,16 +22,20 @@ from streams.routes import Routes
 __all__ = [
     "EXPIRY_END",
     "EXPIRY_PREFIX",
+    "IDS_IN_ONE",
     "Sweep",
     "bucket_of",
     "decode_ids",
     "index_changes",
+    "is_due",
     "sweep",
 ]
 
 EXPIRY_PREFIX: Final = b"\x00e"
 EXPIRY_END: Final = b"\x00f"
+IDS_IN_ONE: Final = 500
 _KEY: Final = struct.Struct(">2sQ")
+_FIRST: Final = struct.Struct(">I")
 
 
 def index_changes(
@@ -50,10 +55,13 @@ def index_changes(
     dict of bytes to bytes
         Ledger entries.
     """
-    return {
-        _KEY.pack(EXPIRY_PREFIX, bucket) + unique: msgspec.msgpack.encode(list(ids))
-        for bucket, ids in expiring.items()
-    }
+    changes: dict[bytes, bytes | None] = {}
+    for bucket, requests in expiring.items():
+        ids, key = list(requests), _KEY.pack(EXPIRY_PREFIX, bucket) + unique
+        for at in range(0, len(ids), IDS_IN_ONE):
+            # Also where one entry is enough: a sweep takes such a key as its own unique part.
+            changes[key + _FIRST.pack(at)] = msgspec.msgpack.encode(ids[at : at + IDS_IN_ONE])
+    return changes
 
 
 decode_ids: Final = msgspec.msgpack.Decoder(list[str]).decode
@@ -74,6 +82,24 @@ def bucket_of(key: bytes) -> int:
     """
     bucket: int = _KEY.unpack_from(key)[1]
     return bucket
+
+
+def is_due(key: bytes, now_ms: int) -> bool:
+    """Return whether all windows of an index key's bucket have ended.
+
+    Parameters
+    ----------
+    key : bytes
+        Begins with ``EXPIRY_PREFIX``.
+    now_ms : int
+        Stream time of the partition.
+
+    Returns
+    -------
+    bool
+        False in the midst of the bucket: half of it would have to be indexed anew.
+    """
+    return bucket_of(key) + EXPIRY_BUCKET_MS <= now_ms
 
 
 class Sweep(msgspec.Struct, kw_only=True):

@@ -17,11 +17,10 @@ from typing import Any, Final
 import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerFenced
-from rocksdict import Cache
 
 from schemas.errors import LedgerError
 from streams.runtime.kafka import BrokerSettings
-from streams.runtime.store import Place, Store
+from streams.runtime.store import Memory, Place, Store
 
 __all__ = ["FIRST_KEY", "Ledger", "LedgerSettings", "Output", "Positions", "transactional_id"]
 
@@ -83,8 +82,8 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
         Where the caches live.
     broker : BrokerSettings
         How to reach Kafka.
-    cache : Cache
-        RocksDB block cache of the process.
+    memory : Memory
+        Of the caches of the process.
     transaction_timeout_ms : int
         After this the broker aborts an open transaction of a dead worker by itself.
     """
@@ -94,7 +93,7 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
     changelog: str
     datadir: Path
     broker: BrokerSettings
-    cache: Cache
+    memory: Memory
     transaction_timeout_ms: int = 30_000
 
 

@@ -6,11 +6,21 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    MemtableFactory,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteBufferManager,
+    WriteOptions,
+)
 
 from schemas.errors import LedgerError
 
-__all__ = ["Changes", "Store", "open_store"]
+__all__ = ["Changes", "Memory", "Place", "Store", "open_store"]
 
 Changes = Sequence[tuple[bytes, bytes | None]]
 """Keys with their new values; None deletes."""
@@ -26,6 +36,23 @@ class Place(msgspec.Struct, array_like=True, frozen=True):
     written_at_ms: int
 
 
+class Memory:
+    """What all stores of a process share, so that memory does not grow with their number.
+
+    Parameters
+    ----------
+    cache_bytes : int
+        Of blocks, with the indexes and filters of all files.
+    write_bytes : int
+        Of memtables: beyond it the store that is written to flushes early.
+    """
+
+    def __init__(self, cache_bytes: int, write_bytes: int) -> None:
+        # A read asks the filter of several files; the plain LRU cache takes a lock for each.
+        self.cache: Any = Cache.new_hyper_clock_cache(cache_bytes, 0)
+        self.writes: Any = WriteBufferManager(write_bytes, False)  # noqa: FBT003 - its signature
+
+
 class Store:
     """RocksDB of one partition.
 
@@ -33,14 +60,18 @@ class Store:
     ----------
     path : Path
         Its folder; the parents must exist.
-    cache : Cache
-        Block cache shared by all stores of the process, so that memory does not grow with them.
+    memory : Memory
+        Shared by all stores of the process.
+    is_bulk : bool
+        Whether it is filled from the changelog: writes are sorted later and have no log of their
+        own. Nothing may be read meanwhile, and ``flush`` must come before it is opened for use.
     """
 
-    def __init__(self, path: Path, cache: Cache) -> None:
+    def __init__(self, path: Path, memory: Memory, *, is_bulk: bool = False) -> None:
         self.path = path
         # Typed loosely: in raw mode keys and values are bytes, which its stubs cannot say.
-        self._db: Any = Rdict(str(path), _options(cache))
+        self._db: Any = Rdict(str(path), _options(memory, is_bulk=is_bulk))
+        self._write_options = _write_options(is_bulk=is_bulk)
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
         """Read many keys in one call.
@@ -102,7 +133,7 @@ class Store:
             else:
                 put(key, value)
         put(_PLACE_KEY, msgspec.msgpack.encode(place))
-        self._db.write(batch)
+        self._db.write(batch, self._write_options)
 
     @property
     def place(self) -> Place | None:
@@ -110,39 +141,60 @@ class Store:
         raw = self._db.get(_PLACE_KEY)
         return None if raw is None else msgspec.msgpack.decode(raw, type=Place)
 
+    def flush(self) -> None:
+        """Put everything that was written into files; other threads go on meanwhile."""
+        self._db.flush()
+
     def close(self) -> None:
         """Flush and release the lock of the folder."""
         self._db.close()
 
 
-def _options(cache: Cache) -> Options:
+def _write_options(*, is_bulk: bool) -> Any:
+    options: Any
+    options = WriteOptions()
+    # A property, though its stub says a method.
+    setattr(options, "disable_wal", is_bulk)  # noqa: B010
+    return options
+
+
+def _options(memory: Memory, *, is_bulk: bool) -> Options:
     options = Options(raw_mode=True)
     options.create_if_missing(True)  # noqa: FBT003 - RocksDB's own signature
-    options.set_write_buffer_size(16 << 20)
+    options.set_write_buffer_size(32 << 20)
     options.set_max_write_buffer_number(3)
+    options.set_write_buffer_manager(memory.writes)
     options.set_max_background_jobs(2)
     options.set_max_open_files(256)
     options.set_keep_log_file_num(2)
-    # Most keys of a micro-batch are new: filters answer "not here" without touching a block.
-    options.set_memtable_whole_key_filtering(True)
-    options.set_memtable_prefix_bloom_ratio(0.1)
+    options.set_compression_type(DBCompressionType.lz4())
+    # One thread writes to a store.
+    options.set_allow_concurrent_memtable_write(False)
+    if is_bulk:
+        options.set_memtable_factory(MemtableFactory.vector())
+    else:
+        # Most keys of a micro-batch are new: filters answer "not here" without touching a block.
+        options.set_memtable_whole_key_filtering(True)
+        options.set_memtable_prefix_bloom_ratio(0.1)
     table = BlockBasedOptions()
-    table.set_block_cache(cache)
+    table.set_block_cache(memory.cache)
     table.set_bloom_filter(10, False)  # noqa: FBT003
     table.set_cache_index_and_filter_blocks(True)
     options.set_block_based_table_factory(table)
     return options
 
 
-def open_store(path: Path, cache: Cache) -> Store:
+def open_store(path: Path, memory: Memory, *, is_bulk: bool = False) -> Store:
     """Open a partition's cache; one that cannot be read is thrown away, since the log is the truth.
 
     Parameters
     ----------
     path : Path
         Its folder, made if missing.
-    cache : Cache
-        Shared block cache.
+    memory : Memory
+        Shared by all stores of the process.
+    is_bulk : bool
+        As in ``Store``.
 
     Returns
     -------
@@ -156,7 +208,7 @@ def open_store(path: Path, cache: Cache) -> Store:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return Store(path, cache)
+        return Store(path, memory, is_bulk=is_bulk)
     except Exception as error:
         if "lock" in str(error).lower():
             raise LedgerError(
@@ -164,4 +216,4 @@ def open_store(path: Path, cache: Cache) -> Store:
                 "[app] datadir."
             ) from error
         shutil.rmtree(path, ignore_errors=True)
-        return Store(path, cache)
+        return Store(path, memory, is_bulk=is_bulk)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import shutil
 import time
 from typing import Final
 
@@ -13,7 +12,6 @@ from schemas.errors import LedgerError
 from streams.runtime.kafka import client_options
 from streams.runtime.ledger import Ledger, LedgerSettings, transactional_id
 from streams.runtime.restore import restore
-from streams.runtime.store import Store, open_store
 from streams.topology import MAX_ENTRY_BYTES
 
 __all__ = ["open_ledger"]
@@ -81,24 +79,17 @@ async def _attempt(settings: LedgerSettings, partition: int) -> Ledger:
         max_batch_size=_BATCH_BYTES,
         max_request_size=MAX_ENTRY_BYTES,
     )
-    store: Store | None = None
     try:
         await producer.start()
         # Waits for the producer id, and so for the abort of an earlier owner's open transaction.
         await producer.begin_transaction()
         await producer.abort_transaction()
         path = settings.datadir / settings.agent / str(partition)
-        store = open_store(path, settings.cache)
-        restored, rebuild = await restore(store, settings.changelog, partition, settings.broker)
-        if rebuild:
-            store.close()
-            shutil.rmtree(path, ignore_errors=True)
-            store = open_store(path, settings.cache)
-            restored, _ = await restore(store, settings.changelog, partition, settings.broker)
+        store, restored = await restore(
+            path, settings.memory, settings.changelog, partition, settings.broker
+        )
     except BaseException:
         # Cancelled too: the partition left while it was being restored.
-        if store is not None:
-            store.close()
         await producer.stop()
         raise
     ledger = Ledger(settings, partition, store, producer)

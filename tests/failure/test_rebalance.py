@@ -13,11 +13,11 @@ import msgspec
 import pytest
 from aiokafka.errors import KafkaError
 from harness import Deployment, Script, produce, verify, wait_for_rewards
-from rocksdict import Cache
 
 from schemas.errors import LedgerError
 from serving.subscriber import Subscriber
 from streams.runtime.ledger import LedgerSettings
+from streams.runtime.store import Memory
 from streams.runtime.takeover import open_ledger
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
@@ -92,7 +92,7 @@ def test_old_owner_of_a_ledger_is_fenced(deploy: Callable[..., Any]) -> None:
             changelog=settings.topic_names.attribution_changelog,
             datadir=deployment.folder / "old",
             broker=settings.broker,
-            cache=Cache(1 << 20),
+            memory=Memory(1 << 20, 8 << 20),
         )
         old = await open_ledger(shared, 0)
         await old.commit({b"x": b"1"}, [])

@@ -10,7 +10,7 @@ from records import routes
 from agents.attribute import is_caught_up, own_keys, unseen
 from schemas.errors import LedgerError
 from streams.entries import Attributed, EarlyLabel, Waiting
-from streams.expiry import bucket_of, decode_ids, index_changes, sweep
+from streams.expiry import IDS_IN_ONE, bucket_of, decode_ids, index_changes, is_due, sweep
 from streams.runtime.kafka import partition_of
 from streams.runtime.lanes import Idle
 from streams.runtime.ledger import Positions
@@ -232,3 +232,13 @@ def test_topics_are_declared_once_with_prefix_and_application() -> None:
     assert names["p-app-attribution-changelog"] == 4
     assert names["p-rewards"] == names["p-control"] == names["p-app-learning-changelog"] == 2
     assert len(names) == 10
+
+
+def test_expiry_index_is_read_in_portions() -> None:
+    """A bucket of many requests has several entries, in order; it is due when it is over."""
+    ids = [f"q{at}" for at in range(2 * IDS_IN_ONE + 1)]
+    changes = index_changes({5_000: ids}, b"p")
+    keys = sorted(changes)
+    assert [name for key in keys for name in decode_ids(changes[key] or b"")] == ids
+    assert len(keys) == 3
+    assert [is_due(keys[0], now_ms) for now_ms in (5_000, 5_999, 6_000)] == [False, False, True]

@@ -11,7 +11,13 @@ from msgspec import structs
 from schemas.errors import RecordError
 from schemas.fields import LabelValue
 from schemas.reward import Reward, RewardCause
-from streams.entries import ArrivedLabel, Attributed, Waiting
+from streams.entries import (
+    MAX_LABELS_BYTES,
+    ArrivedLabel,
+    Attributed,
+    Waiting,
+    labels_bytes,
+)
 from streams.parts import combined, with_part
 from streams.rewarding import give_reward, mature
 from streams.routes import Route
@@ -92,8 +98,11 @@ def _label_after(
     parts = with_part(account.parts if account is not None else {}, label.part, label.label)
     if parts is None:
         return None
-    if len(parts) > MAX_PARTS:
-        raise RecordError("limit", f"a label has at most {MAX_PARTS} parts in force")
+    if len(parts) > MAX_PARTS or labels_bytes(parts.values()) > MAX_LABELS_BYTES:
+        raise RecordError(
+            "limit",
+            f"a label has at most {MAX_PARTS} parts in force, and {MAX_LABELS_BYTES} bytes of text",
+        )
     return combined(parts, route.combine_parts), parts
 
 

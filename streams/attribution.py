@@ -22,6 +22,7 @@ from streams.account import take_label
 from streams.ages import AgedTally, note_prediction, note_settled
 from streams.entries import (
     MAX_EARLY_LABELS,
+    MAX_LABELS_BYTES,
     ArrivedLabel,
     Attributed,
     EarlyLabel,
@@ -184,7 +185,9 @@ class _Step:
         entry = with_early_label(early, label, expires_ms)
         if entry is None:
             raise RecordError(
-                "limit", f"{MAX_EARLY_LABELS} labels of this request wait for its prediction"
+                "limit",
+                f"{MAX_EARLY_LABELS} labels of this request wait for its prediction, or "
+                f"{MAX_LABELS_BYTES} bytes of them",
             )
         if early is None:
             self._expire(request_id, expires_ms)

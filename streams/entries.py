@@ -4,6 +4,7 @@ The tag of each struct is its version. A new layout is a new struct with a new t
 stays readable; see docs/adr/0003-typed-structs.md.
 """
 
+from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 import msgspec
@@ -14,6 +15,7 @@ from schemas.prediction import Prediction
 
 __all__ = [
     "MAX_EARLY_LABELS",
+    "MAX_LABELS_BYTES",
     "ArrivedLabel",
     "Attributed",
     "EarlyLabel",
@@ -22,6 +24,7 @@ __all__ = [
     "decode_entry",
     "early_labels",
     "encode_entry",
+    "labels_bytes",
     "same_content",
     "waiting_of",
     "with_early_label",
@@ -29,6 +32,8 @@ __all__ = [
 
 MAX_EARLY_LABELS: Final = 64
 """Labels kept of one request whose prediction has not come."""
+MAX_LABELS_BYTES: Final = 100_000
+"""All labels, or all parts of a label, that are kept of one request: an entry is one record."""
 
 
 class Waiting(Struct, frozen=True, array_like=True, tag=1, gc=False):
@@ -191,6 +196,11 @@ def early_labels(early: EarlyLabel) -> list[ArrivedLabel]:
     return [*early.earlier, newest]
 
 
+def labels_bytes(labels: Iterable[LabelValue]) -> int:
+    """Return the most that some labels take in an entry, bytes; numbers are small."""
+    return sum(4 * len(label) if isinstance(label, str) else 9 for label in labels)
+
+
 def with_early_label(
     early: EarlyLabel | None, label: ArrivedLabel, expires_ms: int
 ) -> EarlyLabel | None:
@@ -208,10 +218,12 @@ def with_early_label(
     Returns
     -------
     EarlyLabel or None
-        None where there are ``MAX_EARLY_LABELS`` already.
+        None where there are ``MAX_EARLY_LABELS`` already, or more than ``MAX_LABELS_BYTES``.
     """
     earlier = [] if early is None else early_labels(early)
     if len(earlier) >= MAX_EARLY_LABELS:
+        return None
+    if earlier and labels_bytes([label.label, *(one.label for one in earlier)]) > MAX_LABELS_BYTES:
         return None
     return EarlyLabel(
         label.arrived_ms,

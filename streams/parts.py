@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 from policies.reward_base import as_number
+from schemas.errors import RecordError
 from schemas.fields import LabelValue
 
 __all__ = ["Combine", "combined", "with_part"]
@@ -58,7 +59,7 @@ def combined(parts: Mapping[str, LabelValue], how: Combine) -> LabelValue:
     Raises
     ------
     RecordError
-        ``unrewardable`` for a part that is not a number.
+        ``unrewardable`` for a part that is not a number, or a sum beyond all numbers.
 
     Examples
     --------
@@ -74,5 +75,8 @@ def combined(parts: Mapping[str, LabelValue], how: Combine) -> LabelValue:
     if how == "max":
         return max(numbers)
     # Exact, so that the order in which the parts came leaves no trace.
-    total = math.fsum(numbers)
+    try:
+        total = math.fsum(numbers)
+    except OverflowError as error:
+        raise RecordError("unrewardable", "the sum of the label's parts is no number") from error
     return total if how == "sum" else total / len(numbers)

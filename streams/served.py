@@ -10,7 +10,8 @@ from streams.ages import AgedTally, bin_start
 __all__ = ["ServedTally", "merge", "tally", "traffic_of"]
 
 _MOST_KEYS: Final = 2000
-_IN_ONE_RECORD: Final = 500
+# Three lists of so many names of up to 128 characters stay below Kafka's limit of 1 MB.
+_IN_ONE_RECORD: Final = 200
 OTHER_ARMS: Final = "(others)"
 
 ServedKey: TypeAlias = tuple[str, str, int | None, int | None]

@@ -92,6 +92,7 @@ def _table(messages: dict[str, Any]) -> None:
 def _join(message: Any) -> None:
     """How the join of one route fares, by arm."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     arms = {
@@ -108,7 +109,7 @@ def _join(message: Any) -> None:
     for arm, known in [*sorted(arms.items()), ("(all)", totals)]:
         coverage, oldest_ms = known.get("coverage"), known.get("oldest_waiting_ms")
         table.add_row(
-            arm,
+            escape(arm),
             *(
                 f"{sum(known.get(what, 0) for what in counted):,}"
                 for counted in _JOIN_COLUMNS.values()

@@ -6,7 +6,7 @@ from records import MAX_VALUE_BYTES, T0, Record, label_record, prediction_record
 from schemas.codec import encode
 from schemas.prediction import Prediction
 from streams.attribution import AttributionOutcome, attribute
-from streams.entries import MAX_EARLY_LABELS
+from streams.entries import MAX_EARLY_LABELS, encode_entry
 from streams.route_settings import NamedParams
 
 
@@ -122,6 +122,21 @@ def test_attribution_bounds_early_labels() -> None:
     """The 65th label of a request without a prediction is a dead letter."""
     outcome = joined(*(label_record("x", at, at) for at in range(MAX_EARLY_LABELS + 1)))
     assert reasons(outcome) == ["limit"]
+
+
+def test_attribution_bounds_what_it_keeps_of_long_labels() -> None:
+    """An entry stays one record: long early labels, long parts, endless sums are set aside."""
+    text = "x" * 20_000
+    early = joined(*(label_record("x", text + str(at), at) for at in range(9)))
+    assert set(reasons(early)) == {"limit"}
+    assert all(len(encode_entry(entry)) < 300_000 for entry in early.entries.values())
+    for how, value, reason in (("last", text, "limit"), ("sum", 1.5e308, "unrewardable")):
+        route = routes(combine_parts=how, reward="label" if how == "sum" else "accuracy")
+        parts = [label_record("x", value, at, part=str(at)) for at in range(9)]
+        batch = runs([prediction_record("x"), *parts], "predictions")
+        outcome = attribute(batch, {}, route, max_value_bytes=MAX_VALUE_BYTES)
+        assert set(reasons(outcome)) == {reason}
+        assert all(len(encode_entry(entry)) < 300_000 for entry in outcome.entries.values())
 
 
 def test_attribution_combines_parts_where_the_route_says_so() -> None:

@@ -17,6 +17,7 @@ from schemas.control import ControlAck, ControlMessage
 from schemas.prediction import Prediction
 from schemas.traffic import NEARBY_ORPHAN_LABELS, AgedCount, ServedCount, Traffic
 from streams.closed_loop import OTHERS
+from streams.joining import JOIN_COUNTS
 from streams.learning import heartbeat, learn
 from streams.route_settings import FollowingSettings
 from streams.routes import Route, Routes
@@ -357,3 +358,14 @@ def test_heartbeat_tells_the_join_of_each_arm() -> None:
         "oldest_waiting_ms": 15 * SECOND,
     }
     assert arms["b"]["join"] == {"coverage": None, "waiting": 0, "oldest_waiting_ms": None}
+
+
+def test_traffic_of_hostile_names_stays_below_the_limit_of_a_record() -> None:
+    """Thousands of arms with the longest names, all of them escaped: no record of 1 MB."""
+    names = [f"{at:04d}".ljust(128, "\x01") for at in range(3000)]
+    served: ServedTally = {("r", name, 2**62, 2**62): [10**8, T0, T0] for name in names}
+    joins = {(what, "r", name): 10**8 for what in JOIN_COUNTS for name in names}
+    aged = {("r", name, T0): [10**8, 10**8] for name in names}
+    told = traffic_of(served, joins, aged, T0)
+    assert sum(len(seen.arms) for seen in told) == len(names)
+    assert max(len(encode(seen)) for seen in told) < 900_000

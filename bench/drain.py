@@ -1,21 +1,13 @@
-"""How fast a worker drains preloaded topics, beside what ``aiokafka.getmany`` alone reads."""
+"""A worker of ours with topics of its own, for benches that look at nobody else."""
 
-import asyncio
 import os
 import subprocess
 import sys
-import tempfile
-import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from agents.settings import Settings, load_settings
-from bench.load import pairs, preload
-from streams.runtime.topics import create_topics
 
 
 def bench_settings(
@@ -69,118 +61,3 @@ def start_worker(environment: Mapping[str, str], log: Path) -> subprocess.Popen[
             stdout=out,
             stderr=out,
         )
-
-
-async def getmany_alone(settings: Settings, total: int) -> float:
-    """Return events a second of reading both input topics and doing nothing.
-
-    Parameters
-    ----------
-    settings : Settings
-        Name the topics.
-    total : int
-        Records there.
-
-    Returns
-    -------
-    float
-        Events a second.
-    """
-    topics = settings.topic_names
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.broker.servers,
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        max_partition_fetch_bytes=1 << 20,
-    )
-    await consumer.start()
-    try:
-        consumer.assign(
-            [
-                TopicPartition(topic, p)
-                for topic in (topics.predictions, topics.ground_truth)
-                for p in range(settings.topics.partitions)
-            ]
-        )
-        began, seen = time.perf_counter(), 0
-        while seen < total:
-            seen += sum(map(len, (await consumer.getmany(timeout_ms=1000)).values()))
-        return seen / (time.perf_counter() - began)
-    finally:
-        await consumer.stop()
-
-
-async def drain(servers: str, count: int, runs: int) -> list[dict[str, Any]]:
-    """Measure worker and ceiling in turn, on topics of their own for each run.
-
-    Parameters
-    ----------
-    servers : str
-        Bootstrap servers.
-    count : int
-        Pairs.
-    runs : int
-        Repetitions.
-
-    Returns
-    -------
-    list of dict
-        Events a second of both, their ratio, and what was counted, for each run.
-    """
-    results = []
-    for run in range(runs):
-        with tempfile.TemporaryDirectory() as folder:
-            settings, environment = bench_settings(servers, Path(folder))
-            topics = settings.topic_names
-            await create_topics(settings.broker, settings.declared_topics(), 1)
-            made = list(pairs(count, seed=run))
-            for topic, column in ((topics.predictions, 1), (topics.ground_truth, 2)):
-                await preload(
-                    servers,
-                    topic,
-                    settings.topics.partitions,
-                    (row[column] for row in made),  # type: ignore[misc]
-                )
-            ceiling = await getmany_alone(settings, 2 * count)
-            result = await _timed(settings, environment, count, Path(folder) / "worker.log")
-            results.append({"run": run, "getmany_events_per_s": round(ceiling), **result})
-            results[-1]["share_of_getmany"] = round(result["events_per_s"] / ceiling, 3)
-    return results
-
-
-async def _timed(
-    settings: Settings, environment: Mapping[str, str], count: int, log: Path
-) -> dict[str, Any]:
-    """From the first reward to the last, so that the start of the process does not count."""
-    topics = settings.topic_names
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.broker.servers,
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        fetch_max_wait_ms=20,
-    )
-    await consumer.start()
-    worker = start_worker(environment, log)
-    try:
-        consumer.assign(
-            [TopicPartition(topics.rewards, p) for p in range(settings.topics.route_partitions)]
-        )
-        seen, first, last = 0, 0.0, 0.0
-        head = 0
-        began = time.monotonic()
-        while seen < count:
-            got = sum(map(len, (await consumer.getmany(timeout_ms=100)).values()))
-            if got:
-                last = time.perf_counter()
-                if not seen:
-                    first, head = last, got
-                seen += got
-            if worker.poll() is not None or time.monotonic() - began > 300:
-                raise RuntimeError(await asyncio.to_thread(log.read_text))
-        return {"rewards": seen, "events_per_s": round(2 * (seen - head) / (last - first))}
-    finally:
-        await consumer.stop()
-        worker.terminate()
-        await asyncio.to_thread(worker.wait, 30)

@@ -6,14 +6,16 @@ routes one of whose arms is bad, one route after another, each until well after 
 control message carries the record time of the label that decided it, a reward that of its label;
 the latency is the arrival at a read-committed consumer, and for rollbacks the subscriber's
 callback, minus that time. Work begins after a warm-up: a Java machine just started is slow.
+With ``--peers``, the same load also goes through Kafka Streams: see ``bench.peers.latency``.
 """
 
 import argparse
 import asyncio
 import itertools
+import logging
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from aiokafka import AIOKafkaConsumer
 
 from bench.drain import bench_settings, start_worker
 from bench.load import Keyed, produce_at
+from bench.peers.latency import COMMIT_MS, measure_streams
 from bench.servers import bench_broker
 from schemas.codec import decoder, encode
 from schemas.control import ControlMessage
@@ -125,21 +128,47 @@ async def measure(  # noqa: C901 - one scene, told in order
             await asyncio.to_thread(worker.wait, 30)
 
 
+def report(who: str, rate: float, latencies: Mapping[str, np.ndarray]) -> None:
+    """Print percentiles of each kind of latency.
+
+    Parameters
+    ----------
+    who : str
+        Whose.
+    rate : float
+        Events a second.
+    latencies : mapping of str to array
+        Ms, by what was waited for.
+    """
+    for kind, values in latencies.items():
+        if not len(values):
+            print(f"{who}, {rate:,.0f} events/s, label to {kind}: none seen")
+            continue
+        p50, p99, p999 = np.percentile(values, [50, 99, 99.9])
+        print(
+            f"{who}, {rate:,.0f} events/s, label to {kind}: p50 {p50:.0f} ms, p99 {p99:.0f} ms, "
+            f"p99.9 {p999:.0f} ms ({len(values):,} seen)",
+            flush=True,
+        )
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=float, nargs="+", default=[1000.0, 5000.0])
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--peers", action="store_true", help="Kafka Streams, exactly once, too")
+    parser.add_argument("--rounds", type=int, default=1, help="in turn: the first warms the broker")
     options = parser.parse_args()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # new topics have no leader yet
     with bench_broker() as servers:
-        for rate in options.rate:
-            latencies = asyncio.run(measure(servers, rate, options.seconds))
-            for kind, values in latencies.items():
-                p50, p99, p999 = np.percentile(values, [50, 99, 99.9])
-                print(
-                    f"{rate:,.0f} events/s, label to {kind}: p50 {p50:.0f} ms, p99 {p99:.0f} ms, "
-                    f"p99.9 {p999:.0f} ms ({len(values):,} seen)"
-                )
+        for rate in options.rate * options.rounds:
+            report("ours", rate, asyncio.run(measure(servers, rate, options.seconds)))
+            for commit_ms in COMMIT_MS if options.peers else ():
+                count = int(rate / 2 * (options.seconds + _WARM_UP_S))
+                load = alternating(("predictions", "labels"), count)
+                found = measure_streams(servers, load, rate, _WARM_UP_S, commit_ms)
+                report(f"Kafka Streams, commit {commit_ms} ms", rate, asyncio.run(found))
 
 
 if __name__ == "__main__":

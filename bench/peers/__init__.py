@@ -1,0 +1,1 @@
+"""Contenders of ``python -m bench``: all drain the same topics and must write the same."""

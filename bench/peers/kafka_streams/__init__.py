@@ -1,0 +1,1 @@
+"""Kafka Streams as a contender: Java sources, jars, settings."""

@@ -1,0 +1,115 @@
+"""A contender's process: started, looked at from outside, and ended by its pid."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from agents.devbroker.processes import is_running, spawn, start_mark, terminate
+from bench.peers.contender import Program
+
+__all__ = ["Running", "running"]
+
+_STOP_S: Final = 20.0
+_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+_TAIL_CHARACTERS: Final = 3000
+
+
+class Running(Struct, frozen=True, kw_only=True):
+    """A process that was started.
+
+    Attributes
+    ----------
+    pid : int
+        Of the process.
+    mark : str
+        Tells it from a later process with the same pid.
+    log : Path
+        What it writes.
+    """
+
+    pid: int
+    mark: str
+    log: Path
+
+    def is_running(self) -> bool:
+        """Tell whether it still runs.
+
+        Returns
+        -------
+        bool
+            False once it has ended.
+        """
+        return is_running(self.pid, self.mark)
+
+    def cpu_s(self) -> float:
+        """Return the processor time so far.
+
+        Returns
+        -------
+        float
+            Seconds of user and system time of all its threads; 0 where there is no /proc.
+        """
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+    def peak_mb(self) -> float:
+        """Return the peak resident memory so far.
+
+        Returns
+        -------
+        float
+            MB; 0 where there is no /proc.
+        """
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            return 0.0
+        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        return int(found.group(1)) / 1000 if found else 0.0
+
+    def last_words(self) -> str:
+        """Return the end of the log.
+
+        Returns
+        -------
+        str
+            What an error message can show.
+        """
+        text = self.log.read_text(errors="replace") if self.log.is_file() else ""
+        return text[-_TAIL_CHARACTERS:]
+
+
+@contextmanager
+def running(program: Program, log: Path) -> Iterator[Running]:
+    """Run a program for the length of a ``with`` block.
+
+    Parameters
+    ----------
+    program : Program
+        What to start; it ends with this process in any case.
+    log : Path
+        Gets what it writes.
+
+    Yields
+    ------
+    Running
+        Started.
+    """
+    environment = {**os.environ, **program.environment}
+    pid = spawn(program.argv, log, environment, dies_with_us=True)
+    mark = start_mark(pid) or ""
+    try:
+        yield Running(pid=pid, mark=mark, log=log)
+    finally:
+        terminate(pid, mark, _STOP_S)
+        # Its first thread may be gone before the others: whoever is next must not share with them.
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)

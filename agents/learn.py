@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from agents.attribute import own_keys, unseen
@@ -17,6 +18,9 @@ from streams.runtime.ledger import FIRST_KEY, Ledger, Output, Positions
 from streams.state import decode_route, encode_route
 
 __all__ = ["LearningShell", "input_kinds"]
+
+_KNOWN_ROUTES: Final = 16_384
+_LONGEST_ROUTE: Final = 512  # bytes: what is longer is no route's name, and not worth keeping
 
 
 def input_kinds(settings: Settings) -> dict[str, InputKind]:
@@ -46,6 +50,10 @@ class LearningShell:
         self._kinds = input_kinds(settings)
         self._routes = routes
         self._route_partitions = settings.topics.route_partitions
+        # Asked for every record, and murmur2 in Python takes as long as counting one.
+        self._known_partition = lru_cache(maxsize=_KNOWN_ROUTES)(
+            partial(partition_of, partitions=self._route_partitions)
+        )
         self._max_value_bytes = settings.app.max_value_bytes
         self._key = settings.control_key
         # Ledger -> route -> wall time of its newest control message; gone with the ledger.
@@ -53,7 +61,9 @@ class LearningShell:
         self._heartbeats: WeakKeyDictionary[Ledger, dict[str, ControlMessage]] = WeakKeyDictionary()
 
     def _partition_of(self, key: bytes) -> int:
-        return partition_of(key, self._route_partitions)
+        if len(key) > _LONGEST_ROUTE:
+            return partition_of(key, self._route_partitions)
+        return self._known_partition(key)
 
     async def handle(self, ledger: Ledger, batches: list[tuple[str, Sequence[Any]]]) -> None:
         """Fold one micro-batch and make it durable.

@@ -38,7 +38,7 @@ test: $(STAMP) ## All tests, on a real broker (started and stopped by the tests)
 drills: $(STAMP) ## Long failure drills: kills, lost disks, against an offline oracle
 	$(BIN)/python -m pytest -m drill -s $(ARGS)
 
-bench: $(STAMP) ## Throughput beside the ceiling of aiokafka, in one run (ARGS=--quick for a short form)
+bench: $(STAMP) ## Throughput beside Kafka Streams, Quix, Bytewax, Faust and the ceilings (ARGS=--quick for a short form)
 	$(BIN)/python -m bench $(ARGS)
 
 docs: $(STAMP) ## Regenerate JSON Schemas, AsyncAPI and the generated tables

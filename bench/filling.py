@@ -264,7 +264,7 @@ async def drained(
 ) -> dict[str, Any]:
     """Start a worker on preloaded pairs; measure from its first reward to its last.
 
-    So the start of the process does not count, as in ``bench.drain``.
+    So the start of the process does not count, as in ``bench.peers.timeline``.
 
     Parameters
     ----------

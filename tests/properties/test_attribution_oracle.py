@@ -66,10 +66,13 @@ def arrivals(draw: st.DrawFn, *, parts: bool = False) -> Arrivals:
     at = 0
     for gap, request, prediction, shown in draw(st.lists(prediction_steps, max_size=8)):
         at += gap
+        seen = told.setdefault(request, ([], []))
+        if seen[0] and at - seen[0][0].at_ms > WINDOW_MS:
+            # An id that is used again after its window is a new request where it was swept.
+            continue
         arm = "ab"["xyz".index(request) % 2]
         record = prediction_record(request, at, arm=arm, prediction=prediction, shown=shown)
         predictions.append(record)
-        seen = told.setdefault(request, ([], []))
         seen[0].append(Predicted(at, arm, prediction, shown))
     at = 0
     for gap, request, label, part in draw(st.lists(label_steps, max_size=16)):

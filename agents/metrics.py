@@ -77,7 +77,7 @@ def _families() -> dict[str, Any]:
         "oldest": gauge(
             "leverframe_join_oldest_waiting_seconds", "Age of the oldest of them.", labels=arm
         ),
-        "lonely": counter(
+        "orphans": counter(
             "leverframe_nearby_orphan_labels",
             "Labels on the route's partitions that never met a prediction.",
             labels=route,
@@ -101,9 +101,9 @@ def _of_route(families: dict[str, Any], message: ControlMessage) -> None:
     families["epoch"].add_metric(route, message.epoch)
     families["seq"].add_metric(route, message.seq)
     families["issued"].add_metric(route, message.issued_at_ms / 1000)
-    lonely = message.cause.get("joins", {}).get(NEARBY_ORPHAN_LABELS)
-    if lonely is not None:
-        families["lonely"].add_metric(route, lonely)
+    orphans = message.cause.get("joins", {}).get(NEARBY_ORPHAN_LABELS)
+    if orphans is not None:
+        families["orphans"].add_metric(route, orphans)
     following = message.cause.get("following", {})
     if following.get("replicas"):
         behind = len(following.get("behind", []))

@@ -4,14 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import TopicPartition
 
+from agents.reading import read_to_end
 from agents.settings import Settings
-from schemas.errors import BrokerError
 from streams.learning import InputKind, learn
 from streams.routes import Routes
-from streams.runtime.kafka import client_options, partition_of
+from streams.runtime.kafka import partition_of
 from streams.state import RouteState
 
 __all__ = ["read_partition", "replay"]
@@ -41,31 +40,11 @@ async def read_partition(settings: Settings, route: str) -> list[Any]:
     partition = partition_of(route.encode(), settings.topics.route_partitions)
     others = (topics.commands, topics.traffic)
     tps = [TopicPartition(topic, partition) for topic in (topics.rewards, *others)]
-    consumer = AIOKafkaConsumer(
-        **client_options(settings.broker),
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-    )
-    try:
-        await consumer.start()
-        consumer.assign(tps)
-        ends = await consumer.end_offsets(tps)
-        read: dict[str, list[Any]] = {tp.topic: [] for tp in tps}
-        while not all([await consumer.position(tp) >= ends[tp] for tp in tps]):
-            for tp, records in (await consumer.getmany(timeout_ms=200)).items():
-                read[tp.topic] += [record for record in records if record.key == route.encode()]
-    except (KafkaError, OSError) as error:
-        raise BrokerError(
-            f"cannot read {topics.rewards} at {settings.broker.servers}: {error!r}. "
-            "Set LEVERFRAME_BROKER, or: leverframe topics create"
-        ) from error
-    finally:
-        await consumer.stop()
-    between = sorted(
-        (record for topic in others for record in read[topic]), key=lambda record: record.timestamp
-    )
-    return _merged(read[topics.rewards], between)
+    found = await read_to_end(settings.broker, tps)
+    mine = [record for record in found if record.key == route.encode()]
+    rewards = [record for record in mine if record.topic == topics.rewards]
+    between = [record for record in mine if record.topic != topics.rewards]
+    return _merged(rewards, sorted(between, key=lambda record: record.timestamp))
 
 
 def _merged(rewards: Sequence[Any], others: Iterable[Any]) -> list[Any]:

@@ -7,7 +7,7 @@ at a time; between two portions a partition takes the input that came meanwhile.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -15,14 +15,14 @@ from weakref import WeakKeyDictionary
 from msgspec import Struct, field
 
 from streams.entries import Entry, decode_entry
-from streams.expiry import EXPIRY_END, EXPIRY_PREFIX, decode_ids, is_due
+from streams.expiry import EXPIRY_END, EXPIRY_PREFIX, IDS_IN_ONE, decode_ids, is_due
 from streams.runtime.ledger import Ledger
 
 __all__ = ["Portion", "Sweeps"]
 
-LEAST_REQUESTS: Final = 4_000
+USUAL_REQUESTS: Final = 2_000
 MOST_REQUESTS: Final = 10_000
-READ_S: Final = 0.05
+READ_S: Final = 0.02
 TURN_WAIT_S: Final = 0.02
 TELL_EVERY_S: Final = 0.5
 
@@ -51,18 +51,27 @@ class Portion(Struct, kw_only=True):
 class _Run(Struct):
     """How far the portions of a partition are; after a restart the first entry left is the begin.
 
-    ``begin`` is where to look next, since RocksDB would pass over everything deleted before it.
+    ``begin`` is where to look next, since RocksDB would pass over everything deleted before it;
+    ``size`` what can be read in ``READ_S``, and ``counted`` the input counted at the last look.
     """
 
+    counted: int
+    size: int = USUAL_REQUESTS
     begin: bytes = EXPIRY_PREFIX
-    counted: int = 0
     told_s: float = 0.0
 
 
 class Sweeps:
-    """The sweeps of all partitions of a worker."""
+    """The sweeps of all partitions of a worker.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    clock : callable
+        Seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._turn = asyncio.Lock()
         self._runs: WeakKeyDictionary[Ledger, _Run] = WeakKeyDictionary()
 
@@ -81,10 +90,10 @@ class Sweeps:
         bool
             False also ends the run of portions: the next one looks from the start of the index.
         """
-        run = self._runs.setdefault(ledger, _Run())
+        run = self._runs.setdefault(ledger, _Run(counted=_counted(ledger)))
         if any(is_due(key, limit_ms) for key, _ in ledger.scan(run.begin, EXPIRY_END, 1)):
             return True
-        run.begin = EXPIRY_PREFIX
+        run.begin, run.counted = EXPIRY_PREFIX, _counted(ledger)
         return False
 
     @asynccontextmanager
@@ -110,8 +119,8 @@ class Sweeps:
     async def read(self, ledger: Ledger, limit_ms: int) -> Portion:
         """Read one portion, where something is due.
 
-        It is as large as what was counted since the last one, so that under full load as many
-        requests leave as come, but takes no more once reading has taken ``READ_S``.
+        It is no larger than what can be read in ``READ_S``, judged by the portion before; but under
+        full load as many requests leave as came since that one.
 
         Parameters
         ----------
@@ -125,26 +134,32 @@ class Sweeps:
         Portion
             To be swept and committed.
         """
-        run = self._runs[ledger]
-        portion = Portion()
-        counted = sum(ledger.positions.offsets.values())
-        most = max(LEAST_REQUESTS, min(counted - run.counted, MOST_REQUESTS))
-        began_s = time.monotonic()
+        run, portion, ids = self._runs[ledger], Portion(), list[str]()
+        counted = _counted(ledger)
+        most = max(run.size, min(counted - run.counted, MOST_REQUESTS))
         for key, value in ledger.scan(run.begin, EXPIRY_END):
             if not is_due(key, limit_ms):
                 break
-            is_enough = len(portion.entries) >= most or time.monotonic() - began_s > READ_S
-            if portion.keys and is_enough:
+            if portion.keys and len(ids) >= most:
                 portion.is_last = False
                 break
             portion.keys.append(key)
-            portion.entries |= await asyncio.to_thread(_entries, ledger, decode_ids(value))
+            ids += decode_ids(value)
+        began_s = self._clock()
+        portion.entries = await asyncio.to_thread(_entries, ledger, ids)
+        pace = len(ids) / max(self._clock() - began_s, 1e-6)
+        run.size = max(IDS_IN_ONE, min(round(pace * READ_S), USUAL_REQUESTS))
         portion.is_telling = run.begin == EXPIRY_PREFIX or began_s - run.told_s >= TELL_EVERY_S
         if portion.is_telling:
             run.told_s = began_s
         run.counted = counted
         run.begin = EXPIRY_PREFIX if portion.is_last else portion.keys[-1]
         return portion
+
+
+def _counted(ledger: Ledger) -> int:
+    """Input records counted so far, and what gaps lie between them."""
+    return sum(ledger.positions.offsets.values())
 
 
 def _entries(ledger: Ledger, ids: list[str]) -> dict[str, Entry | None]:

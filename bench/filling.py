@@ -6,7 +6,6 @@ of neighbours would come from one block.
 
 import asyncio
 import hashlib
-import re
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -19,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from agents.settings import Settings
 from bench.drain import start_worker
 from bench.load import Keyed, preload
+from bench.usage import processor_s, resident_mb
 from schemas.codec import encode
 from schemas.ground_truth import GroundTruth
 from schemas.prediction import Prediction
@@ -92,25 +92,6 @@ def labels(begin: int, end: int) -> Iterator[Keyed]:
         name = request_id(number)
         label = int(number * 7919 % 10 != 0)
         yield name.encode(), encode(GroundTruth(request_id=name, label=label))
-
-
-def resident_mb(pid: int) -> dict[str, int]:
-    """Return the resident memory of a process, in MB of 1000 kB.
-
-    Parameters
-    ----------
-    pid : int
-        Of a running process.
-
-    Returns
-    -------
-    dict of str to int
-        ``peak`` so far, ``now``, and of the latter what is anonymous and what maps files.
-    """
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    names = {"peak": "VmHWM", "now": "VmRSS", "anonymous": "RssAnon", "of_files": "RssFile"}
-    found = {ours: re.search(rf"{theirs}:\s+(\d+) kB", status) for ours, theirs in names.items()}
-    return {name: 0 if match is None else int(match[1]) // 1000 for name, match in found.items()}
 
 
 @contextmanager
@@ -240,7 +221,7 @@ async def fill(
     Returns
     -------
     dict of str to int
-        Its memory then; see ``resident_mb``.
+        Its memory then; see ``bench.usage``.
     """
     topic = settings.topic_names.predictions
     producing = asyncio.create_task(
@@ -280,7 +261,8 @@ async def drained(
     Returns
     -------
     dict
-        ``events_per_s`` (two events for each reward) and the worker's memory.
+        ``events_per_s`` (two events for each reward), ``processor_us_per_event``, which a busy
+        machine changes less, and the worker's memory.
     """
     topic = settings.topic_names.rewards
     tps = [TopicPartition(topic, at) for at in range(settings.topics.route_partitions)]
@@ -290,15 +272,19 @@ async def drained(
         for tp in tps:
             await consumer.position(tp)
         with running_worker(environment, log) as worker:
-            seen, head, first, last = 0, 0, 0.0, 0.0
+            seen, head, first, last, began_s = 0, 0, 0.0, 0.0, 0.0
             since_s = time.monotonic()
             while seen < count:
                 got = sum(map(len, (await consumer.getmany(timeout_ms=100)).values()))
                 if got:
                     since_s, last = time.monotonic(), time.perf_counter()
                     if not seen:
-                        first, head = last, got
+                        first, head, began_s = last, got, processor_s(worker.pid)
                     seen += got
                 check(worker, log, since_s, _PATIENCE_S)
-            events_per_s = 2 * (seen - head) / (last - first)
-            return {"events_per_s": round(events_per_s), "resident_mb": resident_mb(worker.pid)}
+            events = 2 * (seen - head)
+            return {
+                "events_per_s": round(events / (last - first)),
+                "processor_us_per_event": round(1e6 * (processor_s(worker.pid) - began_s) / events),
+                "resident_mb": resident_mb(worker.pid),
+            }

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from agents.settings import Settings
 from bench.drain import bench_settings
-from bench.filling import check, fill, resident_mb, running_worker
+from bench.filling import check, fill, running_worker
 from bench.servers import bench_broker
+from bench.usage import resident_mb
 from streams.runtime.topics import create_topics
 
 _OPENED = re.compile(r"-attribution-\d+: open, (\d+) entries restored in ([0-9.]+) s")

@@ -4,10 +4,11 @@ Counts by the time of the prediction, in bins that widen with age: a second when
 eighth of the age later. That is enough to say what waits and how many reached a given age.
 """
 
-from collections.abc import Sequence
 from typing import Final, TypeAlias
 
+import numpy as np
 from msgspec import Struct, field
+from numpy.typing import NDArray
 
 from streams.entries import Waiting
 
@@ -16,6 +17,7 @@ __all__ = ["AgedTally", "Ages", "bin_start", "merge_ages", "note_prediction", "n
 FINEST_MS: Final = 1000
 _PER_AGE: Final = 8
 
+Float64: TypeAlias = NDArray[np.float64]
 AgedTally: TypeAlias = dict[tuple[str, str, int], list[int]]
 """Route, arm and second (its start, ms) to predictions, and to those that got their reward."""
 
@@ -148,28 +150,26 @@ class Ages(Struct, array_like=True):
             found[1] += settled
         self.bins = bins
 
-    def reached(self, ages_ms: Sequence[float], now_ms: int) -> list[float]:
+    def reached(self, ages_ms: Float64, now_ms: int) -> Float64:
         """Return how many predictions have reached each of some ages.
 
         Parameters
         ----------
-        ages_ms : sequence of float
-            Ages, ms.
+        ages_ms : NDArray[np.float64]
+            Shape (B,): ages, ms.
         now_ms : int
             Stream time.
 
         Returns
         -------
-        list of float
-            One for each age; within a bin predictions count as evenly spread.
+        NDArray[np.float64]
+            Shape (B,): within a bin predictions count as evenly spread.
         """
-        totals = [float(self.older)] * len(ages_ms)
-        for at_ms, (predicted, _) in self.bins.items():
-            oldest = now_ms - at_ms
-            width = _width_ms(max(0, oldest))
-            for at, age in enumerate(ages_ms):
-                share = (oldest - age) / width
-                totals[at] += predicted * min(1.0, max(0.0, share))
+        oldest = [now_ms - at_ms for at_ms in self.bins]
+        widths = [_width_ms(max(0, age_ms)) for age_ms in oldest]
+        predicted = np.array([float(count[0]) for count in self.bins.values()])
+        shares = (np.array(oldest, dtype=np.float64) - ages_ms[:, None]) / np.array(widths)
+        totals: Float64 = self.older + np.clip(shares, 0.0, 1.0) @ predicted
         return totals
 
     def waiting(self) -> tuple[int, int | None]:

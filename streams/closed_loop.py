@@ -148,7 +148,7 @@ class ClosedLoop(Struct, array_like=True):
         traffic: Traffic,
         route: Route,
         arms: dict[str, int],
-        lonely: dict[str, Any] | None = None,
+        orphans: dict[str, Any] | None = None,
     ) -> dict[str, dict[str, Any]]:
         """Compare what was served with what was published.
 
@@ -160,7 +160,7 @@ class ClosedLoop(Struct, array_like=True):
             Its settings.
         arms : dict of str to int
             Number of registration by arm; whoever else was served counts as one arm, ``OTHERS``.
-        lonely : dict, optional
+        orphans : dict, optional
             Evidence that halves of pairs do not meet, of ``streams.joining``.
 
         Returns
@@ -171,7 +171,7 @@ class ClosedLoop(Struct, array_like=True):
         found = {
             "rollback_not_effective": self._ineffective(traffic, route),
             "weights_not_followed": self._mismatch(traffic, route, arms),
-            "suspected_partitioner_mismatch": lonely,
+            "suspected_partitioner_mismatch": orphans,
         }
         raised = {}
         for name, evidence in found.items():

@@ -210,11 +210,11 @@ class _Step:
             return
         self.out.states[traffic.route] = state
         arms = {name: arm.registration for name, arm in state.arms.items()}
-        lonely = state.join.hear(traffic, arms, route.window_ms)
+        orphans = state.join.hear(traffic, arms, route.window_ms)
         if not arms:
             # Nobody to judge yet, but their predictions must not be forgotten.
             return
-        for name, evidence in state.loop.see(traffic, route, arms, lonely).items():
+        for name, evidence in state.loop.see(traffic, route, arms, orphans).items():
             self.out.counts["alarm:" + name, traffic.route] += 1
             cause = {"why": name, **evidence, "record": self.at}
             self.out.control.append(_message(state, route, "routing", cause, traffic.until_ms))

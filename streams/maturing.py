@@ -59,7 +59,7 @@ def corrected_stats(state: RouteState, route: Route, stats: ArmStats, now_ms: in
         return stats
     arms = state.arms
     buckets = sorted({bucket for arm in arms.values() for bucket in arm.changes})
-    ages_ms = [middle_ms(bucket) for bucket in buckets]
+    ages_ms = np.array([middle_ms(bucket) for bucket in buckets])
     none = [0, 0, 0]
     changes = np.array(
         [[arm.changes.get(bucket, none) for bucket in buckets] for arm in arms.values()],

@@ -121,9 +121,9 @@ def _join(message: Any) -> None:
     console = Console(highlight=False, width=None if Console().is_terminal else 240)
     console.print()
     console.print(table)
-    lonely = totals.get("nearby_orphan_label", 0)
-    if lonely:
-        console.print(f"{lonely:,} labels on the same partitions never met a prediction")
+    orphans = totals.get("nearby_orphan_label", 0)
+    if orphans:
+        console.print(f"{orphans:,} labels on the same partitions never met a prediction")
 
 
 def _by_weight(item: tuple[str, float]) -> tuple[float, str]:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from msgspec import Struct, to_builtins
 from rich.console import Console
 
+from agents.reading import read_to_end
 from agents.settings import Settings, load_settings
 from experiments.demo.day import BUCKET_MS, HOUR_MS, ROUTES, RULES, Day, write_day
 from experiments.demo.day_table import (
@@ -27,8 +28,8 @@ from experiments.demo.day_table import (
 )
 from experiments.demo.processes import demo_broker, running_worker
 from schemas.codec import decode
-from schemas.errors import LeverframeError
 from schemas.reward import Reward
+from streams.runtime.kafka import client_options
 from streams.runtime.topics import create_topics
 from streams.state import RouteState, decode_route
 
@@ -133,7 +134,7 @@ async def _send(
 ) -> None:
     """Send every record at its own record time, as fast as it goes, hour by hour."""
     topics = settings.topic_names
-    producer = AIOKafkaProducer(bootstrap_servers=settings.broker.servers, linger_ms=5)
+    producer = AIOKafkaProducer(**client_options(settings.broker), linger_ms=5)
     await producer.start()
     try:
         at = 0
@@ -231,26 +232,5 @@ async def _states(settings: Settings) -> dict[str, RouteState]:
 
 
 async def _read(settings: Settings, topic: str, partitions: int) -> list[Any]:
-    """Everything in a topic, read committed."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.broker.servers,
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        fetch_max_wait_ms=20,
-    )
-    await consumer.start()
-    try:
-        tps = [TopicPartition(topic, partition) for partition in range(partitions)]
-        consumer.assign(tps)
-        ends = await consumer.end_offsets(tps)
-        records: list[Any] = []
-        deadline = time.monotonic() + 30
-        while any([await consumer.position(tp) < ends[tp] for tp in tps]):
-            for found in (await consumer.getmany(timeout_ms=100)).values():
-                records += found
-            if time.monotonic() > deadline:
-                raise LeverframeError(f"{topic} could not be read to its end within 30 s")
-        return records
-    finally:
-        await consumer.stop()
+    tps = [TopicPartition(topic, partition) for partition in range(partitions)]
+    return await read_to_end(settings.broker, tps)

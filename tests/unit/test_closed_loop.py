@@ -312,7 +312,7 @@ def test_rollback_while_pinned_is_watched_too() -> None:
     assert alarm.cause["why"] == "rollback_not_effective"
 
 
-def lonely(orphans: int, labelled: int, labels: int, at: int) -> Record:
+def orphaned(orphans: int, labelled: int, labels: int, at: int) -> Record:
     joins = {"orphan_prediction": orphans, "labelled": labelled, NEARBY_ORPHAN_LABELS: labels}
     return record("traffic", Traffic(route="r", served=[], until_ms=T0 + at, joins=joins), at)
 
@@ -320,7 +320,7 @@ def lonely(orphans: int, labelled: int, labels: int, at: int) -> Record:
 def test_halves_that_never_meet_raise_an_alarm() -> None:
     """Orphans on both sides of the join: labels and predictions lie in different partitions."""
     job = Job()
-    (message,) = job.take(*(lonely(75, 25, 70, at * SECOND) for at in range(2)))
+    (message,) = job.take(*(orphaned(75, 25, 70, at * SECOND) for at in range(2)))
     assert message.cause["why"] == "suspected_partitioner_mismatch"
     assert message.cause["orphan_share"] == 0.75
     assert "leverframe doctor" in message.cause["cure"]
@@ -334,7 +334,7 @@ def test_halves_that_never_meet_raise_an_alarm() -> None:
 def test_one_sided_orphans_raise_nothing(orphans: int, labelled: int, labels: int) -> None:
     """An outage of labels, or labels of more requests than are predicted, is no mismatch."""
     job = Job()
-    assert job.take(lonely(orphans, labelled, labels, 0)) == []
+    assert job.take(orphaned(orphans, labelled, labels, 0)) == []
 
 
 def test_heartbeat_tells_the_join_of_each_arm() -> None:

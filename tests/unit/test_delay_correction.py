@@ -42,7 +42,7 @@ def test_ages_lose_no_prediction_as_they_widen(
         ages.grow_older(now, WINDOW_MS)
         assert all(bin_start(at, now) == at for at in ages.bins)
         assert ages.older + sum(count for count, _ in ages.bins.values()) == len(seen)
-        reached = ages.reached([0.0, 1000.0, 60_000.0, 1e6, 1e9], now)
+        reached = ages.reached(np.array([0.0, 1000.0, 60_000.0, 1e6, 1e9]), now).tolist()
         assert reached == sorted(reached, reverse=True)
 
 
@@ -56,7 +56,7 @@ def test_ages_know_how_many_reached_an_age_within_a_bin(
     ages = Ages()
     for at, settled in seen:
         ages.add(bin_start(at, now), 1, settled)
-    (reached,) = ages.reached([age], now)
+    (reached,) = ages.reached(np.array([float(age)]), now)
     slack = 1000 + age / 4
     sure = sum(now - at >= age + slack for at, _ in seen)
     possible = sum(now - at >= age - slack for at, _ in seen)

@@ -1,0 +1,43 @@
+"""What a process uses of memory and processor, as Linux tells."""
+
+import os
+import re
+from pathlib import Path
+
+__all__ = ["processor_s", "resident_mb"]
+
+
+def resident_mb(pid: int) -> dict[str, int]:
+    """Return the resident memory of a process, in MB of 1000 kB.
+
+    Parameters
+    ----------
+    pid : int
+        Of a running process.
+
+    Returns
+    -------
+    dict of str to int
+        ``peak`` so far, ``now``, and of the latter what is anonymous and what maps files.
+    """
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    names = {"peak": "VmHWM", "now": "VmRSS", "anonymous": "RssAnon", "of_files": "RssFile"}
+    found = {ours: re.search(rf"{theirs}:\s+(\d+) kB", status) for ours, theirs in names.items()}
+    return {name: 0 if match is None else int(match[1]) // 1000 for name, match in found.items()}
+
+
+def processor_s(pid: int) -> float:
+    """Return how long a process has computed, all its threads together.
+
+    Parameters
+    ----------
+    pid : int
+        Of a running process.
+
+    Returns
+    -------
+    float
+        Seconds, user and system.
+    """
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""What a process uses of memory and processor, as Linux tells."""
+"""What a process and its children use of memory and processor, as Linux tells."""
 
 import os
 import re
@@ -6,9 +6,28 @@ from pathlib import Path
 
 __all__ = ["processor_s", "resident_mb"]
 
+_NAMES = {"peak": "VmHWM", "now": "VmRSS", "anonymous": "RssAnon", "of_files": "RssFile"}
+
+
+def _family(pid: int) -> list[int]:
+    """The process and its children; itself alone where Linux does not list them."""
+    try:
+        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    except OSError:
+        listed = ""
+    return [pid, *map(int, listed.split())]
+
+
+def _read(pid: int, name: str) -> str:
+    """A file of /proc; empty once the process has ended."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
 
 def resident_mb(pid: int) -> dict[str, int]:
-    """Return the resident memory of a process, in MB of 1000 kB.
+    """Return the resident memory of a process and its children, in MB of 1000 kB.
 
     Parameters
     ----------
@@ -18,26 +37,33 @@ def resident_mb(pid: int) -> dict[str, int]:
     Returns
     -------
     dict of str to int
-        ``peak`` so far, ``now``, and of the latter what is anonymous and what maps files.
+        ``peak`` so far, ``now``, and of the latter what is anonymous and what maps files; what
+        processes share is counted once for each.
     """
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    names = {"peak": "VmHWM", "now": "VmRSS", "anonymous": "RssAnon", "of_files": "RssFile"}
-    found = {ours: re.search(rf"{theirs}:\s+(\d+) kB", status) for ours, theirs in names.items()}
-    return {name: 0 if match is None else int(match[1]) // 1000 for name, match in found.items()}
+    found = dict.fromkeys(_NAMES, 0)
+    for one in _family(pid):
+        status = _read(one, "status")
+        for ours, theirs in _NAMES.items():
+            match = re.search(rf"{theirs}:\s+(\d+) kB", status)
+            found[ours] += 0 if match is None else int(match[1])
+    return {name: kilobytes // 1000 for name, kilobytes in found.items()}
 
 
 def processor_s(pid: int) -> float:
-    """Return how long a process has computed, all its threads together.
+    """Return how long a process and its children have computed, all threads together.
 
     Parameters
     ----------
     pid : int
-        Of a running process.
+        Of a process.
 
     Returns
     -------
     float
-        Seconds, user and system.
+        Seconds, user and system; 0 once it has ended, or where there is no /proc.
     """
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    ticks = 0
+    for one in _family(pid):
+        fields = _read(one, "stat").rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12]) if fields else 0
+    return ticks / os.sysconf("SC_CLK_TCK")

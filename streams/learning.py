@@ -104,7 +104,7 @@ def learn(
     for kind, records in batches:
         decode, take = step.kinds[kind]
         for record in records:
-            step.at = {"partition": record.partition, "offset": record.offset}
+            step.record = record
             try:
                 value = check_envelope(record, max_value_bytes)
                 if partition_of is not None:
@@ -126,13 +126,19 @@ class _Step:
         self.before = states
         self.routes = routes
         self.out = LearningOutcome()
-        self.at: dict[str, Any] = {}
+        self.record: InputRecord | None = None
         self.kinds: dict[InputKind, tuple[Callable[[bytes], Any], Callable[[Any, int], None]]] = {
             "rewards": (_decode_reward, self.reward),
             "commands": (_decode_command, self.command),
             "control-acks": (_decode_ack, self.ack),
             "traffic": (_decode_traffic, self.traffic),
         }
+
+    @property
+    def at(self) -> dict[str, Any]:
+        """Where the record in hand lies, for causes."""
+        record = self.record
+        return {} if record is None else {"partition": record.partition, "offset": record.offset}
 
     def set_aside(self, record: InputRecord, error: RecordError) -> None:
         self.out.dead_letters.append(dead_letter(record, error))

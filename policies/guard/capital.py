@@ -89,7 +89,7 @@ def grow(
         for own, wins in zip(before, (growth / _MICRO).tolist(), strict=True)
     ]
     capital.steps += steps
-    poorest = round(wealth_of(capital)[0] / _MICRO)
+    poorest = round(_wealth(capital.log_active[0], capital.starts) / _MICRO)
     if poorest <= capital.low:
         capital.low, capital.since = poorest, list(now)
 
@@ -107,11 +107,12 @@ def wealth_of(capital: Capital) -> list[float]:
     list of float
         By gambler.
     """
-    asleep = -math.log(capital.starts + 1.0)
-    return [_log_sum([asleep, *(own * _MICRO for own in row)]) for row in capital.log_active]
+    return [_wealth(row, capital.starts) for row in capital.log_active]
 
 
-def _log_sum(terms: list[float]) -> float:
-    """``log(sum(exp(terms)))``, which neither overflows nor vanishes."""
+def _wealth(log_active: list[int], starts: int) -> float:
+    """Log of the sleeping and the working capital's sum, which neither overflows nor vanishes."""
+    terms = [own * _MICRO for own in log_active]
+    terms.append(-math.log(starts + 1.0))
     most = max(terms)
     return most + math.log(math.fsum([math.exp(term - most) for term in terms]))

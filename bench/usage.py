@@ -2,9 +2,10 @@
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["processor_s", "resident_mb"]
+__all__ = ["family", "processor_s", "resident_mb", "stored_bytes"]
 
 
 def resident_mb(pid: int) -> dict[str, int]:
@@ -41,3 +42,45 @@ def processor_s(pid: int) -> float:
     """
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and all that it started, directly or not.
+
+    Parameters
+    ----------
+    pid : int
+        Of a running process.
+
+    Returns
+    -------
+    list of int
+        Pids, its own first.
+    """
+    found = [pid]
+    for parent in found:
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            found += map(int, children.read_text(encoding="ascii").split())
+    return found
+
+
+def stored_bytes(folder: Path, pattern: str = "**/*") -> int:
+    """Return the size of all files of a folder that match.
+
+    Parameters
+    ----------
+    folder : Path
+        Looked through.
+    pattern : str
+        Of ``Path.glob``.
+
+    Returns
+    -------
+    int
+        Bytes; a file that goes away meanwhile counts for nothing.
+    """
+    total = 0
+    for path in folder.glob(pattern):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total

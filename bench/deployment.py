@@ -12,7 +12,7 @@ import numpy as np
 from agents.settings import Settings
 from bench.filling import check, running_worker
 from bench.servers import BenchBroker
-from bench.usage import family, processor_s
+from bench.usage import family, machine_s, processor_s
 
 __all__ = ["Deployment"]
 
@@ -73,6 +73,8 @@ class Deployment:
         return [pid for worker, _ in self.workers for pid in family(worker.pid)]
 
     def spent_s(self) -> np.ndarray:
-        """Wall, workers' and broker's processor time, seconds."""
+        """Wall time, and processor time of workers, broker, and all who have no part in this."""
         broker = processor_s(self.broker.pid) if self.broker.pid else float("nan")
-        return np.array([time.perf_counter(), sum(map(processor_s, self.pids())), broker])
+        workers = sum(map(processor_s, self.pids()))
+        others = machine_s() - workers - broker - time.process_time()
+        return np.array([time.perf_counter(), workers, broker, others])

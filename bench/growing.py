@@ -84,6 +84,8 @@ class Point(msgspec.Struct, kw_only=True):
         How many there were.
     live_us, live_broker_us : float
         As ``worker_us`` and ``broker_us``, in the open loop, whose micro-batches are small.
+    others_cores, live_others_cores : float
+        Cores that processes without a part in this took meanwhile, in the drain and the open loop.
     """
 
     shape: Shape
@@ -97,6 +99,8 @@ class Point(msgspec.Struct, kw_only=True):
     seen: dict[str, int] = {}
     live_us: float = 0.0
     live_broker_us: float = 0.0
+    others_cores: float = 0.0
+    live_others_cores: float = 0.0
 
 
 async def grown(broker: BenchBroker, shape: Shape, load: Load) -> Point:
@@ -176,7 +180,7 @@ async def _drain(
         batches = list(_backlog(producer, running.settings.topic_names, point.shape, pairs))
         began = running.spent_s()
         writing = asyncio.gather(
-            *[await producer.send_batch(batch, topic, at) for topic, at, batch in batches]
+            *[await producer.send_batch(batch, topic, partition=at) for topic, at, batch in batches]
         )
         since_s = time.monotonic()
         while arrivals.rewards < pairs:
@@ -185,12 +189,14 @@ async def _drain(
                 arrivals.take(tp.topic, records, 0.0)
             since_s = time.monotonic() if arrivals.rewards > before else since_s
             running.check(since_s)
-        wall_s, workers_s, broker_s = map(float, (running.spent_s() - began) / (2 * pairs))
+        wall_s, workers_s, broker_s, others_s = map(float, running.spent_s() - began)
         await writing
     finally:
         await producer.stop()
-    point.events_per_s = round(1 / wall_s)
-    point.worker_us, point.broker_us = round(1e6 * workers_s, 1), round(1e6 * broker_s, 1)
+    point.events_per_s = round(2 * pairs / wall_s)
+    point.worker_us = round(1e6 * workers_s / (2 * pairs), 1)
+    point.broker_us = round(1e6 * broker_s / (2 * pairs), 1)
+    point.others_cores = round(others_s / wall_s, 2)
 
 
 def _backlog(
@@ -233,7 +239,10 @@ async def _open_loop(
         with suppress(asyncio.CancelledError):
             await following
     running.check(time.monotonic())
-    point.live_us, point.live_broker_us = (round(1e6 * float(each) / sent, 1) for each in spent[1:])
+    point.live_us, point.live_broker_us = (
+        round(1e6 * float(each) / sent, 1) for each in spent[1:3]
+    )
+    point.live_others_cores = round(float(spent[3] / spent[0]), 2)
     for kind, values in arrivals.found.items():
         point.seen = {**point.seen, kind: len(values)}
         if values:

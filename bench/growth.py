@@ -27,14 +27,15 @@ from bench.servers import BenchBroker, looked_at_broker
 from bench.shapes import AXES, BASE, QUICK, Shape
 
 HUGE: Final = 10_000_000
-"""Waiting predictions from which a point is measured in the first run only."""
+"""Waiting predictions from which a point is measured only once: it takes long to make them wait."""
 
 
-def _tried(axis: str, sizes: Sequence[int], run: int) -> Iterator[int]:
-    """Yield the base, then the other sizes; the rare ones in the first run only."""
+def _tried(axis: str, sizes: Sequence[int], growth: Growth) -> Iterator[int]:
+    """Yield the base, then the other sizes; huge ones only once."""
     base = getattr(BASE, axis)
     yield base
-    yield from (at for at in sizes if at != base and (run == 0 or at < HUGE))
+    done = growth.sizes(axis)
+    yield from (at for at in sizes if at != base and (at < HUGE or at not in done))
 
 
 def _measure(broker: BenchBroker, axis: str, at: int, run: int, load: Load) -> Measured:
@@ -57,9 +58,10 @@ def _measure(broker: BenchBroker, axis: str, at: int, run: int, load: Load) -> M
 def _run(broker: BenchBroker, options: argparse.Namespace, growth: Growth) -> None:
     say("warming the broker up: a Java machine just started is slow")
     _measure(broker, "arms", BASE.arms, -1, growth.load)
-    for run in range(options.runs):
+    first = max((m.run for m in growth.measured), default=-1) + 1
+    for run in range(first, first + options.runs):
         for axis, sizes in options.sizes.items():
-            for at in _tried(axis, sizes, run):
+            for at in _tried(axis, sizes, growth):
                 growth.measured.append(_measure(broker, axis, at, run, growth.load))
                 _keep(growth, options.json)
         if options.learning:
@@ -71,7 +73,7 @@ def _run(broker: BenchBroker, options: argparse.Namespace, growth: Growth) -> No
 
 def _keep(growth: Growth, path: Path | None) -> None:
     if path is not None:
-        text = json.dumps(_portable(msgspec.to_builtins(growth)), indent=1)
+        text = json.dumps(_portable(msgspec.to_builtins(growth, enc_hook=str)), indent=1)
         path.write_text(text + "\n", encoding="utf-8")
 
 
@@ -91,7 +93,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=10.0, help="of the open loop")
     parser.add_argument("--at-most", type=int, help="leave out points beyond this size")
     parser.add_argument("--json", type=Path, help="write everything to this file, as it comes")
-    parser.add_argument("--append", action="store_true", help="keep the file's other axes")
+    parser.add_argument("--append", action="store_true", help="add to the runs in the file")
     parser.add_argument("--plots", type=Path, help="draw two plots into this folder")
     parser.add_argument("--show", action="store_true", help="measure nothing; show the JSON file")
     parser.add_argument("--lock", type=Path, help="file whose lock is held during a measurement")
@@ -119,8 +121,7 @@ def _begun(options: argparse.Namespace) -> Growth:
     growth = Growth(cores=os.cpu_count() or 1, load=load)
     if options.append and options.json.exists():
         before = read_growth(options.json)
-        growth.measured = [m for m in before.measured if m.axis not in options.sizes]
-        growth.learning_us = [] if options.learning else before.learning_us
+        growth.measured, growth.learning_us = before.measured, before.learning_us
     return growth
 
 

@@ -53,11 +53,11 @@ _FRESH_ROUTES: Final = 10
 _FRESH_LABELS: Final = 50
 
 AXES: Final[Mapping[str, tuple[int, ...]]] = {
-    "arms": (2, 4, 16, 64, 250, 1000),
+    "arms": (2, 4, 16, 64, 1000),
     "routes": (1, 10, 100, 1000, 10_000),
-    "partitions": (1, 2, 4, 8, 16, 64),
-    "waiting": (0, 10_000, 100_000, 1_000_000, 10_000_000),
-    "value": (150, 500, 1500, 5000, 10_000),
+    "partitions": (1, 4, 16, 64),
+    "waiting": (0, 100_000, 1_000_000, 10_000_000),
+    "value": (150, 1500, 10_000),
     "workers": (1, 2),
 }
 """Points of each axis, the base among them; nothing else changes along an axis."""

@@ -5,7 +5,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["family", "processor_s", "resident_mb", "stored_bytes"]
+__all__ = ["family", "machine_s", "processor_s", "resident_mb", "stored_bytes"]
 
 
 def resident_mb(pid: int) -> dict[str, int]:
@@ -42,6 +42,19 @@ def processor_s(pid: int) -> float:
     """
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def machine_s() -> float:
+    """Return how long all processes of the machine have computed, the kernel included.
+
+    Returns
+    -------
+    float
+        Seconds, of all cores together.
+    """
+    # cpu  user nice system idle iowait irq softirq steal ...
+    fields = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:]
+    return sum(int(fields[at]) for at in (0, 1, 2, 5, 6)) / os.sysconf("SC_CLK_TCK")
 
 
 def family(pid: int) -> list[int]:

@@ -2,20 +2,22 @@
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["processor_s", "resident_mb"]
+__all__ = ["machine_s", "processor_s", "resident_mb", "stored_bytes"]
 
 _NAMES = {"peak": "VmHWM", "now": "VmRSS", "anonymous": "RssAnon", "of_files": "RssFile"}
 
 
 def _family(pid: int) -> list[int]:
-    """The process and its children; itself alone where Linux does not list them."""
-    try:
-        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    except OSError:
-        listed = ""
-    return [pid, *map(int, listed.split())]
+    """A process and all that it started, directly or not; itself alone where Linux cannot tell."""
+    found = [pid]
+    for parent in found:
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            with suppress(OSError):  # a thread that has just ended
+                found += map(int, children.read_text(encoding="ascii").split())
+    return found
 
 
 def _read(pid: int, name: str) -> str:
@@ -67,3 +69,38 @@ def processor_s(pid: int) -> float:
         fields = _read(one, "stat").rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12]) if fields else 0
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def machine_s() -> float:
+    """Return how long all processes of the machine have computed, the kernel included.
+
+    Returns
+    -------
+    float
+        Seconds, of all cores together.
+    """
+    # cpu  user nice system idle iowait irq softirq steal ...
+    fields = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:]
+    return sum(int(fields[at]) for at in (0, 1, 2, 5, 6)) / os.sysconf("SC_CLK_TCK")
+
+
+def stored_bytes(folder: Path, pattern: str = "**/*") -> int:
+    """Return the size of all files of a folder that match.
+
+    Parameters
+    ----------
+    folder : Path
+        Looked through.
+    pattern : str
+        Of ``Path.glob``.
+
+    Returns
+    -------
+    int
+        Bytes; a file that goes away meanwhile counts for nothing.
+    """
+    total = 0
+    for path in folder.glob(pattern):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total

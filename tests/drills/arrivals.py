@@ -1,4 +1,4 @@
-"""The recorded script of arrivals: what is sent for request ``i`` follows from seed and ``i`` alone.
+"""The recorded script of arrivals: what is sent for request ``i`` follows from seed and ``i``.
 
 Nothing here is the product's: bytes are written by hand, so that a mistake of its encoders shows.
 """

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from harness import Deployment
 
-__all__ = ["Fleet", "until"]
+__all__ = ["Fleet", "kill", "until"]
 
 _POLL_S: Final = 0.05
 _LAUNCHER: Final = ("-m", "drills.launcher")
@@ -45,7 +45,6 @@ class Fleet:
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.exits: list[tuple[str, int]] = []
         self.mark = deployment.folder / "faults-reached"
-        self._next: dict[str, dict[str, str]] = {}
         self._base: dict[str, dict[str, str]] = {}
 
     def start(self, name: str, *, base: dict[str, str] | None = None, **fault: str) -> None:
@@ -59,10 +58,6 @@ class Fleet:
             more.setdefault("PYTHONPATH", str(_TESTS))
             more["DRILL_MARK"] = str(self.mark)
         self.running[name] = self.deployment.start(name, command, **more)
-
-    def next_start(self, name: str, **fault: str) -> None:
-        """Arm a fault for a worker's next start."""
-        self._next[name] = fault
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a worker that was started here."""
@@ -110,7 +105,7 @@ class Fleet:
                 code = worker.poll()
                 if code is not None and self.running.get(name) is worker:
                     self.exits.append((name, code))
-                    self.start(name, **self._next.pop(name, {}))
+                    self.start(name)
             await asyncio.sleep(_POLL_S)
 
 

@@ -1,9 +1,9 @@
 """Starts the real worker with one fault armed: the hooks sit here and not in the product.
 
-``DRILL_FAULT`` is ``POINT`` or ``POINT@N`` (the N-th time it is reached), with ``AGENT/`` before it
-to look at one agent only. There the process says so in the file ``DRILL_MARK`` and is killed by
-``SIGKILL``, or frozen by ``SIGSTOP`` when ``DRILL_ACTION`` is ``stop``. ``DRILL_CLOCK_S`` shifts its
-wall clock to and fro. ``DRILL_BULK`` sets from how many records on a restore is done in bulk.
+``DRILL_FAULT`` is ``POINT`` or ``POINT@N`` (the N-th time it is reached), with ``AGENT/`` before
+it to look at one agent only. There the process says so in the file ``DRILL_MARK`` and is killed by
+``SIGKILL``, or frozen by ``SIGSTOP`` when ``DRILL_ACTION`` is ``stop``. ``DRILL_CLOCK_S`` shifts
+its wall clock to and fro. ``DRILL_BULK`` sets from how many records a restore is done in bulk.
 """
 
 import functools

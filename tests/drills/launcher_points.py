@@ -1,4 +1,4 @@
-"""The named points at which ``drills.launcher`` can kill a worker, and what it takes to get there."""
+"""The named points at which ``drills.launcher`` can kill a worker, and how to get there."""
 
 from typing import Final, NamedTuple
 

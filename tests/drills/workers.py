@@ -44,11 +44,10 @@ async def kill_at_points(stage: Stage, times: int) -> None:
         before = stage.fleet.reached()
         nth = 1 if point.is_of_a_start else stage.rng.randrange(2, 12)
         fault = f"{point.agent}{point.name}@{nth}"
-        stage.fleet.next_start(name, DRILL_FAULT=fault, DRILL_BULK="400")
-        stage.fleet.running[name].kill()
+        kill(stage.fleet.running.pop(name))
         if point.needs_empty_disk:
-            await until(lambda n=name: not stage.fleet.is_up(n), 5, "it is dead")
             damage("folder lost", stage.deployment.datadir(name), stage.rng)
+        stage.fleet.start(name, DRILL_FAULT=fault, DRILL_BULK="400")
         if point.is_of_a_rebalance:
             await _rebalance(stage, name, others[0], before)
         await until(lambda b=before: stage.fleet.reached() > b, _BACK_S, f"{name} reached {fault}")
@@ -96,10 +95,9 @@ async def freeze(stage: Stage, times: int) -> None:
         if number % 4 == 3:
             # Frozen with a transaction open and complete.
             before = fleet.reached()
-            fleet.next_start(
-                zombie, DRILL_FAULT=f"attribution/inside@{number % 7 + 2}", DRILL_ACTION="stop"
-            )
-            fleet.running[zombie].kill()
+            kill(fleet.running.pop(zombie))
+            fault = f"attribution/inside@{number % 7 + 2}"
+            fleet.start(zombie, DRILL_FAULT=fault, DRILL_ACTION="stop")
             await until(lambda b=before: fleet.reached() > b, _BACK_S, "frozen in a transaction")
         else:
             await until(lambda z=zombie: fleet.has_joined(z), _BACK_S, "the zombie-to-be works")
@@ -127,7 +125,7 @@ async def join_and_leave(stage: Stage, times: int) -> None:
             await until(lambda n=name: fleet.has_joined(n), _BACK_S, f"{name} joined")
             stage.injected(f"{name} joined")
         else:
-            name = sorted(fleet.running, key=lambda n: int(n[1:]))[0]
+            name = min(fleet.running, key=lambda n: int(n[1:]))
             code = await fleet.dismiss(name)
             if code:
                 raise AssertionError(f"{name} ended with {code} after SIGTERM")

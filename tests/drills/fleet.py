@@ -46,6 +46,7 @@ class Fleet:
         self.exits: list[tuple[str, int]] = []
         self.mark = deployment.folder / "faults-reached"
         self._base: dict[str, dict[str, str]] = {}
+        self._log_begins: dict[str, int] = {}
 
     def start(self, name: str, *, base: dict[str, str] | None = None, **fault: str) -> None:
         """Start a worker; ``base`` is its environment for good, ``fault`` for this one start."""
@@ -57,6 +58,8 @@ class Fleet:
             command = _LAUNCHER
             more.setdefault("PYTHONPATH", str(_TESTS))
             more["DRILL_MARK"] = str(self.mark)
+        log = self._log(name)
+        self._log_begins[name] = log.stat().st_size if log.exists() else 0
         self.running[name] = self.deployment.start(name, command, **more)
 
     def signal(self, name: str, number: signal.Signals) -> None:
@@ -77,15 +80,20 @@ class Fleet:
         """How many armed faults were reached."""
         return len(self.mark.read_text().splitlines()) if self.mark.exists() else 0
 
+    def _log(self, name: str) -> Path:
+        return self.deployment.folder / f"{name}.log"
+
     def opened(self, name: str) -> int:
-        """How many ledgers a worker has opened since the drill began."""
-        path = self.deployment.folder / f"{name}.log"
-        return len(re.findall(r"-\d+: open", self.deployment.log(name))) if path.exists() else 0
+        """How many ledgers the newest process of a worker has opened."""
+        if not self._log(name).exists():
+            return 0
+        with self._log(name).open("rb") as log:
+            log.seek(self._log_begins.get(name, 0))
+            return len(re.findall(rb"-\d+: open", log.read()))
 
     def has_joined(self, name: str) -> bool:
         """Whether the newest process of a worker has begun its work."""
-        text = self.deployment.log(name)
-        return ": open" in text[text.rfind("worker of") :] and self.is_up(name)
+        return self.is_up(name) and self.opened(name) > 0
 
     @asynccontextmanager
     async def supervised(self) -> AsyncIterator[None]:

@@ -139,11 +139,11 @@ async def measure_takeover(stage: Stage, times: int) -> None:
     for number in range(times):
         name = f"w{number % 2}"
         await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"{name} works")
-        await _quiet(stage)
+        await _flows(stage)
         stage.pauses.reset()
         kill(stage.fleet.running.pop(name))
         await asyncio.sleep(stage.place.session_s)
-        await _quiet(stage)
+        await _flows(stage)
         longest_s = max(longest_s, stage.pauses.longest_s)
         stage.injected(f"{name} killed, longest pause {stage.pauses.longest_s:.2f} s")
         stage.fleet.start(name)
@@ -158,11 +158,11 @@ async def stop_gently(stage: Stage, times: int) -> None:
     for number in range(times):
         name = f"w{number % 2}"
         await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"{name} works")
-        await _quiet(stage)
+        await _flows(stage)
         stage.pauses.reset()
         if code := await stage.fleet.dismiss(name):
             raise AssertionError(f"{name} ended with {code} after SIGTERM")
-        await _quiet(stage)
+        await _flows(stage)
         longest_s = max(longest_s, stage.pauses.longest_s)
         began_s = time.monotonic()
         stage.fleet.start(name)
@@ -173,11 +173,10 @@ async def stop_gently(stage: Stage, times: int) -> None:
     stage.pauses.reset()
 
 
-async def _quiet(stage: Stage) -> None:
-    """Wait until every partition has moved within the last moments."""
-    await until(
-        lambda: time.monotonic() - min(stage.pauses.moved_s.values()) < 0.5, _BACK_S, "all flow"
-    )
+async def _flows(stage: Stage) -> None:
+    """Wait until every partition has moved since now."""
+    began_s = time.monotonic()
+    await until(lambda: min(stage.pauses.moved_s.values()) > began_s, _BACK_S, "all flow")
 
 
 DRILLS: Final = (

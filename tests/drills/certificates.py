@@ -56,8 +56,7 @@ class Authority:
         return store
 
     def _run(self, *words: object) -> None:
-        done = subprocess.run(
-            ["openssl", *map(str, words)], capture_output=True, text=True, check=False
-        )
+        command = [shutil.which("openssl") or "openssl", *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"openssl: {done.stderr}")

@@ -22,6 +22,7 @@ pytestmark = [
     pytest.mark.skipif(not has_openssl(), reason="certificates need the openssl command"),
 ]
 
+_PASSWORD = "right-one"  # noqa: S105 - of a broker that lives for this test
 _LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 
 
@@ -67,7 +68,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
         running.stop()
 
 
-def _environment(secure: dict[str, Any], way: str, password: str = "right-one") -> dict[str, str]:
+def _environment(secure: dict[str, Any], way: str, password: str) -> dict[str, str]:
     return {
         "LEVERFRAME_BROKER": secure[way],
         "LEVERFRAME_BROKER__SECURITY": "sasl_ssl",
@@ -85,7 +86,7 @@ def test_worker_counts_every_label_over_tls_with_a_password(
     async def drill() -> None:
         deployment = await Deployment.create(secure["plain"], unique_prefix, tmp_path)
         try:
-            deployment.start(**_environment(secure, "good"))
+            deployment.start(**_environment(secure, "good", _PASSWORD))
             script = Script(pairs=500, seed=61)
             await produce(deployment, script, 1000)
             await verify(deployment, script)

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from agents.cli.options import config_option, json_option
+from agents.cli.showing import printable
 
 __all__ = ["doctor"]
 
@@ -42,5 +43,5 @@ def doctor(config: Path | None, *, as_json: bool) -> None:
         click.echo(orjson.dumps(to_builtins(findings)).decode())
     else:
         for finding in findings:
-            click.echo(finding.line())
+            click.echo(printable(finding.line()))
     raise SystemExit(code)

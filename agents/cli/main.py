@@ -102,7 +102,9 @@ def main(argv: list[str] | None = None) -> None:
         refuse_collisions()
         cli.main(args=argv, prog_name="leverframe", standalone_mode=True)
     except LeverframeError as error:
-        click.echo(f"leverframe: {error}", err=True)
+        from agents.cli.showing import printable
+
+        click.echo(printable(f"leverframe: {error}"), err=True)
         sys.exit(error.exit_code)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from agents.cli.options import config_option, json_option
+from agents.cli.showing import printable
 
 __all__ = ["replay"]
 
@@ -64,13 +65,17 @@ def replay(route: str, until: int | None, config: Path | None, *, as_json: bool)
                 for name, arm in state.arms.items()
             },
         }
-        click.echo(orjson.dumps(told).decode())
+        click.echo(printable(orjson.dumps(told).decode()))
         return
-    click.echo(f"{len(records):,} records, epoch {state.epoch}, champion {state.champion}")
+    told_of = printable(str(state.champion))
+    click.echo(f"{len(records):,} records, epoch {state.epoch}, champion {told_of}")
     for name, arm in state.arms.items():
         mean = f"{arm.sum_nano / NANO / arm.count:.6f}" if arm.count else "-"
         weight = state.weights.get(name, 0.0)
-        click.echo(f"  {name}: {arm.phase}, weight {weight:.4f}, {arm.count:,} labels, mean {mean}")
+        shown = printable(name)
+        click.echo(
+            f"  {shown}: {arm.phase}, weight {weight:.4f}, {arm.count:,} labels, mean {mean}"
+        )
     agrees = "" if until is not None or live is None else (
         ", as the newest control message" if live == digest else f", the newest message has {live}"
     )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from agents.cli.options import config_option, json_option
+from agents.cli.showing import printable
 
 __all__ = ["status"]
 
@@ -46,7 +47,7 @@ def status(route: str | None, config: Path | None, *, as_json: bool) -> None:
             raise LeverframeError(f"nothing was ever published for route {route!r}; known: {known}")
         messages = {route: messages[route]}
     if as_json:
-        click.echo(b"[" + b",".join(encode(message) for message in messages.values()) + b"]")
+        click.echo(printable(f"[{','.join(encode(m).decode() for m in messages.values())}]"))
         return
     if not messages:
         click.echo("no route yet: nothing was rewarded or registered")
@@ -58,6 +59,7 @@ def status(route: str | None, config: Path | None, *, as_json: bool) -> None:
 
 def _table(messages: dict[str, Any]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     now_ms = time.time() * 1000
@@ -83,7 +85,7 @@ def _table(messages: dict[str, Any]) -> None:
             if has_shadow:
                 shadow = message.cause.get("shadow", {})
                 cells.append(" ".join(f"{k}={v.get(arm, 0.0):.3f}" for k, v in shadow.items()))
-            table.add_row(*cells)
+            table.add_row(*(escape(printable(cell)) for cell in cells))
     # Nothing is cut where nobody looks at a terminal's edge.
     is_terminal = Console().is_terminal
     Console(highlight=False, width=None if is_terminal else 240).print(table)
@@ -109,7 +111,7 @@ def _join(message: Any) -> None:
     for arm, known in [*sorted(arms.items()), ("(all)", totals)]:
         coverage, oldest_ms = known.get("coverage"), known.get("oldest_waiting_ms")
         table.add_row(
-            escape(arm),
+            escape(printable(arm)),
             *(
                 f"{sum(known.get(what, 0) for what in counted):,}"
                 for counted in _JOIN_COLUMNS.values()

@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from agents.cli.options import config_option, json_option
+from agents.cli.showing import printable
 
 __all__ = [
     "arm",
@@ -66,14 +67,15 @@ def _ask(
             acks_s=_ACKS_S,
         )
     )
-    click.echo(encode(answer.message) if as_json else line(answer.message))
+    shown = encode(answer.message).decode() if as_json else line(answer.message)
+    click.echo(printable(shown))
     replicas = answer.message.cause.get("replicas", [])
     if replicas:
         done = len(replicas) - len(answer.behind)
         text = f"applied by {done} of {len(replicas)} replicas"
         text += "" if answer.applied_in_ms is None else f" in {answer.applied_in_ms} ms"
         text += f"; not yet by {', '.join(answer.behind)}" if answer.behind else ""
-        click.echo(text, err=True)
+        click.echo(printable(text), err=True)
 
 
 def _on_arm(action: str, text: str) -> click.Command:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from agents.cli.options import config_option, json_option
+from agents.cli.showing import printable
 
 __all__ = ["watch"]
 
@@ -27,7 +28,7 @@ def watch(route: str | None, config: Path | None, *, as_json: bool, heartbeats: 
     def show(message: Any) -> None:
         if route not in {None, message.route} or (message.kind == "heartbeat" and not heartbeats):
             return
-        click.echo(encode(message) if as_json else line(message))
+        click.echo(printable(encode(message).decode() if as_json else line(message)))
 
     async def follow() -> None:
         async with subscriber(load_settings(config), on_routing=show):

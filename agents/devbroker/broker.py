@@ -2,12 +2,13 @@
 
 import atexit
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from agents.devbroker.assets import java_executable, kafka_classpath
+from agents.devbroker.configuration import Listener
 from agents.devbroker.launch import Launch
 from agents.devbroker.locks import hold_lock
 from agents.devbroker.ports import HOST, free_ports, why_not_free
@@ -106,6 +107,7 @@ def start_broker(
     detached: bool,
     heap_mb: int = 512,
     extra_properties: Mapping[str, str] | None = None,
+    listeners: Sequence[Listener] = (),
 ) -> RunningBroker:
     """Start Apache Kafka on this machine and wait until it answers.
 
@@ -127,6 +129,8 @@ def start_broker(
         Java heap, in MiB.
     extra_properties : mapping, optional
         Kafka properties that win over ours.
+    listeners : sequence of Listener
+        More ways in than the plain one, such as with TLS and passwords.
 
     Returns
     -------
@@ -150,6 +154,7 @@ def start_broker(
             heap_mb=heap_mb,
             extra_properties=extra_properties or {},
             detached=detached,
+            listeners=listeners,
         )
         with hold_lock(
             data_dir / "start.lock",

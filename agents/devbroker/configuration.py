@@ -1,19 +1,21 @@
 """The files that Kafka reads: its properties and how it logs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from agents.devbroker.ports import HOST
 
-__all__ = ["LOG_SETTINGS", "server_properties", "write_properties"]
+__all__ = ["LOG_SETTINGS", "Listener", "server_properties", "write_properties"]
 
+_PROTOCOLS: Final = "listener.security.protocol.map"
 _PROPERTIES: Final[Mapping[str, str]] = {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "PLAINTEXT",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    _PROTOCOLS: "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     # a topic that nobody declared is a mistake, not a wish
     "auto.create.topics.enable": "false",
     # one node: nothing can be replicated
@@ -47,8 +49,38 @@ logger.broker.level = INFO
 """How log4j2 writes what matters to standard output."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """One more way into the broker, beside the plain one.
+
+    Attributes
+    ----------
+    name : str
+        In capitals; names its properties.
+    protocol : str
+        Such as ``SASL_SSL``.
+    port : int
+        On the loopback address.
+    advertised_port : int
+        The port that clients are told; ``port`` when 0.
+    properties : mapping
+        Its own Kafka properties, such as ``ssl.keystore.location``, without its prefix.
+    """
+
+    name: str
+    protocol: str
+    port: int
+    advertised_port: int = 0
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
 def server_properties(
-    *, port: int, controller_port: int, log_dir: Path, extra: Mapping[str, str]
+    *,
+    port: int,
+    controller_port: int,
+    log_dir: Path,
+    extra: Mapping[str, str],
+    listeners: Sequence[Listener] = (),
 ) -> Mapping[str, str]:
     """Return the properties of a broker that is its own controller, reachable on loopback only.
 
@@ -62,16 +94,28 @@ def server_properties(
         Where the topics go.
     extra : mapping
         Win over ours.
+    listeners : sequence of Listener
+        More ways in.
 
     Returns
     -------
     mapping
         Names and values.
     """
+    plain = f"PLAINTEXT://{HOST}:{port}"
+    more = [f"{each.name}://{HOST}:{each.port}" for each in listeners]
+    told = [f"{each.name}://{HOST}:{each.advertised_port or each.port}" for each in listeners]
+    protocols = [f"{each.name}:{each.protocol}" for each in listeners]
     return {
         **_PROPERTIES,
-        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        **{
+            f"listener.name.{each.name.lower()}.{name}": value
+            for each in listeners
+            for name, value in each.properties.items()
+        },
+        "listeners": ",".join([plain, f"CONTROLLER://{HOST}:{controller_port}", *more]),
+        "advertised.listeners": ",".join([plain, *told]),
+        _PROTOCOLS: ",".join([_PROPERTIES[_PROTOCOLS], *protocols]),
         "controller.quorum.voters": f"1@{HOST}:{controller_port}",
         "log.dirs": str(log_dir),
         **extra,

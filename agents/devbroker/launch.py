@@ -11,14 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agents.devbroker.configuration import LOG_SETTINGS, server_properties, write_properties
+from agents.devbroker.configuration import (
+    LOG_SETTINGS,
+    Listener,
+    server_properties,
+    write_properties,
+)
 from agents.devbroker.jars import KAFKA_VERSION
 from agents.devbroker.ports import kafka_answers
 from agents.devbroker.processes import is_running, spawn, start_mark, terminate, wait_until
 from agents.devbroker.state import BrokerState
 from schemas.errors import BrokerError
 
-__all__ = ["Launch", "last_lines"]
+__all__ = ["Launch", "last_lines", "new_cluster_id"]
 
 _START_TIMEOUT_S: Final = 60.0
 _TAIL_LINES: Final = 15
@@ -42,6 +47,10 @@ class Launch:
         Win over ours.
     detached : bool
         Whether the broker outlives this process.
+    listeners : sequence of Listener
+        More ways in than the plain one.
+    cluster_id : str
+        What a new data folder belongs to; a random one when empty. Nodes of one cluster share it.
     """
 
     data_dir: Path
@@ -50,6 +59,8 @@ class Launch:
     heap_mb: int
     extra_properties: Mapping[str, str]
     detached: bool
+    listeners: Sequence[Listener] = ()
+    cluster_id: str = ""
 
     @property
     def log(self) -> Path:
@@ -145,13 +156,14 @@ class Launch:
             controller_port=controller_port,
             log_dir=self._topics,
             extra=self.extra_properties,
+            listeners=self.listeners,
         )
         write_properties(path, properties)
         return path
 
     def _format_storage(self, properties: Path) -> None:
         """Give a new data folder its cluster id."""
-        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        cluster_id = self.cluster_id or new_cluster_id()
         options = [f"--cluster-id={cluster_id}", f"--config={properties}", "--ignore-formatted"]
         done = subprocess.run(  # noqa: S603 - our own java, our own arguments
             [*self._command, "kafka.tools.StorageTool", "format", *options],
@@ -174,6 +186,17 @@ class Launch:
             return
         what = "ended while it started" if in_time else f"gave no answer in {_START_TIMEOUT_S:g} s"
         raise BrokerError(f"Kafka {what}. The end of {self.log}:\n{last_lines(self.log)}")
+
+
+def new_cluster_id() -> str:
+    """Return a random cluster id, as Kafka writes them.
+
+    Returns
+    -------
+    str
+        22 characters.
+    """
+    return urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
 
 
 def last_lines(log: Path) -> str:

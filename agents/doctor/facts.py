@@ -17,7 +17,6 @@ from aiokafka.errors import (
 from msgspec import Struct
 
 from agents.doctor.attendance import WAITING_RECORDS, Group, Progress
-from agents.doctor.reaching import TIMEOUT_MS, reach
 from agents.doctor.replication import Replicas, replicas_of
 from agents.doctor.rights import Refusal, probe_rights
 from agents.doctor.sampled import Sample
@@ -25,6 +24,7 @@ from agents.doctor.sampling import sample_topic
 from agents.settings import Settings
 from streams.runtime.fetched import read_any_record
 from streams.runtime.kafka import client_options
+from streams.runtime.reaching import TIMEOUT_MS, reach
 from streams.runtime.topics import TopicFinding, check_topics
 
 __all__ = ["Facts", "gather_facts"]

@@ -8,9 +8,9 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from agents.doctor.reaching import TIMEOUT_MS
 from agents.doctor.sampled import Sample, Sampled, names_of
 from streams.runtime.kafka import BrokerSettings, client_options
+from streams.runtime.reaching import TIMEOUT_MS
 
 __all__ = ["MOST_RECORDS", "sample_topic"]
 

@@ -8,6 +8,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from schemas.errors import BrokerError
 from streams.runtime.kafka import BrokerSettings, client_options
+from streams.runtime.reaching import explain, first_error
 
 __all__ = ["TopicFinding", "check_topics", "create_topics"]
 
@@ -39,10 +40,7 @@ async def _connected(broker: BrokerSettings) -> AIOKafkaAdminClient:
         await admin.start()
     except (KafkaConnectionError, KafkaError, OSError) as error:
         await admin.close()
-        raise BrokerError(
-            f"no Kafka broker answers at {broker.servers} ({type(error).__name__}). Start one with "
-            "'leverframe broker start', or set LEVERFRAME_BROKER to your own."
-        ) from error
+        raise BrokerError(explain(await first_error(broker), broker)) from error
     return admin
 
 

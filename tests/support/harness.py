@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,20 +49,28 @@ class Deployment:
             **more,
         }
         settings = load_settings(None, environment)
-        await create_topics(settings.broker, settings.declared_topics(), 1)
+        await create_topics(
+            settings.broker, settings.declared_topics(), settings.topics.replication
+        )
         return cls(settings, environment, folder)
 
     def datadir(self, name: str) -> Path:
         return self.folder / name
 
-    def start(self, name: str = "w") -> subprocess.Popen[bytes]:
+    def start(
+        self,
+        name: str = "w",
+        command: Sequence[str] = ("-m", "agents.cli.main", "worker"),
+        **more: str,
+    ) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "agents.cli.main", "worker"],
+                [sys.executable, *command],
                 env={
                     **os.environ,
                     **self.environment,
                     "LEVERFRAME_APP__DATADIR": str(self.datadir(name)),
+                    **more,
                 },
                 stdout=log,
                 stderr=log,

@@ -23,13 +23,13 @@ from agents.doctor.facts import Facts
 from agents.doctor.findings import Finding, exit_code, fault, ok, warning
 from agents.doctor.local import holder_of, judge_folder, judge_routes
 from agents.doctor.partitioners import MURMUR2, PARTITIONERS, fnv1a, judge_partitioners, place
-from agents.doctor.reaching import explain
 from agents.doctor.replication import Replicas, judge_replication, replicas_of
 from agents.doctor.retention import judge_retention
 from agents.doctor.rights import Refusal, judge_rights
 from agents.doctor.sampled import Sample, Sampled, names_of
 from agents.settings import Settings, load_settings
 from streams.runtime.kafka import BrokerSettings, partition_of
+from streams.runtime.reaching import explain
 from streams.runtime.topics import TopicFinding
 from streams.topology import TOPICS, Topics
 

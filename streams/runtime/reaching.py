@@ -6,8 +6,7 @@ log; so after a failure the first step is tried again on its own, and what it ra
 
 import socket
 import ssl
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import collect_hosts, create_conn
@@ -24,9 +23,11 @@ from aiokafka.errors import (
 from schemas.errors import BrokerError
 from streams.runtime.kafka import BrokerSettings, client_options
 
-__all__ = ["TIMEOUT_MS", "explain", "reach"]
+__all__ = ["TIMEOUT_MS", "explain", "first_error", "reach"]
 
 TIMEOUT_MS: Final = 10_000
+# OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED.
+_EXPIRED: Final = 10
 # The first that fits; a subclass stands before its base.
 _CURES: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
     (
@@ -87,6 +88,11 @@ def explain(error: BaseException, broker: BrokerSettings) -> str:
     str
         One line.
     """
+    if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code == _EXPIRED:
+        return (
+            f"cannot talk to Kafka at {broker.servers}: the broker's certificate, or that of its "
+            "authority, has expired; it must be renewed there"
+        )
     for kinds, text in _CURES:
         if isinstance(error, kinds):
             return f"cannot talk to Kafka at {broker.servers}: " + text.format(
@@ -126,7 +132,7 @@ async def reach(broker: BrokerSettings) -> AIOKafkaClient:
         answering = [node for node in nodes if await client.ready(node.nodeId)]
     except (KafkaError, OSError, TimeoutError) as error:
         await client.close()
-        raise BrokerError(explain(await _first_error(broker, options), broker)) from error
+        raise BrokerError(explain(await first_error(broker), broker)) from error
     if not answering:
         await client.close()
         told = ", ".join(f"{node.host}:{node.port}" for node in nodes)
@@ -137,9 +143,20 @@ async def reach(broker: BrokerSettings) -> AIOKafkaClient:
     return client
 
 
-async def _first_error(broker: BrokerSettings, options: Mapping[str, Any]) -> BaseException:
-    """What a connection alone raises or, when it stands, that requests fail."""
-    own = {name: value for name, value in options.items() if name != "bootstrap_servers"}
+async def first_error(broker: BrokerSettings) -> BaseException:
+    """Connect once more, and return what that alone raises.
+
+    Parameters
+    ----------
+    broker : BrokerSettings
+        To which a client could not connect.
+
+    Returns
+    -------
+    BaseException
+        For ``explain``; where the connection stands, that requests fail.
+    """
+    own = {n: value for n, value in client_options(broker).items() if n != "bootstrap_servers"}
     for host, port, _ in collect_hosts(broker.servers, randomize=False):
         try:
             connection = await create_conn(host, port, **own, request_timeout_ms=TIMEOUT_MS)

@@ -1,0 +1,33 @@
+"""What others named is shown so that it cannot steer the terminal it is shown on."""
+
+__all__ = ["printable"]
+
+
+def printable(text: str) -> str:
+    r"""Return a text with everything escaped that a terminal could obey.
+
+    Routes, arms and actors come from producers. Line breaks are ours and stay.
+
+    Parameters
+    ----------
+    text : str
+        Any, JSON included: the escapes mean the same there.
+
+    Returns
+    -------
+    str
+        With ``\uXXXX`` for control characters, direction marks and the like.
+
+    Examples
+    --------
+    >>> printable("a\x1b[2Jb\x9b31m c\u202e")
+    'a\\u001b[2Jb\\u009b31m c\\u202e'
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each == "\n" or each.isprintable() else _escaped(each) for each in text)
+
+
+def _escaped(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))

@@ -1,0 +1,1 @@
+"""Failure drills: real workers, real brokers, recorded arrivals, injections, an outside verdict."""

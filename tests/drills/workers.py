@@ -1,0 +1,190 @@
+"""Drills on workers: killed anywhere, disks lost or damaged, frozen, joining, leaving."""
+
+import asyncio
+import resource
+import signal
+import time
+from itertools import cycle, islice
+from typing import Final
+
+from drills.damage import DAMAGES, damage
+from drills.drill import Drill, Stage
+from drills.fleet import kill, until
+from drills.launcher_points import NAMED
+
+__all__ = ["DRILLS"]
+
+_BACK_S: Final = 60.0
+
+
+async def _hurt_and_back(stage: Stage, name: str, what: str) -> None:
+    """Count what was just done to a worker, and wait until it works again."""
+    stage.injected(what)
+    await until(lambda: stage.fleet.has_joined(name), _BACK_S, f"{name} is back after {what}")
+
+
+async def kill_at_random(stage: Stage, times: int) -> None:
+    """``kill -9`` at a random moment, from the start of the process to full flow."""
+    names = sorted(stage.fleet.running)
+    for number in range(times):
+        name = stage.rng.choice(names)
+        # The moment is the point of the drill, so this is no wait for anything.
+        await asyncio.sleep(stage.rng.uniform(0.1, 5.0))
+        stage.fleet.running[name].kill()
+        stage.injected(f"{name} killed")
+        if number % 10 == 9:
+            await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"{name} is back")
+
+
+async def kill_at_points(stage: Stage, times: int) -> None:
+    """Let the process be killed at a named point of its own code."""
+    for point in islice(cycle(NAMED), times):
+        name = stage.rng.choice(sorted(stage.fleet.running))
+        others = [other for other in stage.fleet.running if other != name]
+        before = stage.fleet.reached()
+        nth = 1 if point.is_of_a_start else stage.rng.randrange(2, 12)
+        fault = f"{point.agent}{point.name}@{nth}"
+        kill(stage.fleet.running.pop(name))
+        if point.needs_empty_disk:
+            damage("folder lost", stage.deployment.datadir(name), stage.rng)
+        stage.fleet.start(name, DRILL_FAULT=fault, DRILL_BULK="400")
+        if point.is_of_a_rebalance:
+            await _rebalance(stage, name, others[0], before)
+        await until(lambda b=before: stage.fleet.reached() > b, _BACK_S, f"{name} reached {fault}")
+        await _hurt_and_back(stage, name, f"{name} killed at {fault}")
+
+
+async def _rebalance(stage: Stage, name: str, other: str, before: int) -> None:
+    """Let the armed worker join, then let another leave and come back."""
+    fleet = stage.fleet
+    await until(
+        lambda: fleet.has_joined(name) or fleet.reached() > before, _BACK_S, f"{name} joined"
+    )
+    if fleet.reached() == before:
+        fleet.signal(other, signal.SIGTERM)
+
+
+async def harm_disks(stage: Stage, times: int) -> None:
+    """Kill a worker and harm its folder before it comes back; or let its disk be full."""
+    kinds = [*DAMAGES, "disk full"]
+    for kind in islice(cycle(kinds), times):
+        name = stage.rng.choice(sorted(stage.fleet.running))
+        await asyncio.sleep(stage.rng.uniform(0.5, 2.0))
+        if kind == "disk full":
+            await _fill_disk(stage, name)
+        else:
+            worker = stage.fleet.running.pop(name)
+            kill(worker)
+            damage(kind, stage.deployment.datadir(name), stage.rng)
+            stage.fleet.start(name)
+        await _hurt_and_back(stage, name, f"{name}: {kind}")
+
+
+async def _fill_disk(stage: Stage, name: str) -> None:
+    """Let no file of a running worker grow: each write fails, as on a full disk."""
+    worker = stage.fleet.running[name]
+    resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (4096, 4096))
+    await until(lambda: worker.poll() is not None, _BACK_S, f"{name} ends when its disk is full")
+
+
+async def freeze(stage: Stage, times: int) -> None:
+    """SIGSTOP past the session time, heirs take over, SIGCONT: a zombie each time."""
+    fleet = stage.fleet
+    for number in range(times):
+        zombie, heir = ("w0", "w1") if number % 2 else ("w1", "w0")
+        if number % 4 == 3:
+            # Frozen with a transaction open and complete.
+            before = fleet.reached()
+            kill(fleet.running.pop(zombie))
+            fault = f"attribution/inside@{number % 7 + 2}"
+            fleet.start(zombie, DRILL_FAULT=fault, DRILL_ACTION="stop")
+            await until(lambda b=before: fleet.reached() > b, _BACK_S, "frozen in a transaction")
+        else:
+            await until(lambda z=zombie: fleet.has_joined(z), _BACK_S, "the zombie-to-be works")
+            fleet.signal(zombie, signal.SIGSTOP)
+        opened = fleet.opened(heir)
+        await until(
+            lambda h=heir, n=opened: fleet.opened(h) > n,
+            stage.place.session_s + _BACK_S,
+            f"{heir} takes over",
+        )
+        fleet.signal(zombie, signal.SIGCONT)
+        stage.injected(f"{zombie} frozen, {heir} took over, {zombie} resumed")
+        await until(lambda z=zombie: fleet.has_joined(z), _BACK_S, "the zombie left or rejoined")
+    stage.notes["fenced"] = stage.deployment.logs().count("was fenced")
+
+
+async def join_and_leave(stage: Stage, times: int) -> None:
+    """A worker joins, another leaves by SIGTERM, under load."""
+    fleet = stage.fleet
+    count = len(fleet.running)
+    for number in range(times):
+        if number % 2 == 0:
+            name = f"w{count + number // 2}"
+            fleet.start(name)
+            await until(lambda n=name: fleet.has_joined(n), _BACK_S, f"{name} joined")
+            stage.injected(f"{name} joined")
+        else:
+            name = min(fleet.running, key=lambda n: int(n[1:]))
+            code = await fleet.dismiss(name)
+            if code:
+                raise AssertionError(f"{name} ended with {code} after SIGTERM")
+            stage.injected(f"{name} left")
+
+
+async def measure_takeover(stage: Stage, times: int) -> None:
+    """One of two is killed and stays away: how long until its partitions go on."""
+    stage.limit_s = stage.place.session_s + 2
+    longest_s = 0.0
+    for number in range(times):
+        name = f"w{number % 2}"
+        await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"{name} works")
+        await _flows(stage)
+        stage.pauses.reset()
+        kill(stage.fleet.running.pop(name))
+        await asyncio.sleep(stage.place.session_s)
+        await _flows(stage)
+        longest_s = max(longest_s, stage.pauses.longest_s)
+        stage.injected(f"{name} killed, longest pause {stage.pauses.longest_s:.2f} s")
+        stage.fleet.start(name)
+    stage.notes["pause_s"] = longest_s
+    stage.pauses.reset()
+
+
+async def stop_gently(stage: Stage, times: int) -> None:
+    """One of two is told to end: its partitions go on within 2 s; it resumes within 3 s."""
+    stage.limit_s = 2.0
+    longest_s = resumed_s = 0.0
+    for number in range(times):
+        name = f"w{number % 2}"
+        await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"{name} works")
+        await _flows(stage)
+        stage.pauses.reset()
+        if code := await stage.fleet.dismiss(name):
+            raise AssertionError(f"{name} ended with {code} after SIGTERM")
+        await _flows(stage)
+        longest_s = max(longest_s, stage.pauses.longest_s)
+        began_s = time.monotonic()
+        stage.fleet.start(name)
+        await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"{name} resumed")
+        resumed_s = max(resumed_s, time.monotonic() - began_s)
+        stage.injected(f"{name} stopped ({longest_s:.2f} s) and resumed ({resumed_s:.2f} s)")
+    stage.notes |= {"pause_s": longest_s, "resumed_s": round(resumed_s, 2)}
+    stage.pauses.reset()
+
+
+async def _flows(stage: Stage) -> None:
+    """Wait until every partition has moved since now."""
+    began_s = time.monotonic()
+    await until(lambda: min(stage.pauses.moved_s.values()) > began_s, _BACK_S, "all flow")
+
+
+DRILLS: Final = (
+    Drill("kill-random", kill_at_random),
+    Drill("kill-points", kill_at_points),
+    Drill("disk-harm", harm_disks),
+    Drill("zombie", freeze),
+    Drill("rebalance", join_and_leave),
+    Drill("takeover", measure_takeover),
+    Drill("sigterm", stop_gently),
+)

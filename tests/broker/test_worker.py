@@ -1,6 +1,9 @@
 """A real worker on a real broker: what comes in, what goes out, what is set aside."""
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -58,6 +61,25 @@ def reason(record: Any) -> str:
     return dict(record.headers)["leverframe.reason"].decode()
 
 
+async def explained(deployment: Deployment) -> None:
+    """``leverframe explain`` tells the newest change as it was published, and where from."""
+    command = [sys.executable, "-m", "agents.cli.main", "explain", "route-3"]
+    environment = {**os.environ, **deployment.environment}
+
+    def told(*options: str) -> str:
+        return subprocess.run(
+            [*command, *options], env=environment, capture_output=True, check=True, text=True
+        ).stdout
+
+    [change] = orjson.loads(await asyncio.to_thread(told, "--json"))
+    published = (await control_messages(deployment))["route-3"]
+    last = [one for one in published if one.kind != "heartbeat"][-1]
+    assert (change["message"]["epoch"], change["message"]["seq"]) == (last.epoch, last.seq)
+    text = await asyncio.to_thread(told, "--last", "100")
+    assert "was registered (first_reward)" in text
+    assert f"leverframe replay route-3 --until {last.issued_at_ms}" in text
+
+
 def test_worker_joins_learns_and_commits_to_the_end(deploy: Callable[..., Any]) -> None:
     """Every pair is rewarded once, statistics equal a recount, committed offset = end offset."""
 
@@ -74,6 +96,7 @@ def test_worker_joins_learns_and_commits_to_the_end(deploy: Callable[..., Any]) 
         await eventually(caught_up, "committed offset = end offset on every partition", 10)
         newest = await newest_messages(deployment.settings)
         assert set(newest) == {f"route-{i}" for i in range(5)}
+        await explained(deployment)
 
     asyncio.run(scenario())
 

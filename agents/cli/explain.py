@@ -1,0 +1,110 @@
+"""``leverframe explain``."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agents.cli.options import config_option, json_option
+from agents.cli.showing import printable
+
+__all__ = ["explain"]
+
+
+@click.command()
+@click.argument("route")
+@click.option("--at", help="Why they were so then: ISO time (UTC unless it says), or ms.")
+@click.option("--last", type=click.IntRange(1), default=1, show_default=True, help="Changes.")
+@config_option
+@json_option
+def explain(route: str, at: str | None, last: int, config: Path | None, *, as_json: bool) -> None:
+    """Say why the weights of ROUTE are what they are, from the recorded causes.
+
+    The control topic is compacted: Kafka keeps the newest message of a route for ever, and those
+    before it for about a day. What is older can be recomputed: leverframe replay ROUTE --until MS.
+
+    \b
+    Examples:
+      leverframe explain checkout
+      leverframe explain checkout --at 2026-05-04T14:02:07 --last 3
+    """  # noqa: D301 - click wants the character
+    from agents.explaining import explain as explained
+    from agents.explaining import sentences
+    from agents.settings import load_settings
+    from schemas.codec import encode
+    from schemas.errors import LeverframeError
+
+    until_ms = None if at is None else _time_ms(at)
+    messages = asyncio.run(_recorded(load_settings(config), route))
+    if not messages:
+        raise LeverframeError(
+            f"nothing was ever published for route {route!r}; those that are known: "
+            "leverframe status"
+        )
+    changes = explained(messages, until_ms, last)
+    if not changes:
+        oldest = min(message.issued_at_ms for message in messages)
+        raise LeverframeError(
+            f"no change of {route!r} up to then is kept (the oldest message is of {oldest} ms); "
+            f"to recompute: leverframe replay {route} --until MS"
+        )
+    if as_json:
+        # The message as it was published, with what it changed beside it.
+        told = (
+            f'{{"moved":{_json(change.moved)},"message":{encode(change.message).decode()}}}'
+            for change in changes
+        )
+        click.echo(printable(f"[{','.join(told)}]"))
+        return
+    for change in changes:
+        click.echo(printable("\n".join(sentences(change))))
+
+
+def _json(value: object) -> str:
+    import orjson
+
+    return orjson.dumps(value).decode()
+
+
+def _time_ms(text: str) -> int:
+    if text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{text!r} is no time; for example 2026-05-04T14:02:07", param_hint="--at"
+        ) from error
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    # To the end of the second that was named.
+    return round(at.timestamp() * 1000) + (999 if not at.microsecond else 0)
+
+
+async def _recorded(settings: Any, route: str) -> list[Any]:
+    """All messages of a route that its partition still holds, and that are signed as they must."""
+    from aiokafka import TopicPartition
+
+    from agents.reading import read_to_end
+    from schemas.codec import decode
+    from schemas.control import ControlMessage
+    from schemas.errors import ControlError, RecordError
+    from schemas.signing import verify
+    from streams.runtime.kafka import partition_of
+
+    key = route.encode()
+    partition = partition_of(key, settings.topics.route_partitions)
+    where = TopicPartition(settings.topic_names.control, partition)
+    found = []
+    for record in await read_to_end(settings.broker, [where]):
+        if record.key != key or record.value is None:
+            continue
+        try:
+            message = decode(ControlMessage, record.value)
+            if settings.control_key is not None:
+                verify(message, settings.control_key)
+        except (ControlError, RecordError):
+            continue  # nobody follows it either
+        found.append(message)
+    return found

@@ -1,4 +1,4 @@
-"""How a fetch becomes records: cheap ones, and none that can take the worker down.
+"""How a fetch becomes records and micro-batches: cheap, and nothing takes the worker down.
 
 aiokafka makes a frozen dataclass of each record, which takes longer than reading it; here it is a
 plain struct.
@@ -10,15 +10,18 @@ batch is read again by aiokafka's own pure-Python reader with such keys escaped.
 aiokafka does.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
 from msgspec import Struct
 
-__all__ = ["FetchedRecord", "read_any_record"]
+__all__ = ["FetchedRecord", "read_any_record", "slices"]
+
+MAX_RECORDS: Final = 4000
+MAX_BYTES: Final = 4 << 20
 
 
 class FetchedRecord(Struct, gc=False):
@@ -130,3 +133,42 @@ def read_any_record() -> None:
     """Make every aiokafka consumer of this process read records as this module does."""
     fetcher.MemoryRecords = _KeptRecords
     fetcher.PartitionRecords = _OurPartitionRecords
+
+
+def slices(
+    records: Sequence[Any], max_records: int = MAX_RECORDS, max_bytes: int = MAX_BYTES
+) -> Iterator[Sequence[Any]]:
+    """Cut what one fetch brought for one partition into micro-batches.
+
+    Parameters
+    ----------
+    records : sequence
+        Raw aiokafka records.
+    max_records : int
+        Most records of one micro-batch.
+    max_bytes : int
+        Most bytes of keys and values of one micro-batch; a single larger record goes alone.
+
+    Yields
+    ------
+    sequence
+        Not empty, in order.
+    """
+    # Nearly every fetch is small enough as a whole, and to see that costs little.
+    if len(records) <= max_records and _size(records) <= max_bytes:
+        if records:
+            yield records
+        return
+    begin, size = 0, 0
+    for at, record in enumerate(records):
+        length = len(record.key or b"") + len(record.value or b"")
+        if at > begin and (at - begin >= max_records or size + length > max_bytes):
+            yield records[begin:at]
+            begin, size = at, 0
+        size += length
+    yield records[begin:]
+
+
+def _size(records: Sequence[Any]) -> int:
+    """Bytes of keys and values."""
+    return sum([len(r.key or b"") + len(r.value or b"") for r in records])

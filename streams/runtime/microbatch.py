@@ -27,6 +27,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from schemas.errors import LeverframeError
+from streams.runtime.fetched import slices
 
 __all__ = [
     "MicrobatchConsumer",
@@ -34,13 +35,10 @@ __all__ = [
     "MicrobatchTransport",
     "Reading",
     "check_faust",
-    "slices",
 ]
 
 log = logging.getLogger(__name__)
 
-MAX_RECORDS: Final = 4000
-MAX_BYTES: Final = 4 << 20
 FETCH_WAIT_MS: Final = 10
 FETCH_BYTES: Final = 1 << 20
 
@@ -60,45 +58,6 @@ def check_faust() -> None:
             "Faust's compiled stream iterator is missing. Unset NO_CYTHON and reinstall "
             "faust-streaming from a wheel for this Python."
         )
-
-
-def slices(
-    records: Sequence[Any], max_records: int = MAX_RECORDS, max_bytes: int = MAX_BYTES
-) -> Iterator[Sequence[Any]]:
-    """Cut what one fetch brought for one partition into micro-batches.
-
-    Parameters
-    ----------
-    records : sequence
-        Raw aiokafka records.
-    max_records : int
-        Most records of one micro-batch.
-    max_bytes : int
-        Most bytes of keys and values of one micro-batch; a single larger record goes alone.
-
-    Yields
-    ------
-    sequence
-        Not empty, in order.
-    """
-    # Nearly every fetch is small enough as a whole, and to see that costs little.
-    if len(records) <= max_records and _size(records) <= max_bytes:
-        if records:
-            yield records
-        return
-    begin, size = 0, 0
-    for at, record in enumerate(records):
-        length = len(record.key or b"") + len(record.value or b"")
-        if at > begin and (at - begin >= max_records or size + length > max_bytes):
-            yield records[begin:at]
-            begin, size = at, 0
-        size += length
-    yield records[begin:]
-
-
-def _size(records: Sequence[Any]) -> int:
-    """Bytes of keys and values."""
-    return sum([len(r.key or b"") + len(r.value or b"") for r in records])
 
 
 class Reading(NamedTuple):

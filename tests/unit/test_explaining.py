@@ -44,15 +44,15 @@ def test_a_rollback_is_told_with_its_evidence_and_how_to_recompute_it() -> None:
     assert change.moved == {"a": (0.7, 1.0), "c": (0.3, None)}
     assert list(sentences(change)) == [
         (
-            "2023-11-14 22:13:24 UTC, rollback 2.4: c was rolled back: mean 0.41 of 700 labels since "
-            "it began to look bad, a 0.82 of 900 meanwhile; log evidence 8.10 reached 7.60 "
+            "2023-11-14 22:13:24 UTC, rollback 2.4: c was rolled back: mean 0.41 of 700 labels "
+            "since it began to look bad, a 0.82 of 900 meanwhile; log evidence 8.10 reached 7.60 "
             "(alpha 0.001)"
         ),
         "  a rose from 0.700 to 1.000",
         "  c left, it had 0.300: mean 0.412 of 1,200 labels, between 0.380 and 0.440, harmful",
         (
-            "  after the record at partition 1, offset 77; to recompute: leverframe replay r --until "
-            "1700000004000"
+            "  after the record at partition 1, offset 77; to recompute: leverframe replay r "
+            "--until 1700000004000"
         ),
     ]
 

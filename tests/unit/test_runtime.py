@@ -11,10 +11,10 @@ from agents.attribute import is_caught_up, own_keys, unseen
 from schemas.errors import LedgerError
 from streams.entries import Attributed, EarlyLabel, Waiting
 from streams.expiry import IDS_IN_ONE, bucket_of, decode_ids, index_changes, is_due, sweep
+from streams.runtime.fetched import slices
 from streams.runtime.kafka import partition_of
 from streams.runtime.lanes import Idle
 from streams.runtime.ledger import Positions
-from streams.runtime.microbatch import slices
 from streams.runtime.restore import STALE_AFTER_MS, is_trustworthy
 from streams.runtime.store import Memory, Place, open_store
 from streams.topology import Topics

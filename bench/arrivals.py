@@ -22,12 +22,24 @@ class Arrivals:
     ----------
     topics : Topics
         Names of the worker's topics.
+
+    Attributes
+    ----------
+    found : dict of str to list of float
+        Latencies by kind.
+    from_ms : float
+        Record time of the first label that counts.
+    rewards : int
+        All that came, those of the warm-up too.
+    arms : dict of str to int
+        Arms of each route, by its newest control message.
     """
 
     def __init__(self, topics: Topics) -> None:
         self.found: dict[str, list[float]] = {"reward": [], "control message": []}
         self.from_ms = float("inf")
         self.rewards = 0
+        self.arms: dict[str, int] = {}
         self._topics = topics
         self._reward, self._control = decoder(Reward), decoder(ControlMessage)
 
@@ -51,6 +63,7 @@ class Arrivals:
                 kind = "reward"
             else:
                 message = self._control(record.value)
+                self.arms[message.route] = len(message.weights)
                 if message.kind == "heartbeat":
                     continue
                 at_ms, kind = float(message.issued_at_ms), "control message"

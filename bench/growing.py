@@ -1,5 +1,6 @@
 """One deployment, measured: a backlog of pairs, drained, then an open loop at a modest rate.
 
+Before, every arm of every route gets one label: what it costs to register an arm is told apart.
 The backlog is written at once to workers that wait for it, so that all of its cost is counted, the
 broker's for taking it in too, and nothing of a start or a rebalance.
 """
@@ -35,8 +36,10 @@ __all__ = ["Load", "Point", "grown"]
 _FILL: Final = 1_000_000
 _WARM_UP_S: Final = 2.0
 _LAST_S: Final = 1.0
+_FIRST: Final = 1 << 39
 _LIVE: Final = 1 << 40
-"""Number of the open loop's first request."""
+"""Numbers of the first request that registers an arm, and of the open loop's."""
+_NEW_ARMS: Final = 200
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +87,8 @@ class Point(msgspec.Struct, kw_only=True):
         How many there were.
     live_us, live_broker_us : float
         As ``worker_us`` and ``broker_us``, in the open loop, whose micro-batches are small.
+    new_arm_ms : float
+        Processor time of the workers for an arm that has its first label, before the drain.
     others_cores, live_others_cores : float
         Cores that processes without a part in this took meanwhile, in the drain and the open loop.
     """
@@ -99,6 +104,7 @@ class Point(msgspec.Struct, kw_only=True):
     seen: dict[str, int] = {}
     live_us: float = 0.0
     live_broker_us: float = 0.0
+    new_arm_ms: float = 0.0
     others_cores: float = 0.0
     live_others_cores: float = 0.0
 
@@ -147,6 +153,7 @@ async def grown(broker: BenchBroker, shape: Shape, load: Load) -> Point:
                 running.start(stack, environment, shape.workers)
                 arrivals = Arrivals(settings.topic_names)
                 await running.until_ready()
+                await _register(running, consumer, arrivals, point)
                 await _drain(running, consumer, arrivals, load.pairs, point)
                 await _open_loop(running, consumer, arrivals, load, point)
                 point.peak_mb = sum(resident_mb(pid)["peak"] for pid in running.pids())
@@ -169,6 +176,29 @@ async def _fill(running: Deployment, environment: dict[str, str], shape: Shape, 
                 await until_taken(settings, topic, end, *running.workers[0])
 
 
+async def _register(running: Deployment, consumer: Any, arrivals: Arrivals, point: Point) -> None:
+    """Let every arm of every route have a label, few at a time, until all are in force."""
+    topics, shape, began = running.settings.topic_names, point.shape, running.spent_s()
+    servers, total = running.settings.broker.servers, shape.arms * shape.routes
+    since_s, sent = time.monotonic(), 0
+    producer = AIOKafkaProducer(bootstrap_servers=servers)
+    await producer.start()
+    try:
+        for prediction, label in made_pairs(shape, _FIRST, _FIRST + total):
+            await producer.send(topics.predictions, prediction[1], key=prediction[0])
+            await producer.send(topics.ground_truth, label[1], key=label[0])
+            sent += 1
+            most = 0 if sent == total else _NEW_ARMS
+            while sent - (known := sum(arrivals.arms.values())) > most:
+                for tp, records in (await consumer.getmany(timeout_ms=20)).items():
+                    arrivals.take(tp.topic, records, 0.0)
+                since_s = time.monotonic() if sum(arrivals.arms.values()) > known else since_s
+                running.check(since_s)
+    finally:
+        await producer.stop()
+    point.new_arm_ms = round(1e3 * float((running.spent_s() - began)[1]) / total, 3)
+
+
 async def _drain(
     running: Deployment, consumer: Any, arrivals: Arrivals, pairs: int, point: Point
 ) -> None:
@@ -182,8 +212,8 @@ async def _drain(
         writing = asyncio.gather(
             *[await producer.send_batch(batch, topic, partition=at) for topic, at, batch in batches]
         )
-        since_s = time.monotonic()
-        while arrivals.rewards < pairs:
+        since_s, wanted = time.monotonic(), arrivals.rewards + pairs
+        while arrivals.rewards < wanted:
             before = arrivals.rewards
             for tp, records in (await consumer.getmany(timeout_ms=100)).items():
                 arrivals.take(tp.topic, records, 0.0)
@@ -253,7 +283,7 @@ async def _open_loop(
 def _weigh(running: Deployment, load: Load, point: Point) -> None:
     """Look at what lies on disk when the workers have ended."""
     live = int(load.rate / 2 * (load.seconds + _WARM_UP_S))
-    pairs = load.pairs + live
+    pairs = load.pairs + live + point.shape.arms * point.shape.routes
     stores: Sequence[Path] = sorted((running.folder / "data").glob("*/*/attribution"))
     stored = sum(map(stored_bytes, stores))
     point.store_bytes = round(stored / (pairs + point.shape.waiting), 1)

@@ -8,9 +8,8 @@ broker's for taking it in too, and nothing of a start or a rebalance.
 import asyncio
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,20 +21,18 @@ from bench.arrivals import Arrivals
 from bench.deployment import Deployment
 from bench.drain import bench_settings
 from bench.filling import predictions, reader, until_taken
-from bench.load import built, preload, produce_at, staggered
-from bench.peers.scene import LABEL_DELAY_MS, PAIRS_PER_MS
+from bench.load import LAG, preload, produce_at, staggered
 from bench.servers import BenchBroker
-from bench.shapes import Shape, environment_of, made_pairs
+from bench.shapes import Shape, backlog, environment_of, made_pairs
 from bench.turns import turn
 from bench.usage import resident_mb, stored_bytes
 from streams.runtime.topics import create_topics
-from streams.topology import Topics
 
 __all__ = ["Load", "Point", "grown"]
 
 _FILL: Final = 1_000_000
 _WARM_UP_S: Final = 2.0
-_LAST_S: Final = 1.0
+_LAST_S: Final = 20.0
 _FIRST: Final = 1 << 39
 _LIVE: Final = 1 << 40
 """Numbers of the first request that registers an arm, and of the open loop's."""
@@ -71,7 +68,7 @@ class Point(msgspec.Struct, kw_only=True):
     shape : Shape
         Its size.
     events_per_s : float
-        From the begin of the backlog's writing to its last visible reward.
+        From the begin of the backlog's writing until its last reward is visible and learned from.
     worker_us, broker_us : float
         Processor time meanwhile, microseconds an event; of all workers together, and of the
         broker (nan when another's).
@@ -142,16 +139,17 @@ async def grown(broker: BenchBroker, shape: Shape, load: Load) -> Point:
         running = Deployment(broker, settings, folder)
         if shape.waiting:
             await _fill(running, environment, shape, load)
+        names = settings.topic_names
         tps = [
             TopicPartition(topic, at)
-            for topic in (settings.topic_names.rewards, settings.topic_names.control)
+            for topic in (names.rewards, names.control, names.learning_changelog)
             for at in range(shape.route_partitions)
         ]
         async with reader(settings, fetch_max_wait_ms=5) as consumer:
             consumer.assign(tps)
             with turn(load.lock), ExitStack() as stack:
                 running.start(stack, environment, shape.workers)
-                arrivals = Arrivals(settings.topic_names)
+                arrivals = Arrivals(names)
                 await running.until_ready()
                 await _register(running, consumer, arrivals, point)
                 await _drain(running, consumer, arrivals, load.pairs, point)
@@ -202,22 +200,22 @@ async def _register(running: Deployment, consumer: Any, arrivals: Arrivals, poin
 async def _drain(
     running: Deployment, consumer: Any, arrivals: Arrivals, pairs: int, point: Point
 ) -> None:
-    """Write the pairs as fast as the broker takes them; count until all rewards are visible."""
+    """Write the pairs as fast as the broker takes them; count until all is learned."""
     servers = running.settings.broker.servers
     producer = AIOKafkaProducer(bootstrap_servers=servers, max_batch_size=256 << 10, acks=1)
     await producer.start()
     try:
-        batches = list(_backlog(producer, running.settings.topic_names, point.shape, pairs))
+        batches = list(backlog(producer, running.settings.topic_names, point.shape, pairs))
         began = running.spent_s()
         writing = asyncio.gather(
             *[await producer.send_batch(batch, topic, partition=at) for topic, at, batch in batches]
         )
         since_s, wanted = time.monotonic(), arrivals.rewards + pairs
-        while arrivals.rewards < wanted:
-            before = arrivals.rewards
+        while arrivals.rewards < wanted or not arrivals.are_learned:
+            before = arrivals.progress
             for tp, records in (await consumer.getmany(timeout_ms=100)).items():
                 arrivals.take(tp.topic, records, 0.0)
-            since_s = time.monotonic() if arrivals.rewards > before else since_s
+            since_s = time.monotonic() if arrivals.progress > before else since_s
             running.check(since_s)
         wall_s, workers_s, broker_s, others_s = map(float, running.spent_s() - began)
         await writing
@@ -229,24 +227,6 @@ async def _drain(
     point.others_cores = round(others_s / wall_s, 2)
 
 
-def _backlog(
-    producer: AIOKafkaProducer, topics: Topics, shape: Shape, pairs: int
-) -> Iterator[tuple[str, int, Any]]:
-    """Yield built batches of predictions and of labels in turn, with a backlog's record times."""
-    made = list(made_pairs(shape, shape.waiting, shape.waiting + pairs))
-    begin_ms = time.time_ns() // 1_000_000 - pairs // PAIRS_PER_MS - LABEL_DELAY_MS
-    both = []
-    for topic, which, delay_ms in (
-        (topics.predictions, 0, 0),
-        (topics.ground_truth, 1, LABEL_DELAY_MS),
-    ):
-        times_ms = [begin_ms + delay_ms + at // PAIRS_PER_MS for at in range(pairs)]
-        records = (pair[which] for pair in made)
-        both.append([(topic, *one) for one in built(producer, shape.partitions, records, times_ms)])
-    for one, other in zip_longest(*both):
-        yield from (batch for batch in (one, other) if batch is not None)
-
-
 async def _open_loop(
     running: Deployment, consumer: Any, arrivals: Arrivals, load: Load, point: Point
 ) -> None:
@@ -256,12 +236,17 @@ async def _open_loop(
     count = int(load.rate / 2 * (load.seconds + _WARM_UP_S))
     records = staggered(names, made_pairs(point.shape, _LIVE, _LIVE + count, half_fresh=True))
     arrivals.from_ms = (time.time() + _WARM_UP_S) * 1000
+    wanted = arrivals.rewards + count - LAG
     following = asyncio.create_task(arrivals.follow(consumer))
     try:
         began = running.spent_s()
         sent = await produce_at(running.settings.broker.servers, records, load.rate)
         spent = running.spent_s() - began
-        await asyncio.sleep(_LAST_S)
+        deadline_s = time.monotonic() + _LAST_S
+        while time.monotonic() < deadline_s and not following.done():
+            await asyncio.sleep(0.1)
+            if arrivals.rewards >= wanted and arrivals.are_learned:
+                break
         if following.done():
             following.result()
     finally:

@@ -1,5 +1,6 @@
 """One deployment, measured: a backlog of pairs, drained, then an open loop at a modest rate.
 
+Before, every arm of every route gets one label: what it costs to register an arm is told apart.
 The backlog is written at once to workers that wait for it, so that all of its cost is counted, the
 broker's for taking it in too, and nothing of a start or a rebalance.
 """
@@ -7,9 +8,8 @@ broker's for taking it in too, and nothing of a start or a rebalance.
 import asyncio
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,22 +21,22 @@ from bench.arrivals import Arrivals
 from bench.deployment import Deployment
 from bench.drain import bench_settings
 from bench.filling import predictions, reader, until_taken
-from bench.load import built, preload, produce_at, staggered
-from bench.peers.scene import LABEL_DELAY_MS, PAIRS_PER_MS
+from bench.load import LAG, preload, produce_at, staggered
 from bench.servers import BenchBroker
-from bench.shapes import Shape, environment_of, made_pairs
+from bench.shapes import Shape, backlog, environment_of, made_pairs
 from bench.turns import turn
 from bench.usage import resident_mb, stored_bytes
 from streams.runtime.topics import create_topics
-from streams.topology import Topics
 
 __all__ = ["Load", "Point", "grown"]
 
 _FILL: Final = 1_000_000
 _WARM_UP_S: Final = 2.0
-_LAST_S: Final = 1.0
+_LAST_S: Final = 20.0
+_FIRST: Final = 1 << 39
 _LIVE: Final = 1 << 40
-"""Number of the open loop's first request."""
+"""Numbers of the first request that registers an arm, and of the open loop's."""
+_NEW_ARMS: Final = 200
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +68,7 @@ class Point(msgspec.Struct, kw_only=True):
     shape : Shape
         Its size.
     events_per_s : float
-        From the begin of the backlog's writing to its last visible reward.
+        From the begin of the backlog's writing until its last reward is visible and learned from.
     worker_us, broker_us : float
         Processor time meanwhile, microseconds an event; of all workers together, and of the
         broker (nan when another's).
@@ -84,6 +84,8 @@ class Point(msgspec.Struct, kw_only=True):
         How many there were.
     live_us, live_broker_us : float
         As ``worker_us`` and ``broker_us``, in the open loop, whose micro-batches are small.
+    new_arm_ms : float
+        Processor time of the workers for an arm that has its first label, before the drain.
     others_cores, live_others_cores : float
         Cores that processes without a part in this took meanwhile, in the drain and the open loop.
     """
@@ -99,6 +101,7 @@ class Point(msgspec.Struct, kw_only=True):
     seen: dict[str, int] = {}
     live_us: float = 0.0
     live_broker_us: float = 0.0
+    new_arm_ms: float = 0.0
     others_cores: float = 0.0
     live_others_cores: float = 0.0
 
@@ -136,17 +139,19 @@ async def grown(broker: BenchBroker, shape: Shape, load: Load) -> Point:
         running = Deployment(broker, settings, folder)
         if shape.waiting:
             await _fill(running, environment, shape, load)
+        names = settings.topic_names
         tps = [
             TopicPartition(topic, at)
-            for topic in (settings.topic_names.rewards, settings.topic_names.control)
+            for topic in (names.rewards, names.control, names.learning_changelog)
             for at in range(shape.route_partitions)
         ]
         async with reader(settings, fetch_max_wait_ms=5) as consumer:
             consumer.assign(tps)
             with turn(load.lock), ExitStack() as stack:
                 running.start(stack, environment, shape.workers)
-                arrivals = Arrivals(settings.topic_names)
+                arrivals = Arrivals(names)
                 await running.until_ready()
+                await _register(running, consumer, arrivals, point)
                 await _drain(running, consumer, arrivals, load.pairs, point)
                 await _open_loop(running, consumer, arrivals, load, point)
                 point.peak_mb = sum(resident_mb(pid)["peak"] for pid in running.pids())
@@ -169,25 +174,48 @@ async def _fill(running: Deployment, environment: dict[str, str], shape: Shape, 
                 await until_taken(settings, topic, end, *running.workers[0])
 
 
+async def _register(running: Deployment, consumer: Any, arrivals: Arrivals, point: Point) -> None:
+    """Let every arm of every route have a label, few at a time, until all are in force."""
+    topics, shape, began = running.settings.topic_names, point.shape, running.spent_s()
+    servers, total = running.settings.broker.servers, shape.arms * shape.routes
+    since_s, sent = time.monotonic(), 0
+    producer = AIOKafkaProducer(bootstrap_servers=servers)
+    await producer.start()
+    try:
+        for prediction, label in made_pairs(shape, _FIRST, _FIRST + total):
+            await producer.send(topics.predictions, prediction[1], key=prediction[0])
+            await producer.send(topics.ground_truth, label[1], key=label[0])
+            sent += 1
+            most = 0 if sent == total else _NEW_ARMS
+            while sent - (known := sum(arrivals.arms.values())) > most:
+                for tp, records in (await consumer.getmany(timeout_ms=20)).items():
+                    arrivals.take(tp.topic, records, 0.0)
+                since_s = time.monotonic() if sum(arrivals.arms.values()) > known else since_s
+                running.check(since_s)
+    finally:
+        await producer.stop()
+    point.new_arm_ms = round(1e3 * float((running.spent_s() - began)[1]) / total, 3)
+
+
 async def _drain(
     running: Deployment, consumer: Any, arrivals: Arrivals, pairs: int, point: Point
 ) -> None:
-    """Write the pairs as fast as the broker takes them; count until all rewards are visible."""
+    """Write the pairs as fast as the broker takes them; count until all is learned."""
     servers = running.settings.broker.servers
     producer = AIOKafkaProducer(bootstrap_servers=servers, max_batch_size=256 << 10, acks=1)
     await producer.start()
     try:
-        batches = list(_backlog(producer, running.settings.topic_names, point.shape, pairs))
+        batches = list(backlog(producer, running.settings.topic_names, point.shape, pairs))
         began = running.spent_s()
         writing = asyncio.gather(
             *[await producer.send_batch(batch, topic, partition=at) for topic, at, batch in batches]
         )
-        since_s = time.monotonic()
-        while arrivals.rewards < pairs:
-            before = arrivals.rewards
+        since_s, wanted = time.monotonic(), arrivals.rewards + pairs
+        while arrivals.rewards < wanted or not arrivals.are_learned:
+            before = arrivals.progress
             for tp, records in (await consumer.getmany(timeout_ms=100)).items():
                 arrivals.take(tp.topic, records, 0.0)
-            since_s = time.monotonic() if arrivals.rewards > before else since_s
+            since_s = time.monotonic() if arrivals.progress > before else since_s
             running.check(since_s)
         wall_s, workers_s, broker_s, others_s = map(float, running.spent_s() - began)
         await writing
@@ -199,24 +227,6 @@ async def _drain(
     point.others_cores = round(others_s / wall_s, 2)
 
 
-def _backlog(
-    producer: AIOKafkaProducer, topics: Topics, shape: Shape, pairs: int
-) -> Iterator[tuple[str, int, Any]]:
-    """Yield built batches of predictions and of labels in turn, with a backlog's record times."""
-    made = list(made_pairs(shape, shape.waiting, shape.waiting + pairs))
-    begin_ms = time.time_ns() // 1_000_000 - pairs // PAIRS_PER_MS - LABEL_DELAY_MS
-    both = []
-    for topic, which, delay_ms in (
-        (topics.predictions, 0, 0),
-        (topics.ground_truth, 1, LABEL_DELAY_MS),
-    ):
-        times_ms = [begin_ms + delay_ms + at // PAIRS_PER_MS for at in range(pairs)]
-        records = (pair[which] for pair in made)
-        both.append([(topic, *one) for one in built(producer, shape.partitions, records, times_ms)])
-    for one, other in zip_longest(*both):
-        yield from (batch for batch in (one, other) if batch is not None)
-
-
 async def _open_loop(
     running: Deployment, consumer: Any, arrivals: Arrivals, load: Load, point: Point
 ) -> None:
@@ -226,12 +236,17 @@ async def _open_loop(
     count = int(load.rate / 2 * (load.seconds + _WARM_UP_S))
     records = staggered(names, made_pairs(point.shape, _LIVE, _LIVE + count, half_fresh=True))
     arrivals.from_ms = (time.time() + _WARM_UP_S) * 1000
+    wanted = arrivals.rewards + count - LAG
     following = asyncio.create_task(arrivals.follow(consumer))
     try:
         began = running.spent_s()
         sent = await produce_at(running.settings.broker.servers, records, load.rate)
         spent = running.spent_s() - began
-        await asyncio.sleep(_LAST_S)
+        deadline_s = time.monotonic() + _LAST_S
+        while time.monotonic() < deadline_s and not following.done():
+            await asyncio.sleep(0.1)
+            if arrivals.rewards >= wanted and arrivals.are_learned:
+                break
         if following.done():
             following.result()
     finally:
@@ -253,7 +268,7 @@ async def _open_loop(
 def _weigh(running: Deployment, load: Load, point: Point) -> None:
     """Look at what lies on disk when the workers have ended."""
     live = int(load.rate / 2 * (load.seconds + _WARM_UP_S))
-    pairs = load.pairs + live
+    pairs = load.pairs + live + point.shape.arms * point.shape.routes
     stores: Sequence[Path] = sorted((running.folder / "data").glob("*/*/attribution"))
     stored = sum(map(stored_bytes, stores))
     point.store_bytes = round(stored / (pairs + point.shape.waiting), 1)

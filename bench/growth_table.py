@@ -10,7 +10,7 @@ __all__ = ["axis_table", "table"]
 _HEAD = (
     "| {} | events/s | of the base (min..max) | worker, broker µs/event | in the open loop "
     "| label to reward p50, p99 ms | to control message p50, p99 ms | peak MB "
-    "| RocksDB B/entry | topics B/event | others' cores | runs |"
+    "| RocksDB B/entry | topics B/event | ms/new arm | others' cores | runs |"
 )
 
 
@@ -53,12 +53,12 @@ def axis_table(growth: Growth, axis: str) -> Iterator[str]:
         Lines.
     """
     yield _HEAD.format(axis)
-    yield "|" + "---:|" * 12
+    yield "|" + "---:|" * 13
     for at in growth.sizes(axis):
         points = growth.points(axis, at)
         failed = [m for m in growth.measured if (m.axis, m.at) == (axis, at) and not m.point]
         if not points:
-            yield f"| {at:,} | failed " + "| " * 9 + f"| 0 of {len(failed)} |"
+            yield f"| {at:,} | failed " + "| " * 10 + f"| 0 of {len(failed)} |"
             continue
 
         def median(field: str, at: int = at) -> float:
@@ -74,6 +74,7 @@ def axis_table(growth: Growth, axis: str) -> Iterator[str]:
             f"| {latency(growth, axis, at, 'reward')} "
             f"| {latency(growth, axis, at, 'control message')} "
             f"| {median('peak_mb'):,.0f} | {median('store_bytes'):.0f} | {topics:.0f} "
+            f"| {median('new_arm_ms'):.2f} "
             f"| {median('others_cores'):.1f}, {median('live_others_cores'):.1f} | {runs} |"
         )
 

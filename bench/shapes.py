@@ -1,17 +1,22 @@
 """Sizes of a deployment along the axes of growth, and the records of such a one."""
 
+import time
 from collections.abc import Iterator, Mapping
-from typing import Final
+from itertools import zip_longest
+from typing import Any, Final
 
 import msgspec
+from aiokafka import AIOKafkaProducer
 
 from bench.filling import request_id
-from bench.load import Keyed
+from bench.load import Keyed, built
+from bench.peers.scene import LABEL_DELAY_MS, PAIRS_PER_MS
 from schemas.codec import encode
 from schemas.ground_truth import GroundTruth
 from schemas.prediction import Prediction
+from streams.topology import Topics
 
-__all__ = ["AXES", "BASE", "PLAIN_BYTES", "QUICK", "Shape", "environment_of", "made_pairs"]
+__all__ = ["AXES", "BASE", "QUICK", "Shape", "backlog", "environment_of", "made_pairs"]
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +53,6 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 BASE: Final = Shape()
-PLAIN_BYTES: Final = BASE.value
 _FRESH_ROUTES: Final = 10
 _FRESH_LABELS: Final = 50
 
@@ -167,3 +171,38 @@ def filled_up(value: bytes, size: int) -> bytes:
     head = value[:-1] + b',"filler":"'
     lacking = size - len(head) - 2
     return value if lacking < 0 else head + b"x" * lacking + b'"}'
+
+
+def backlog(
+    producer: AIOKafkaProducer, topics: Topics, shape: Shape, pairs: int
+) -> Iterator[tuple[str, int, Any]]:
+    """Yield built batches of predictions and of labels in turn, with a backlog's record times.
+
+    Parameters
+    ----------
+    producer : AIOKafkaProducer
+        Started.
+    topics : Topics
+        Where they go.
+    shape : Shape
+        Size of the deployment.
+    pairs : int
+        How many.
+
+    Yields
+    ------
+    tuple of str, int and BatchBuilder
+        Topic, partition, and what to send there.
+    """
+    made = list(made_pairs(shape, shape.waiting, shape.waiting + pairs))
+    begin_ms = time.time_ns() // 1_000_000 - pairs // PAIRS_PER_MS - LABEL_DELAY_MS
+    both = []
+    for topic, which, delay_ms in (
+        (topics.predictions, 0, 0),
+        (topics.ground_truth, 1, LABEL_DELAY_MS),
+    ):
+        times_ms = [begin_ms + delay_ms + at // PAIRS_PER_MS for at in range(pairs)]
+        records = (pair[which] for pair in made)
+        both.append([(topic, *one) for one in built(producer, shape.partitions, records, times_ms)])
+    for one, other in zip_longest(*both):
+        yield from (batch for batch in (one, other) if batch is not None)

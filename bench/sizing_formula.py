@@ -5,6 +5,7 @@ machines is in ``Need``.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -229,15 +230,16 @@ def plan(known: Coefficients, need: Need) -> Plan:
     """
     waiting = need.rate / 2 * need.window_s
     idle = need.routes * known.route_cores
+
+    def busy(processes: int) -> float:
+        """Cores of all workers: more of them have less waiting each, which makes events cheaper."""
+        return need.rate * event_us(known, need, waiting / processes) / 1e6 + idle
+
     processes = 1
-    for _ in range(50):  # more processes have less waiting each, which makes an event cheaper
-        busy = need.rate * event_us(known, need, waiting / processes) / 1e6
-        wanted = max(1, math.ceil((busy + idle) / need.used))
-        if wanted <= processes:
-            break
-        processes = wanted
+    while busy(processes) > processes * need.used:
+        processes += 1
     partitions = processes * need.partitions_per_core
-    cores = max(busy, processes * known.light_cores) + idle
+    cores = max(busy(processes), processes * known.light_cores + idle)
     leading = max(need.rate * broker_event_us(known, need) / 1e6, known.broker_light_cores)
     broker_cores = need.replication * leading
     written = need.replication * need.rate * event_bytes(known, need) / 1e6
@@ -261,7 +263,7 @@ def plan(known: Coefficients, need: Need) -> Plan:
         topics_gb=need.replication * need.rate * _kept(known, need) / 1e9,
         restore_s=known.start_s + waiting / processes / known.restored_per_s,
         hottest_cores=hottest,
-        limited_by=_limited_by(need, by[brokers_by], processes, hottest),
+        limited_by=_limited_by(need, by, processes, hottest),
     )
 
 
@@ -280,9 +282,10 @@ def _kept(known: Coefficients, need: Need) -> float:
     )
 
 
-def _limited_by(need: Need, brokers: int, processes: int, hottest: float) -> str:
+def _limited_by(need: Need, brokers: Mapping[str, int], processes: int, hottest: float) -> str:
     if hottest > need.used:
         return f"partition: the busiest route may have {need.hottest * need.used / hottest:.1%}"
-    if processes == 1 and brokers == need.replication:
-        return "nothing: one process, and as many brokers as copies"
-    return "broker" if brokers * need.broker_cores > processes else "core"
+    most = max(brokers.values())
+    if most > need.replication and most * need.broker_cores > processes:
+        return "broker"
+    return "nothing: one process, and a broker for each copy" if processes == 1 else "core"

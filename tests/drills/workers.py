@@ -92,26 +92,33 @@ async def freeze(stage: Stage, times: int) -> None:
     fleet = stage.fleet
     for number in range(times):
         zombie, heir = ("w0", "w1") if number % 2 else ("w1", "w0")
-        if number % 4 == 3:
-            # Frozen with a transaction open and complete.
-            before = fleet.reached()
-            kill(fleet.running.pop(zombie))
-            fault = f"attribution/inside@{number % 7 + 2}"
-            fleet.start(zombie, DRILL_FAULT=fault, DRILL_ACTION="stop")
-            await until(lambda b=before: fleet.reached() > b, _BACK_S, "frozen in a transaction")
+        await until(lambda: all(map(fleet.has_joined, ("w0", "w1"))), _BACK_S, "both work")
+        await _flows(stage)
+        if number % 2:
+            await _freeze_in_transaction(stage, zombie, number // 2)
         else:
-            await until(lambda z=zombie: fleet.has_joined(z), _BACK_S, "the zombie-to-be works")
             fleet.signal(zombie, signal.SIGSTOP)
-        opened = fleet.opened(heir)
-        await until(
-            lambda h=heir, n=opened: fleet.opened(h) > n,
-            stage.place.session_s + _BACK_S,
-            f"{heir} takes over",
-        )
+        await asyncio.sleep(stage.place.session_s)
+        await _flows(stage)
+        exits = len(fleet.exits)
         fleet.signal(zombie, signal.SIGCONT)
         stage.injected(f"{zombie} frozen, {heir} took over, {zombie} resumed")
+        await _flows(stage)
         await until(lambda z=zombie: fleet.has_joined(z), _BACK_S, "the zombie left or rejoined")
-    stage.notes["fenced"] = stage.deployment.logs().count("was fenced")
+        stage.notes["ended"] = stage.notes.get("ended", 0) + len(fleet.exits) - exits
+    logs = (stage.deployment.log(name) for name in fleet.running)
+    stage.notes["fenced"] = sum(log.count("this one was fenced") for log in logs)
+
+
+async def _freeze_in_transaction(stage: Stage, zombie: str, number: int) -> None:
+    """Start it anew, to freeze with a transaction open (and then be fenced by its heir)."""
+    fleet = stage.fleet
+    before = fleet.reached()
+    kill(fleet.running.pop(zombie))
+    point = ("inside", "after", "begun", "half-sent")[number % 4]
+    fault = f"attribution/{point}@{stage.rng.randrange(20, 60)}"
+    fleet.start(zombie, DRILL_FAULT=fault, DRILL_ACTION="stop")
+    await until(lambda: fleet.reached() > before, _BACK_S, f"frozen {point} a transaction")
 
 
 async def join_and_leave(stage: Stage, times: int) -> None:

@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: experiment regret guard help setup fmt lint types test drills bench docs demo ci schemas pins wheel clean
+.PHONY: ratios experiment regret guard help setup fmt lint types test drills bench docs demo ci schemas pins wheel clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -65,7 +65,10 @@ pins: ## Recompile requirements/*.txt from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -o requirements/dev.txt pyproject.toml
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/worker.txt pyproject.toml
 
-ci: lint types test wheel ## What .ci/run runs
+ratios: $(STAMP) ## A short bench: warns where our rate beside Kafka Streams and getmany has moved
+	$(BIN)/python -m bench --quick --check
+
+ci: lint types test wheel ratios ## What .ci/run runs
 	@echo "ci: all green"
 
 clean: ## Remove what the targets made

@@ -21,7 +21,7 @@ from agents.metrics import metrics_page
 from agents.settings import OTHER_ROUTES, Settings
 from schemas.errors import LeverframeError
 from streams.routes import Routes
-from streams.runtime.headers import accept_any_header
+from streams.runtime.fetched import read_any_record
 from streams.runtime.kafka import BrokerSettings
 from streams.runtime.lanes import Lanes
 from streams.runtime.ledger import Ledger, LedgerSettings
@@ -125,7 +125,7 @@ def build_app(
         If Faust's compiled parts are missing, or the routes' settings are wrong.
     """
     check_faust()
-    accept_any_header()
+    read_any_record()
     ask_again_soon()
     routes = compile_routes(settings)
     attribution = AttributionShell(settings, routes)

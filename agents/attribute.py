@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from agents.publish import dead_letter_output
 from agents.settings import Settings
 from agents.sweeping import Portion, Sweeps
-from schemas.codec import encode
+from schemas.codec import encode, encode_reward
 from schemas.errors import LedgerError
 from schemas.reward import Reward
 from streams.ages import AgedTally, merge_ages
@@ -50,7 +50,7 @@ class AttributionShell:
         self._routes = routes
         self._route_partitions = settings.topics.route_partitions
         self._max_value_bytes = settings.app.max_value_bytes
-        self._reward_partition: dict[str, int] = {}
+        self._places: dict[str, tuple[int, bytes]] = {}
         self._sweeps = Sweeps()
         # Not worth a ledger entry: what a killed worker had seen is a second's worth of counts.
         self._untold: WeakKeyDictionary[Ledger, Untold] = WeakKeyDictionary()
@@ -68,10 +68,12 @@ class AttributionShell:
         fresh, positions = unseen(ledger.positions, batches)
         if not fresh:
             return
+        predictions = self._topics.predictions
+        # No reward depends on it, and a label that finds its prediction costs one step, not two.
+        fresh.sort(key=lambda run: run[0] != predictions)
         keys = own_keys(fresh)
         found = zip(keys, ledger.get_many(keys), strict=True)
         entries = {key.decode(): decode_entry(raw) for key, raw in found if raw is not None}
-        predictions = self._topics.predictions
         outcome = attribute(
             [(topic == predictions, records) for topic, records in fresh],
             entries,
@@ -97,8 +99,7 @@ class AttributionShell:
     def _rewards(self, rewards: Sequence[Reward]) -> list[Output]:
         topic = self._topics.rewards
         return [
-            Output(topic, self._partition(reward.route), reward.route.encode(), encode(reward))
-            for reward in rewards
+            Output(topic, *self._place(reward.route), encode_reward(reward)) for reward in rewards
         ]
 
     def _note(
@@ -117,16 +118,17 @@ class AttributionShell:
         """What happened since the last tick, for the closed loop."""
         topic = self._topics.traffic
         return [
-            Output(topic, self._partition(seen.route), seen.route.encode(), encode(seen))
+            Output(topic, *self._place(seen.route), encode(seen))
             for seen in traffic_of(*self._untold.pop(ledger, ({}, Counter(), {})), now_ms)
         ]
 
-    def _partition(self, route: str) -> int:
-        partition = self._reward_partition.get(route)
-        if partition is None:
-            partition = partition_of(route.encode(), self._route_partitions)
-            self._reward_partition[route] = partition
-        return partition
+    def _place(self, route: str) -> tuple[int, bytes]:
+        """Partition and key of a route's records."""
+        place = self._places.get(route)
+        if place is None:
+            key = route.encode()
+            place = self._places[route] = partition_of(key, self._route_partitions), key
+        return place
 
     async def tick(self, ledger: Ledger, idle: Mapping[str, Idle]) -> bool:
         """Tell what was served, and sweep one portion of the expired requests, together.

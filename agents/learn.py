@@ -10,7 +10,8 @@ from agents.attribute import own_keys, unseen
 from agents.publish import control_output, dead_letter_output
 from agents.settings import Settings
 from schemas.control import ControlMessage
-from streams.learning import InputKind, LearningOutcome, heartbeat, learn
+from streams.learning import InputKind, LearningOutcome, learn
+from streams.messages import heartbeat
 from streams.routes import Routes
 from streams.runtime.kafka import partition_of
 from streams.runtime.lanes import Idle

@@ -33,8 +33,11 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         Names the consumer group, the transactional ids and the changelogs.
     datadir : str
         Folder of the local caches; each worker of a machine needs its own.
+    processes : int
+        Of one worker, which share its partitions; as many as there are cores for it.
     web_bind, web_port
-        Where Faust's web server listens; port 0 switches it off.
+        Where Faust's web server listens; port 0 switches it off. With several processes the first
+        has this port, the second the next, and so on.
     max_value_bytes : int
         Largest record accepted; larger ones are dead letters.
     session_timeout_s : float
@@ -51,6 +54,7 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
     id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,80}$")] = "leverframe"
     datadir: str = "leverframe-data"
+    processes: Annotated[int, Meta(ge=1, le=256)] = 1
     web_bind: str = "127.0.0.1"
     web_port: Annotated[int, Meta(ge=0, le=65535)] = 0
     max_value_bytes: Annotated[int, Meta(ge=1024, le=300_000)] = 256 << 10

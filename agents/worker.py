@@ -9,8 +9,10 @@ from typing import Final, NoReturn
 
 import faust
 import uvloop
+from msgspec import structs
 
 from agents.app import build_app
+from agents.processes import fork_into
 from agents.settings import Settings
 from schemas.errors import BrokerError
 from streams.runtime.topics import check_topics
@@ -63,6 +65,8 @@ def run_worker(settings: Settings) -> NoReturn:
     set_up_logging(settings.app.log_level)
     asyncio.run(require_topics(settings))
     Path(settings.app.datadir).mkdir(parents=True, exist_ok=True)
+    if settings.app.processes > 1:
+        settings = own_settings(settings, fork_into(settings.app.processes))
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -85,6 +89,26 @@ def run_worker(settings: Settings) -> NoReturn:
         settings.topics.route_partitions,
     )
     worker.execute_from_commandline()
+
+
+def own_settings(settings: Settings, number: int) -> Settings:
+    """Return the settings of one process of several.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the worker.
+    number : int
+        Of the process, from 0.
+
+    Returns
+    -------
+    Settings
+        With a web port of its own.
+    """
+    port = settings.app.web_port
+    own = structs.replace(settings.app, web_port=port + number if port else 0)
+    return structs.replace(settings, app=own)
 
 
 async def require_topics(settings: Settings) -> None:

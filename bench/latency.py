@@ -11,7 +11,6 @@ With ``--peers``, the same load also goes through Kafka Streams: see ``bench.pee
 
 import argparse
 import asyncio
-import itertools
 import logging
 import tempfile
 import time
@@ -21,22 +20,21 @@ from pathlib import Path
 import numpy as np
 from aiokafka import AIOKafkaConsumer
 
+from bench.arrivals import Arrivals
 from bench.drain import bench_settings, start_worker
-from bench.load import Keyed, produce_at
+from bench.load import Keyed, produce_at, staggered
 from bench.peers.latency import COMMIT_MS, measure_streams
 from bench.servers import bench_broker
-from schemas.codec import decoder, encode
+from schemas.codec import encode
 from schemas.control import ControlMessage
 from schemas.ground_truth import GroundTruth
 from schemas.prediction import Prediction
-from schemas.reward import Reward
 from serving.subscriber import Subscriber
 from streams.runtime.topics import create_topics
 
 _WARM_UP_S = 20.0
 _PAIRS_PER_ROUTE = 120
 _STEADY_ROUTES = 10
-_LAG = 100
 
 
 def scene(count: int, seed: int) -> Iterator[tuple[Prediction, GroundTruth]]:
@@ -55,18 +53,18 @@ def scene(count: int, seed: int) -> Iterator[tuple[Prediction, GroundTruth]]:
 
 
 def alternating(topics: tuple[str, str], count: int) -> Iterator[tuple[str, Keyed]]:
-    """Yield predictions, each followed ``_LAG`` pairs later by its label."""
-    ahead, behind = itertools.tee(scene(count, seed=3))
-    for number, (prediction, _) in enumerate(ahead):
-        yield topics[0], (prediction.request_id.encode(), encode(prediction))
-        if number >= _LAG:
-            label = next(behind)[1]
-            yield topics[1], (label.request_id.encode(), encode(label))
+    """Yield predictions, each followed ``LAG`` pairs later by its label."""
+    made = (
+        (
+            (prediction.request_id.encode(), encode(prediction)),
+            (label.request_id.encode(), encode(label)),
+        )
+        for prediction, label in scene(count, seed=3)
+    )
+    return staggered(topics, made)
 
 
-async def measure(  # noqa: C901 - one scene, told in order
-    servers: str, per_second: float, seconds: float
-) -> dict[str, np.ndarray]:
+async def measure(servers: str, per_second: float, seconds: float) -> dict[str, np.ndarray]:
     """Return latencies in ms: of rewards, of what a label decided, and of rollbacks applied."""
     with tempfile.TemporaryDirectory() as folder:
         settings, environment = bench_settings(servers, Path(folder))
@@ -84,43 +82,24 @@ async def measure(  # noqa: C901 - one scene, told in order
             fetch_max_wait_ms=5,
         )
         await consumer.start()
-        found: dict[str, list[float]] = {"reward": [], "control message": [], "rollback": []}
-        from_ms = float("inf")
+        arrivals, rollbacks = Arrivals(topics), list[float]()
 
         def rolled_back(message: ControlMessage) -> None:
-            if message.issued_at_ms >= from_ms:
-                found["rollback"].append(time.time() * 1000 - message.issued_at_ms)
-
-        decode_reward, decode_control = decoder(Reward), decoder(ControlMessage)
-
-        async def follow() -> None:
-            while True:
-                fetched = await consumer.getmany(timeout_ms=100)
-                now_ms = time.time() * 1000
-                for tp, records in fetched.items():
-                    for record in records:
-                        if tp.topic == topics.rewards:
-                            at_ms = decode_reward(record.value).attributed_at_ms
-                            kind = "reward"
-                        else:
-                            message = decode_control(record.value)
-                            if message.kind == "heartbeat":
-                                continue
-                            at_ms, kind = message.issued_at_ms, "control message"
-                        if at_ms >= from_ms:
-                            found[kind].append(now_ms - at_ms)
+            if message.issued_at_ms >= arrivals.from_ms:
+                rollbacks.append(time.time() * 1000 - message.issued_at_ms)
 
         try:
             while "attribution-0: open" not in await asyncio.to_thread(log.read_text):
                 await asyncio.sleep(0.1)
-            from_ms = (time.time() + _WARM_UP_S) * 1000
-            following = asyncio.create_task(follow())
+            arrivals.from_ms = (time.time() + _WARM_UP_S) * 1000
+            following = asyncio.create_task(arrivals.follow(consumer))
             count = int(per_second / 2 * (seconds + _WARM_UP_S))
             names = (topics.predictions, topics.ground_truth)
             async with Subscriber(servers, control=topics.control, on_rollback=rolled_back):
                 await produce_at(servers, alternating(names, count), per_second)
                 await asyncio.sleep(1)
             following.cancel()
+            found = {**arrivals.found, "rollback": rollbacks}
             return {kind: np.array(values) for kind, values in found.items()}
         finally:
             await consumer.stop()

@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from itertools import repeat
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from aiokafka import AIOKafkaProducer
@@ -16,6 +16,9 @@ from schemas.prediction import Prediction
 from streams.runtime.kafka import partition_of
 
 Keyed = tuple[bytes, bytes]
+LAG: Final = 100
+"""Pairs between a prediction and its label, in an open-loop load."""
+_BATCH_BYTES: Final = 256 << 10
 
 
 def pairs(
@@ -120,26 +123,78 @@ async def preload(
     int
         Records written.
     """
-    producer = AIOKafkaProducer(bootstrap_servers=servers, max_batch_size=256 << 10, acks=1)
+    producer = AIOKafkaProducer(bootstrap_servers=servers, max_batch_size=_BATCH_BYTES, acks=1)
     await producer.start()
     try:
-        building: dict[int, Any] = defaultdict(producer.create_batch)
         pending: list[Any] = []
         count = 0
-        times: Iterable[int | None] = repeat(None) if times_ms is None else times_ms
-        for (key, value), time_ms in zip(records, times, strict=False):
-            at = partition_of(key, partitions)
-            if building[at].append(key=key, value=value, timestamp=time_ms) is None:
-                pending.append(await producer.send_batch(building[at], topic, partition=at))
-                building[at] = producer.create_batch()
-                building[at].append(key=key, value=value, timestamp=time_ms)
-            count += 1
-        for at, batch in building.items():
+        for at, batch in built(producer, partitions, records, times_ms):
             pending.append(await producer.send_batch(batch, topic, partition=at))
+            count += batch.record_count()
         await asyncio.gather(*pending)
         return count
     finally:
         await producer.stop()
+
+
+def built(
+    producer: AIOKafkaProducer,
+    partitions: int,
+    records: Iterable[Keyed],
+    times_ms: Iterable[int] | None = None,
+) -> Iterator[tuple[int, Any]]:
+    """Yield batches for sending, each as soon as it is full and the rest at the end.
+
+    Parameters
+    ----------
+    producer : AIOKafkaProducer
+        Started.
+    partitions : int
+        Of the topic.
+    records : iterable of (bytes, bytes)
+        Key and value.
+    times_ms : iterable of int, optional
+        Record times, ms since the epoch; the time of building when left out.
+
+    Yields
+    ------
+    tuple of int and BatchBuilder
+        Partition and what to send there.
+    """
+    building: dict[int, Any] = defaultdict(producer.create_batch)
+    times: Iterable[int | None] = repeat(None) if times_ms is None else times_ms
+    for (key, value), time_ms in zip(records, times, strict=False):
+        at = partition_of(key, partitions)
+        if building[at].append(key=key, value=value, timestamp=time_ms) is None:
+            yield at, building[at]
+            building[at] = producer.create_batch()
+            building[at].append(key=key, value=value, timestamp=time_ms)
+    yield from building.items()
+
+
+def staggered(
+    topics: tuple[str, str], made: Iterable[tuple[Keyed, Keyed]]
+) -> Iterator[tuple[str, Keyed]]:
+    """Yield predictions, each followed ``LAG`` pairs later by its label.
+
+    Parameters
+    ----------
+    topics : tuple of str
+        Of predictions and of labels.
+    made : iterable of tuple
+        Key and value of the prediction and of its label.
+
+    Yields
+    ------
+    tuple of str and (bytes, bytes)
+        Topic, and key and value.
+    """
+    behind: deque[Keyed] = deque()
+    for prediction, label in made:
+        yield topics[0], prediction
+        behind.append(label)
+        if len(behind) > LAG:
+            yield topics[1], behind.popleft()
 
 
 async def produce_at(servers: str, records: Iterable[tuple[str, Keyed]], per_second: float) -> int:

@@ -134,13 +134,14 @@ async def compare(
     for at in range(comparison.rounds):
         turn = at % max(1, len(entrants))
         async with AsyncExitStack() as stack:
-            scenes: dict[int, Scene] = {}
+            scenes: dict[tuple[int, str], Scene] = {}
             for name, entrant in [*entrants[turn:], *entrants[:turn]]:
                 share = comparison.shares.get(name, 1.0)
                 count = max(_LEAST_PAIRS, round(comparison.pairs * share))
-                if count not in scenes:
-                    scenes[count] = await stack.enter_async_context(scene(servers, count, at))
-                await _run(name, entrant, scenes[count], at, comparison)
+                wanted = count, entrant[0].scene if isinstance(entrant, tuple) else "shared"
+                if wanted not in scenes:
+                    scenes[wanted] = await stack.enter_async_context(scene(servers, count, at))
+                await _run(name, entrant, scenes[wanted], at, comparison)
         _summary(comparison, at)
 
 
@@ -153,7 +154,7 @@ async def _run(name: str, entrant: Entrant, where: Scene, at: int, comparison: C
             say(f"round {at + 1}/{comparison.rounds} {name}: {rate:,.0f} events/s")
             return
         contender, launcher = entrant
-        job = await make_job(where, name, Path(folder))
+        job = await make_job(where, contender, Path(folder))
         partitions = where.settings.topics.route_partitions
         try:
             run = await drain_with(contender, launcher, job, where.expected, partitions)

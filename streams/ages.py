@@ -51,8 +51,7 @@ def note_settled(aged: AgedTally, waiting: Waiting) -> None:
 def _note(aged: AgedTally, waiting: Waiting, which: int) -> None:
     if not waiting.shown:
         return
-    at_ms = waiting.predicted_at_ms
-    at_ms = min(at_ms, waiting.arrived_ms)
+    at_ms = min(waiting.predicted_at_ms, waiting.arrived_ms)  # a clock may be ahead
     key = waiting.route, waiting.arm, at_ms - at_ms % FINEST_MS
     found = aged.get(key)
     if found is None:

@@ -42,30 +42,45 @@ def count_reward(arm: ArmState, reward: Reward, route: Route) -> int | None:
     before = arm.count, arm.sum_nano, arm.square_nano
     nano: int | None = None
     delay = delay_bucket(first_counted_ms - reward.predicted_at_ms)
-    for value, sign in ((reward.previous_reward, -1), (reward.reward, 1)):
-        if value is None:
-            continue
-        unit = to_unit(value, route.reward_low, route.reward_high)
-        nano, square = sign * round(unit * NANO), sign * round(unit * unit * NANO)
-        arm.count += sign
-        arm.delays[delay] = arm.delays.get(delay, 0) + sign
-        arm.sum_nano += nano
-        arm.square_nano += square
-        if reward.context is not None and len(reward.context) == settings.context_dimension:
-            arm.linear = count_context(arm.linear, reward.context, unit, sign)
-        if reward.propensity:
-            propensity = max(reward.propensity, SMALLEST_PROPENSITY)
-            arm.inverse_propensity_micro += sign * round(unit / propensity * MICRO)
-        if bucket is not None:
-            bucket[0] += sign
-            bucket[1] += nano
-            bucket[2] += square
+    if reward.previous_reward is not None:
+        _move(arm, reward, route, reward.previous_reward, -1, delay, bucket)
+    if reward.reward is not None:
+        nano = _move(arm, reward, route, reward.reward, 1, delay, bucket)
     if settings.delay_correction:
         moved = arm.count - before[0], arm.sum_nano - before[1], arm.square_nano - before[2]
         count_change(arm, reward, moved)
     is_mature = route.matures_after_ms is not None
     is_first = reward.cause == "expiry" if is_mature else not reward.revision
-    return nano if is_first and reward.reward is not None else None
+    return nano if is_first else None
+
+
+def _move(
+    arm: ArmState,
+    reward: Reward,
+    route: Route,
+    value: float,
+    sign: int,
+    delay: int,
+    bucket: list[int] | None,
+) -> int:
+    """Add a reward to all sums, or with a sign of -1 take it out; return it in 1e-9, signed."""
+    unit = to_unit(value, route.reward_low, route.reward_high)
+    nano, square = sign * round(unit * NANO), sign * round(unit * unit * NANO)
+    arm.count += sign
+    arm.delays[delay] = arm.delays.get(delay, 0) + sign
+    arm.sum_nano += nano
+    arm.square_nano += square
+    context, propensity = reward.context, reward.propensity
+    if context is not None and len(context) == route.settings.context_dimension:
+        arm.linear = count_context(arm.linear, context, unit, sign)
+    if propensity:
+        share = max(propensity, SMALLEST_PROPENSITY)
+        arm.inverse_propensity_micro += sign * round(unit / share * MICRO)
+    if bucket is not None:
+        bucket[0] += sign
+        bucket[1] += nano
+        bucket[2] += square
+    return nano
 
 
 def _bucket_of(arm: ArmState, index: int, most: int) -> list[int] | None:

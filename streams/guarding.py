@@ -35,9 +35,9 @@ def count_first(state: RouteState, arm: ArmState, nano: int | None, now_ms: int)
     arm.first_count += 1
     arm.first_sum_nano += nano
     arm.last_label_ms = max(arm.last_label_ms, now_ms)
-    evidence = arm.evidence
-    if evidence.reference and arm.is_eligible:
-        observe(evidence, arm.firsts, state.arms[evidence.reference].firsts)
+    reference = arm.evidence.reference
+    if reference and arm.is_eligible:
+        observe(arm.evidence, arm.firsts, state.arms[reference].firsts)
 
 
 def verdict_of(arm: ArmState, route: Route, now_ms: int) -> str:

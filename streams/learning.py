@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
-from msgspec import structs
 
 from schemas.codec import DECODE_ERRORS, decode_error, decoder
 from schemas.command import Command
@@ -20,8 +19,7 @@ from schemas.reward import Reward
 from schemas.traffic import Traffic
 from streams.commands import apply_command, remember_command
 from streams.counting import count_reward
-from streams.decision import arms_now, decide, is_due
-from streams.delays import delay_quantile_ms
+from streams.decision import decide, is_due
 from streams.drift import watch
 from streams.envelope import (
     InputRecord,
@@ -31,14 +29,14 @@ from streams.envelope import (
     dead_letter,
 )
 from streams.guarding import count_first
-from streams.health import loop_summary
 from streams.linear import RECENT_CONTEXTS
+from streams.messages import control_message
 from streams.rollout import register_arm
 from streams.routes import Route, Routes
-from streams.state import RouteState, new_route, salt_of, state_digest
+from streams.state import RouteState, new_route
 from streams.weighing import reweigh
 
-__all__ = ["InputKind", "LearningOutcome", "heartbeat", "learn"]
+__all__ = ["InputKind", "LearningOutcome", "learn"]
 
 
 class LearningOutcome(msgspec.Struct, kw_only=True):
@@ -104,7 +102,7 @@ def learn(
     for kind, records in batches:
         decode, take = step.kinds[kind]
         for record in records:
-            step.at = {"partition": record.partition, "offset": record.offset}
+            step.record = record
             try:
                 value = check_envelope(record, max_value_bytes)
                 if partition_of is not None:
@@ -126,13 +124,19 @@ class _Step:
         self.before = states
         self.routes = routes
         self.out = LearningOutcome()
-        self.at: dict[str, Any] = {}
+        self.record: InputRecord | None = None
         self.kinds: dict[InputKind, tuple[Callable[[bytes], Any], Callable[[Any, int], None]]] = {
             "rewards": (_decode_reward, self.reward),
             "commands": (_decode_command, self.command),
             "control-acks": (_decode_ack, self.ack),
             "traffic": (_decode_traffic, self.traffic),
         }
+
+    @property
+    def at(self) -> dict[str, Any]:
+        """Where the record in hand lies, for causes."""
+        record = self.record
+        return {} if record is None else {"partition": record.partition, "offset": record.offset}
 
     def set_aside(self, record: InputRecord, error: RecordError) -> None:
         self.out.dead_letters.append(dead_letter(record, error))
@@ -217,7 +221,9 @@ class _Step:
         for name, evidence in state.loop.see(traffic, route, arms, orphans).items():
             self.out.counts["alarm:" + name, traffic.route] += 1
             cause = {"why": name, **evidence, "record": self.at}
-            self.out.control.append(_message(state, route, "routing", cause, traffic.until_ms))
+            self.out.control.append(
+                control_message(state, route, "routing", cause, traffic.until_ms)
+            )
 
     def _publish(
         self, state: RouteState, route: Route, kind: ControlKind, cause: dict[str, Any], now_ms: int
@@ -225,71 +231,8 @@ class _Step:
         state.weights = dict(state.target)
         state.cause = cause = cause | {"record": self.at}
         self.out.counts["control:" + kind, state.route] += 1
-        self.out.control.append(_message(state, route, kind, cause, now_ms))
+        self.out.control.append(control_message(state, route, kind, cause, now_ms))
 
 
 def _registered(arm: str, how: str) -> dict[str, Any]:
     return {"why": "registered", "arm": arm, "how": how}
-
-
-def heartbeat(state: RouteState, route: Route, now_ms: int) -> ControlMessage:
-    """Say again what is in force, so that subscribers know that somebody watches.
-
-    Parameters
-    ----------
-    state : RouteState
-        ``seq`` is raised in place.
-    route : Route
-        Its settings.
-    now_ms : int
-        Wall time; heartbeats change nothing that a replay compares.
-
-    Returns
-    -------
-    ControlMessage
-        With the cause of the newest routing change, and the arms as they stand now.
-    """
-    arms = arms_now(state, route, now_ms)
-    for name, known in arms.items():
-        known["label_delay_ms"] = [
-            delay_quantile_ms(state.arms[name].delays, share) for share in (0.5, 0.9, 0.99)
-        ]
-        known["join"] = state.join.arm_summary(name)
-    cause: dict[str, Any] = {"why": "heartbeat", "last_change": state.cause, "arms": arms}
-    if state.last_known_good:
-        cause["last_known_good"] = [
-            structs.asdict(reign) for reign in reversed(state.last_known_good)
-        ]
-    if state.join.totals:
-        cause["joins"] = state.join.summary()
-    if state.shadow:
-        cause["shadow"] = state.shadow
-    if state.loop.published:
-        in_force = state.loop.published[-1]
-        cause["following"] = loop_summary(state.loop, (in_force.epoch, in_force.seq))
-    return _message(state, route, "heartbeat", cause, now_ms)
-
-
-def _message(
-    state: RouteState, route: Route, kind: ControlKind, cause: dict[str, Any], now_ms: int
-) -> ControlMessage:
-    state.seq += 1
-    weights = {name: 0.0 for name, arm in state.arms.items() if arm.phase != "retired"}
-    weights.update(state.weights)
-    off = [name for name, arm in state.arms.items() if not arm.is_eligible]
-    state.loop.publish((state.epoch, state.seq), state.weights, off, now_ms)
-    return ControlMessage(
-        route=state.route,
-        epoch=state.epoch,
-        seq=state.seq,
-        kind=kind,
-        weights=weights,
-        champion=state.champion,
-        quarantined=[name for name, arm in state.arms.items() if arm.phase == "quarantined"],
-        safe_weights={state.champion: 1.0} if state.champion is not None else {},
-        ttl_ms=round(route.settings.ttl_s * 1000),
-        issued_at_ms=now_ms,
-        salt=salt_of(state.route),
-        cause=cause,
-        state_digest=state_digest(state),
-    )

@@ -31,14 +31,15 @@ def tally(served: ServedTally, prediction: Prediction, at_ms: int) -> None:
     at_ms : int
         Its record time.
     """
-    key = _room_for(served, (prediction.route, prediction.arm, prediction.epoch, prediction.seq))
+    key = prediction.route, prediction.arm, prediction.epoch, prediction.seq
     seen = served.get(key)
     if seen is None:
-        served[key] = [1, at_ms, at_ms]
-    else:
-        seen[0] += 1
-        seen[1] = min(seen[1], at_ms)
-        seen[2] = max(seen[2], at_ms)
+        seen = served.setdefault(_room_for(served, key), [0, at_ms, at_ms])
+    seen[0] += 1
+    if at_ms < seen[1]:
+        seen[1] = at_ms
+    elif at_ms > seen[2]:
+        seen[2] = at_ms
 
 
 def merge(served: ServedTally, more: ServedTally) -> None:

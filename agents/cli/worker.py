@@ -14,13 +14,15 @@ __all__ = ["worker"]
 def worker(config: Path | None) -> None:
     """Run the stream job until SIGTERM or Ctrl-C.
 
-    Each worker of a machine needs its own [app] datadir. Exit code 2: settings or topics are wrong;
+    Each worker of a machine needs its own [app] datadir; to use several cores, let one worker be
+    several [app] processes. Exit code 2: settings or topics are wrong;
     1: an unexpected end, nothing is lost, start it again.
 
     \b
     Examples:
       leverframe worker --config leverframe.toml
       LEVERFRAME_BROKER=kafka:9092 leverframe worker
+      LEVERFRAME_APP__PROCESSES=4 leverframe worker
     """  # noqa: D301 - click wants the character
     from agents.settings import load_settings
     from agents.worker import run_worker

@@ -22,7 +22,7 @@ from agents.doctor.rights import Refusal, probe_rights
 from agents.doctor.sampled import Sample
 from agents.doctor.sampling import sample_topic
 from agents.settings import Settings
-from streams.runtime.headers import accept_any_header
+from streams.runtime.fetched import read_any_record
 from streams.runtime.kafka import client_options
 from streams.runtime.reaching import TIMEOUT_MS, reach
 from streams.runtime.topics import TopicFinding, check_topics
@@ -91,7 +91,7 @@ async def gather_facts(settings: Settings) -> Facts:
     BrokerError
         If no broker answers.
     """
-    accept_any_header()
+    read_any_record()
     topics = settings.topic_names
     name = topics.prefix + settings.app.id
     client = await reach(settings.broker)

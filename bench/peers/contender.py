@@ -119,6 +119,11 @@ class Contender(Struct, frozen=True, kw_only=True):
         From key and value of an aggregates record to totals of arms.
     share : float
         Of the pairs: a slow contender gets fewer, since its rate is what counts.
+    writes_beside_input : bool
+        Whether the names of its output topics follow from those of its input.
+    scene : str
+        Those with the same word drain the very same topics; two that write beside their input
+        cannot, and get equal ones.
     """
 
     name: str
@@ -128,6 +133,8 @@ class Contender(Struct, frozen=True, kw_only=True):
         read_json_totals
     )
     share: float = 1.0
+    writes_beside_input: bool = False
+    scene: str = "shared"
 
 
 def python_job(path: Path, job: Job, python: str = sys.executable) -> Program:

@@ -18,6 +18,7 @@ from bench.peers.contender import Contender, Job, Launcher, Totals
 from bench.peers.output import Aggregates, faults, totals_of_rewards
 from bench.peers.process import Running, running
 from bench.peers.timeline import Moment, Timing, timing
+from bench.usage import processor_s, resident_mb
 
 __all__ = ["DrainError", "Drained", "drain_with"]
 
@@ -37,7 +38,7 @@ class Drained(Struct, frozen=True, kw_only=True):
     timing : Timing
         How fast it was.
     peak_mb : float
-        Peak resident memory.
+        Peak resident memory; what several processes share is counted for each.
     """
 
     timing: Timing
@@ -61,7 +62,7 @@ class _Watch:
         now_s = time.monotonic()
         if not self.moments or ends != self.moments[-1].ends:
             self._moved_s = now_s
-        self.moments.append(Moment(at_s=now_s, ends=ends, cpu_s=self._process.cpu_s()))
+        self.moments.append(Moment(at_s=now_s, ends=ends, cpu_s=processor_s(self._process.pid)))
         if not self._process.is_running():
             raise DrainError(f"it ended by itself:\n{self._process.last_words()}")
         if now_s - self._moved_s > _PATIENCE_S:
@@ -118,7 +119,7 @@ async def drain_with(
             watch = _Watch(watching, tps, process)
             values, aggregates = await _follow(watch, reading, contender, job, tps)
             await watch.look()
-            peak_mb = process.peak_mb()
+            peak_mb = float(resident_mb(process.pid)["peak"])
     finally:
         await watching.stop()
         await reading.stop()

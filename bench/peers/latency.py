@@ -137,7 +137,7 @@ async def measure_streams(
     launcher = peer.prepare(print)
     with tempfile.TemporaryDirectory() as folder:
         where = Scene(settings=settings, pairs=0, expected={})
-        job = await make_job(where, peer.name, Path(folder))
+        job = await make_job(where, peer, Path(folder))
         topics = {"predictions": job.predictions, "labels": job.labels}
         with running(launcher(job), Path(folder) / "streams.log") as process:
             await _wait_until_running(process)

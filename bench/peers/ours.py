@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from typing import Final
 
 from bench.peers.contender import Contender, Job, Launcher, Program, Report
 from streams.arm import NANO
@@ -19,25 +20,32 @@ def _read_totals(key: bytes, value: bytes) -> Iterator[tuple[str, tuple[int, flo
         yield f"{state.route}/{name}", (arm.count, arm.sum_nano / NANO)
 
 
-def _prepare(_: Report) -> Launcher:
-    def launch(job: Job) -> Program:
-        prefix = job.predictions.removesuffix("predictions")
-        return Program(
-            argv=[sys.executable, "-m", "agents.cli.main", "worker"],
-            environment={
-                "LEVERFRAME_BROKER": job.servers,
-                "LEVERFRAME_TOPICS__PREFIX": prefix,
-                "LEVERFRAME_APP__DATADIR": str(job.folder),
-                "LEVERFRAME_APP__LOG_LEVEL": "info",
-            },
-        )
+def _contender(name: str, processes: int, scene: str = "shared") -> Contender:
+    def prepare(_: Report) -> Launcher:
+        def launch(job: Job) -> Program:
+            prefix = job.predictions.removesuffix("predictions")
+            return Program(
+                argv=[sys.executable, "-m", "agents.cli.main", "worker"],
+                environment={
+                    "LEVERFRAME_BROKER": job.servers,
+                    "LEVERFRAME_TOPICS__PREFIX": prefix,
+                    "LEVERFRAME_APP__DATADIR": str(job.folder),
+                    "LEVERFRAME_APP__LOG_LEVEL": "info",
+                    "LEVERFRAME_APP__PROCESSES": str(processes),
+                },
+            )
 
-    return launch
+        return launch
+
+    return Contender(
+        name=name,
+        what="leverframe worker, exactly once: rewards, changelogs, statistics, guard, control; "
+        f"processes {processes}",
+        prepare=prepare,
+        read_totals=_read_totals,
+        writes_beside_input=True,
+        scene=scene,
+    )
 
 
-OURS = Contender(
-    name="ours",
-    what="leverframe worker, exactly once: rewards, changelogs, statistics, guard, control",
-    prepare=_prepare,
-    read_totals=_read_totals,
-)
+OURS: Final = (_contender("ours", 2), _contender("ours-1", 1, scene="own"))

@@ -1,7 +1,6 @@
 """A contender's process: started, looked at from outside, and ended by its pid."""
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +14,6 @@ from bench.peers.contender import Program
 __all__ = ["Running", "running"]
 
 _STOP_S: Final = 20.0
-_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _TAIL_CHARACTERS: Final = 3000
 
 
@@ -45,35 +43,6 @@ class Running(Struct, frozen=True, kw_only=True):
             False once it has ended.
         """
         return is_running(self.pid, self.mark)
-
-    def cpu_s(self) -> float:
-        """Return the processor time so far.
-
-        Returns
-        -------
-        float
-            Seconds of user and system time of all its threads; 0 where there is no /proc.
-        """
-        try:
-            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return 0.0
-        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
-
-    def peak_mb(self) -> float:
-        """Return the peak resident memory so far.
-
-        Returns
-        -------
-        float
-            MB; 0 where there is no /proc.
-        """
-        try:
-            status = Path(f"/proc/{self.pid}/status").read_text()
-        except OSError:
-            return 0.0
-        found = re.search(r"VmHWM:\s+(\d+) kB", status)
-        return int(found.group(1)) / 1000 if found else 0.0
 
     def last_words(self) -> str:
         """Return the end of the log.

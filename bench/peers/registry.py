@@ -11,4 +11,4 @@ from bench.peers.quix import QUIX
 
 __all__ = ["CONTENDERS"]
 
-CONTENDERS: Final[tuple[Contender, ...]] = (OURS, *STREAMS, QUIX, FAUST, BYTEWAX)
+CONTENDERS: Final[tuple[Contender, ...]] = (*OURS, *STREAMS, QUIX, FAUST, BYTEWAX)

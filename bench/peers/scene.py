@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from agents.settings import Settings, load_settings
 from bench.load import expected_totals, pairs, preload
-from bench.peers.contender import Job, Totals
+from bench.peers.contender import Contender, Job, Totals
 from streams.runtime.topics import create_topics
 
 __all__ = ["LABEL_DELAY_MS", "PAIRS_PER_MS", "Scene", "make_job", "scene"]
@@ -85,15 +85,15 @@ async def scene(servers: str, count: int, seed: int) -> AsyncIterator[Scene]:
         await _delete(servers, prefix)
 
 
-async def make_job(scene: Scene, name: str, folder: Path) -> Job:
+async def make_job(scene: Scene, contender: Contender, folder: Path) -> Job:
     """Create the output topics of a contender and say what it is to do.
 
     Parameters
     ----------
     scene : Scene
         Of the round.
-    name : str
-        Of the contender; ``ours`` writes where the settings say.
+    contender : Contender
+        Who is to do it.
     folder : Path
         For its state; exists.
 
@@ -103,9 +103,9 @@ async def make_job(scene: Scene, name: str, folder: Path) -> Job:
         With topics that exist.
     """
     settings, topics = scene.settings, scene.settings.topic_names
-    own = f"{topics.prefix}{name}"
+    own = f"{topics.prefix}{contender.name}"
     rewards, aggregates = topics.rewards, topics.learning_changelog
-    if name != "ours":
+    if not contender.writes_beside_input:
         rewards, aggregates = f"{own}-rewards", f"{own}-aggregates"
         count = settings.topics.route_partitions
         wanted: list[tuple[str, int, dict[str, str]]] = [

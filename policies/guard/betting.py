@@ -46,7 +46,7 @@ _LARGEST: Final = 0.99  # of what could be lost at once
 
 
 def log_growth(
-    difference: Float64, own_count: Float64, reference_count: Float64, margin: float
+    difference: Float64, own_count: Float64, reference_count: Float64, margin: float | Float64
 ) -> Float64:
     """Return by how much each stake's log wealth changes in each block.
 
@@ -58,8 +58,9 @@ def log_growth(
         Shape (...): labels of the suspected side in the block, at least 1.
     reference_count : NDArray[np.float64]
         Shape (...): labels of the other side, at least 1.
-    margin : float
-        How much worse is tolerable, above -1; negative: how much better it must be.
+    margin : float or NDArray[np.float64]
+        How much worse is tolerable, above -1; negative: how much better it must be. An array has a
+        shape that goes with ``difference``.
 
     Returns
     -------
@@ -73,7 +74,8 @@ def log_growth(
     array([[0.04, 0.08, 0.15, 0.28, 0.47, 0.67]])
     """
     size = 2 * own_count * reference_count / (own_count + reference_count)
-    stake = np.minimum(size[..., None] * STAKES, _LARGEST / (1 + max(margin, 0.0)))
+    most = _LARGEST / (1 + np.maximum(margin, 0.0))
+    stake = np.minimum(size[..., None] * STAKES, most[..., None])
     growth: Float64 = np.log1p(-stake * (difference + margin)[..., None])
     return growth
 

@@ -1,12 +1,13 @@
 """Capital that is bet in shares and wakes in portions, as whole numbers that a ledger can keep."""
 
+import math
 from typing import Final
 
 import numpy as np
 from msgspec import Struct, field
 from numpy.typing import NDArray
 
-from policies.guard.betting import STAKES, STRIDE, log_wealth, wake
+from policies.guard.betting import STAKES, STRIDE, wake
 
 __all__ = ["Capital", "grow", "new_capital", "wealth_of"]
 
@@ -74,16 +75,21 @@ def grow(
     most : float
         Nats; what is beyond is given away.
     """
-    active = np.array(capital.log_active) * _MICRO
-    starts = np.array(capital.starts)
     if capital.steps >= STRIDE:
-        active = wake(active, starts)
+        woken = wake(np.array(capital.log_active) * _MICRO, np.array(capital.starts))
+        before = (woken / _MICRO).tolist()
         capital.starts += 1
         capital.steps = 0
-    active = np.clip(active + growth, _NOTHING * _MICRO, most)
-    capital.log_active = np.rint(active / _MICRO).astype(np.int64).tolist()
+    else:
+        before = capital.log_active
+    highest = round(most / _MICRO)
+    # A dozen numbers: numpy would take longer.
+    capital.log_active = [
+        [min(highest, max(_NOTHING, round(had + won))) for had, won in zip(own, wins, strict=True)]
+        for own, wins in zip(before, (growth / _MICRO).tolist(), strict=True)
+    ]
     capital.steps += steps
-    poorest = round(wealth_of(capital)[0] / _MICRO)
+    poorest = round(_wealth(capital.log_active[0], capital.starts) / _MICRO)
     if poorest <= capital.low:
         capital.low, capital.since = poorest, list(now)
 
@@ -101,6 +107,12 @@ def wealth_of(capital: Capital) -> list[float]:
     list of float
         By gambler.
     """
-    active = np.array(capital.log_active) * _MICRO
-    wealth: list[float] = log_wealth(active, np.array(capital.starts)).tolist()
-    return wealth
+    return [_wealth(row, capital.starts) for row in capital.log_active]
+
+
+def _wealth(log_active: list[int], starts: int) -> float:
+    """Log of the sleeping and the working capital's sum, which neither overflows nor vanishes."""
+    terms = [own * _MICRO for own in log_active]
+    terms.append(-math.log(starts + 1.0))
+    most = max(terms)
+    return most + math.log(math.fsum([math.exp(term - most) for term in terms]))

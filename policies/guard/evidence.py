@@ -30,6 +30,7 @@ NANO: Final = 1e-9
 _SPARE: Final = 3.0  # nats beyond the threshold that are worth keeping
 WORSE, FINE, BETTER = range(3)
 """Rows of bets on differences: the arm is worse than tolerable, is not, is better."""
+_SIGNS: Final = np.array([[1.0], [-1.0], [-1.0]])
 BELOW, ABOVE = range(2)
 """Rows of bets on the level: the arm is below the floor, is not."""
 
@@ -144,12 +145,9 @@ def settle(
         blocks = np.array(evidence.closed, dtype=np.float64)
         own_count, other_count = blocks[:, 0], blocks[:, 2]
         difference = (blocks[:, 1] / own_count - blocks[:, 3] / other_count) * NANO
-        growth = np.stack(
-            [
-                log_growth(sign * difference, own_count, other_count, tolerance).sum(axis=0)
-                for sign, tolerance in ((1.0, margin), (-1.0, -margin), (-1.0, 0.0))
-            ]
-        )
+        # Rows: WORSE, FINE, BETTER.
+        tolerances = np.array([[margin], [-margin], [0.0]])
+        growth = log_growth(_SIGNS * difference, own_count, other_count, tolerances).sum(axis=1)
         grow(evidence.versus, growth, len(blocks), evidence.block, most)
         evidence.closed = []
     count, total = own[0] - evidence.settled[0], own[1] - evidence.settled[1]

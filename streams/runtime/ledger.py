@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -153,8 +153,7 @@ class Ledger:
         entries = [*changes.items(), (POSITIONS_KEY, msgspec.msgpack.encode(after))]
         batches: defaultdict[tuple[str, int], list[Any]] = defaultdict(list)
         home = (self._settings.changelog, self.partition)
-        for key, value in entries:
-            self._append(batches[home], key, value, [])
+        self._pack(batches[home], entries)
         for output in outputs:
             target = batches[output.topic, output.partition]
             self._append(target, output.key, output.value, output.headers)
@@ -200,6 +199,14 @@ class Ledger:
             end = metadata.offset + batch.record_count()
         return end
 
+    def _pack(self, built: list[Any], entries: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Append many entries; what ``_append`` does for one, in one loop."""
+        append = self._new_batch(built)
+        for key, value in entries:
+            if append(timestamp=None, key=key, value=value) is None:
+                append = self._new_batch(built)
+                append(timestamp=None, key=key, value=value)
+
     def _append(
         self,
         built: list[Any],
@@ -207,12 +214,16 @@ class Ledger:
         value: bytes | None,
         headers: list[tuple[str, bytes]],
     ) -> None:
-        fields = {"key": key, "value": value, "timestamp": None, "headers": headers}
-        if built and built[-1].append(**fields) is not None:
-            return
-        batch = self._producer.create_batch()
-        batch.append(**fields)
-        built.append(batch)
+        full = not built or (
+            built[-1].append(timestamp=None, key=key, value=value, headers=headers) is None
+        )
+        if full:
+            self._new_batch(built)(timestamp=None, key=key, value=value, headers=headers)
+
+    def _new_batch(self, built: list[Any]) -> Callable[..., Any]:
+        built.append(self._producer.create_batch())
+        append: Callable[..., Any] = built[-1].append
+        return append
 
     @property
     def name(self) -> str:

@@ -81,15 +81,24 @@ def slices(
     sequence
         Not empty, in order.
     """
+    # Nearly every fetch is small enough as a whole, and to see that costs little.
+    if len(records) <= max_records and _size(records) <= max_bytes:
+        if records:
+            yield records
+        return
     begin, size = 0, 0
     for at, record in enumerate(records):
-        length = max(0, record.serialized_key_size) + max(0, record.serialized_value_size)
+        length = len(record.key or b"") + len(record.value or b"")
         if at > begin and (at - begin >= max_records or size + length > max_bytes):
             yield records[begin:at]
             begin, size = at, 0
         size += length
-    if begin < len(records):
-        yield records[begin:]
+    yield records[begin:]
+
+
+def _size(records: Sequence[Any]) -> int:
+    """Bytes of keys and values."""
+    return sum([len(r.key or b"") + len(r.value or b"") for r in records])
 
 
 class Reading(NamedTuple):

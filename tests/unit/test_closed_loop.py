@@ -18,7 +18,8 @@ from schemas.prediction import Prediction
 from schemas.traffic import NEARBY_ORPHAN_LABELS, AgedCount, ServedCount, Traffic
 from streams.closed_loop import OTHERS
 from streams.joining import JOIN_COUNTS
-from streams.learning import heartbeat, learn
+from streams.learning import learn
+from streams.messages import heartbeat
 from streams.route_settings import FollowingSettings
 from streams.routes import Route, Routes
 from streams.served import OTHER_ARMS, ServedTally, merge, tally, traffic_of

@@ -16,7 +16,8 @@ from records import (
 )
 
 from schemas.control import ControlMessage
-from streams.learning import LearningOutcome, heartbeat, learn
+from streams.learning import LearningOutcome, learn
+from streams.messages import heartbeat
 from streams.route_settings import GuardSettings, NamedParams
 from streams.routes import Routes
 from streams.state import RouteState, arm_stats, decode_route, encode_route, new_route, state_digest

@@ -10,7 +10,8 @@ from agents.metrics import metrics_page
 from schemas.control import ControlMessage
 from schemas.traffic import NEARBY_ORPHAN_LABELS, Traffic
 from streams.joining import JOIN_COUNTS
-from streams.learning import heartbeat, learn
+from streams.learning import learn
+from streams.messages import heartbeat
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 

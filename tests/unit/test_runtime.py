@@ -22,8 +22,8 @@ from streams.topology import Topics
 
 @dataclass
 class Fetched:
-    serialized_key_size: int = 10
-    serialized_value_size: int = 90
+    key: bytes = b"k" * 10
+    value: bytes = b"v" * 90
     offset: int = 0
     timestamp: int = 0
     partition: int = 0

@@ -1,4 +1,7 @@
-"""Keeps a record with a header key that is not UTF-8 from taking the worker down.
+"""How a fetch becomes records: cheap ones, and none that can take the worker down.
+
+aiokafka makes a frozen dataclass of each record, which takes longer than reading it; here it is a
+plain struct.
 
 aiokafka decodes header keys while it unpacks a fetch. A key that is not UTF-8, which producers
 built on librdkafka can write, raises ``UnicodeDecodeError`` below Faust: the records before it in
@@ -13,8 +16,36 @@ from typing import Any
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
+from msgspec import Struct
 
-__all__ = ["accept_any_header"]
+__all__ = ["FetchedRecord", "read_any_record"]
+
+
+class FetchedRecord(Struct, gc=False):
+    """A record as it was fetched; the fields of aiokafka's that anybody here looks at.
+
+    Attributes
+    ----------
+    topic, partition, offset
+        Where it lies.
+    timestamp : int
+        Record time, ms since the epoch.
+    timestamp_type : int
+        0 where the producer gave the time, 1 where the broker did.
+    key, value : bytes or None
+        As on the wire.
+    headers : tuple of (str, bytes)
+        As on the wire.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
 
 
 class _KeptRecords:
@@ -68,8 +99,8 @@ class _EscapedRecords:
         return self._batches.pop(0)
 
 
-class _LenientPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc] # untyped
-    """Goes on where a header key could not be decoded."""
+class _OurPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc] # untyped
+    """Makes our records, and goes on where a header key could not be decoded."""
 
     _records: Any
 
@@ -81,8 +112,21 @@ class _LenientPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc] 
             self._records = _EscapedRecords(kept.raw, self.next_fetch_offset)
             yield from super()._unpack_records()
 
+    def _consumer_record(self, tp: Any, record: Any) -> FetchedRecord:
+        headers = record.headers
+        return FetchedRecord(
+            tp.topic,
+            tp.partition,
+            record.offset,
+            record.timestamp,
+            record.timestamp_type,
+            record.key,
+            record.value,
+            tuple(headers) if headers else (),
+        )
 
-def accept_any_header() -> None:
-    """Make every aiokafka consumer of this process read records with any header key."""
+
+def read_any_record() -> None:
+    """Make every aiokafka consumer of this process read records as this module does."""
     fetcher.MemoryRecords = _KeptRecords
-    fetcher.PartitionRecords = _LenientPartitionRecords
+    fetcher.PartitionRecords = _OurPartitionRecords

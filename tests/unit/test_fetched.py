@@ -7,7 +7,7 @@ from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from streams.runtime.headers import accept_any_header
+from streams.runtime.fetched import read_any_record
 
 
 class RawKey(str):
@@ -39,7 +39,7 @@ def unpacked(raw: bytes, start: int = 0) -> list[Any]:
 def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MemoryRecords", "PartitionRecords"):
         monkeypatch.setattr(fetcher, name, getattr(fetcher, name))
-    accept_any_header()
+    read_any_record()
 
 
 BAD = batch(3, [[], [(RawKey("x"), b"v")], []])
@@ -65,6 +65,6 @@ def test_headers_that_are_utf8_stay_as_they_are() -> None:
 
 
 def test_aiokafka_still_needs_this() -> None:
-    """Lift ``streams.runtime.headers`` when this fails: aiokafka decodes such keys by itself."""
+    """Lift ``streams.runtime.fetched`` when this fails: aiokafka decodes such keys by itself."""
     with pytest.raises(UnicodeDecodeError):
         unpacked(BAD, 3)

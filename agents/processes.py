@@ -1,0 +1,96 @@
+"""One worker as several processes, so that it uses several cores: they share its partitions.
+
+Every process is a member of the consumer group. They begin together and end together: whatever
+takes one of them down takes all of them down, and the platform starts the worker again.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, Final
+
+__all__ = ["fork_into"]
+
+log = logging.getLogger("leverframe")
+
+_GRACE_S: Final = 30
+
+
+def fork_into(count: int) -> int:
+    """Become the parent of several processes; return only in these.
+
+    The calling process must have one thread, and no event loop. It then waits until the others
+    have ended, passes SIGTERM and SIGINT on to them, and ends itself.
+
+    Parameters
+    ----------
+    count : int
+        Number of processes.
+
+    Returns
+    -------
+    int
+        Number of this process, from 0.
+    """
+    parents_end, _kept_open = os.pipe()
+    pids: dict[int, int] = {}
+    for number in range(count):
+        pid = os.fork()
+        if pid == 0:
+            os.close(_kept_open)
+            # Ctrl-C reaches the parent alone, which passes it on once.
+            os.setpgid(0, 0)
+            threading.Thread(target=_end_with, args=(parents_end,), daemon=True).start()
+            return number
+        pids[pid] = number
+    os.close(parents_end)
+    sys.exit(_wait(pids))
+
+
+def _end_with(parents_end: int) -> None:
+    """Nobody writes to the pipe: reading ends when the parent does, however that happens."""
+    os.read(parents_end, 1)
+    os._exit(1)
+
+
+def _send(signal_number: int, pids: Iterable[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal_number)
+
+
+def _wait(pids: dict[int, int]) -> int:
+    """Return the exit code: of the first process that ended by itself, else the worst."""
+    running = dict(pids)
+    is_stopping = False
+
+    def stop(*_: Any) -> None:
+        nonlocal is_stopping
+        is_stopping = True
+        _send(signal.SIGTERM, running)
+        signal.alarm(_GRACE_S)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGALRM, lambda *_: _send(signal.SIGKILL, running))
+    exit_code = 0
+    while running:
+        pid, status = os.wait()
+        number = running.pop(pid)
+        code = os.waitstatus_to_exitcode(status)
+        if is_stopping:
+            exit_code = exit_code or abs(code)
+            continue
+        log.critical(
+            "process %d of the worker ended (%s); the others are stopped, start the worker again",
+            number,
+            f"exit code {code}" if code >= 0 else f"by signal {-code}",
+        )
+        # Also when it ended in peace: nobody told it to, and its share of the work stands still.
+        exit_code = code if code > 0 else 1
+        stop()
+    return exit_code

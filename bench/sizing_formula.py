@@ -1,0 +1,288 @@
+"""What a rate of events needs: cores, disk, brokers. Pure arithmetic, linear in the rate.
+
+Processor time and bytes of an event are measured (``bench.coefficients``); what is assumed of
+machines is in ``Need``.
+"""
+
+import math
+from typing import Final
+
+import msgspec
+
+from bench.coefficients import Coefficients
+
+__all__ = [
+    "Limits", "Need", "Plan", "broker_event_us", "event_bytes", "event_us", "limits", "plan",
+]  # fmt: skip
+
+DAY_S: Final = 86_400.0
+_WEEK_S: Final = 7 * DAY_S
+
+
+class Need(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for, and what is assumed of the machines.
+
+    Attributes
+    ----------
+    rate : float
+        Events a second: half predictions, half labels.
+    window_s : float
+        Attribution window; every prediction is kept that long.
+    value_kb : float
+        Of a prediction, 1000 bytes.
+    arms, routes : int
+        Arms of a route; routes.
+    hottest : float
+        Share of all labels that the busiest route gets, 0 to 1.
+    used : float
+        Share of a core or broker that is to be in use, 0 to 1; the rest is for catching up.
+    replication : int
+        Copies of each topic.
+    broker_mb_per_s, broker_cores : float
+        Writes that a broker bears, its copies of others' partitions included, and its cores.
+    partitions_per_core : int
+        Partitions that each worker process has.
+    """
+
+    rate: float
+    window_s: float = DAY_S
+    value_kb: float = 0.15
+    arms: int = 4
+    routes: int = 10
+    hottest: float = 0.1
+    used: float = 0.6
+    replication: int = 3
+    broker_mb_per_s: float = 100.0
+    broker_cores: float = 8.0
+    partitions_per_core: int = 4
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rate needs.
+
+    Attributes
+    ----------
+    worker_cores : float
+        In use.
+    processes, partitions : int
+        Workers, of one core each, and partitions of topics keyed by request.
+    broker_cores : float
+        In use, all copies together.
+    written_mb_per_s : float
+        On all brokers, all copies together.
+    brokers : int
+        As many as cores or writes demand, and no fewer than copies.
+    brokers_by : str
+        Which of the three it was.
+    waiting : float
+        Predictions in the window.
+    store_gb : float
+        RocksDB of all workers, GB of 10**9 bytes.
+    topics_gb : float
+        Topics on all brokers, all copies together.
+    restore_s : float
+        Of one worker whose disk was lost.
+    hottest_cores : float
+        What the busiest route's learning takes of its one partition; it must stay below 1.
+    limited_by : str
+        What gives out first.
+    """
+
+    worker_cores: float
+    processes: int
+    partitions: int
+    broker_cores: float
+    written_mb_per_s: float
+    brokers: int
+    brokers_by: str
+    waiting: float
+    store_gb: float
+    topics_gb: float
+    restore_s: float
+    hottest_cores: float
+    limited_by: str
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one part bears, fully used, events a second.
+
+    Attributes
+    ----------
+    core : float
+        A worker process; also a partition, which never has more than one core.
+    route : float
+        One route: two events for each label that its partition of learning can count.
+    broker_writes, broker_cores : float
+        A broker, by bytes and by processor time.
+    """
+
+    core: float
+    route: float
+    broker_writes: float
+    broker_cores: float
+
+
+def event_us(known: Coefficients, need: Need, waiting_each: float = 0.0) -> float:
+    """Return the worker's processor time of an event.
+
+    Parameters
+    ----------
+    known : Coefficients
+        Measured.
+    need : Need
+        Sizes of values and routes.
+    waiting_each : float
+        Predictions that wait in one worker.
+
+    Returns
+    -------
+    float
+        Microseconds.
+    """
+    doublings = math.log2(max(1.0, waiting_each / known.waiting_free))
+    return (
+        known.worker_us
+        + known.worker_us_per_kb * (need.value_kb - 0.15)
+        + known.worker_us_per_arm * (need.arms - 4)
+        + known.worker_us_per_doubling * doublings
+    )
+
+
+def event_bytes(known: Coefficients, need: Need) -> float:
+    """Return what an event makes the broker write, one copy.
+
+    Parameters
+    ----------
+    known : Coefficients
+        Measured.
+    need : Need
+        Size of values.
+
+    Returns
+    -------
+    float
+        Bytes; a value's size counts half, since each second event is a label.
+    """
+    inputs = known.input_bytes + 500 * (need.value_kb - 0.15)
+    return inputs + known.changelog_bytes + known.output_bytes + _learning_bytes(known, need)
+
+
+def _learning_bytes(known: Coefficients, need: Need) -> float:
+    return max(0.0, known.learning_bytes + known.bytes_per_arm * (need.arms - 4))
+
+
+def broker_event_us(known: Coefficients, need: Need) -> float:
+    """Return the processor time of an event of the broker that leads its partitions.
+
+    Parameters
+    ----------
+    known : Coefficients
+        Measured.
+    need : Need
+        Size of values.
+
+    Returns
+    -------
+    float
+        Microseconds.
+    """
+    return known.broker_us + known.broker_us_per_kb * (need.value_kb - 0.15)
+
+
+def limits(known: Coefficients, need: Need) -> Limits:
+    """Return what single parts bear.
+
+    Parameters
+    ----------
+    known : Coefficients
+        Measured.
+    need : Need
+        Sizes and machines; its rate does not matter.
+
+    Returns
+    -------
+    Limits
+        At full use.
+    """
+    return Limits(
+        core=1e6 / event_us(known, need),
+        route=2e6 / known.learning_us,
+        broker_writes=need.broker_mb_per_s * 1e6 / event_bytes(known, need),
+        broker_cores=need.broker_cores * 1e6 / broker_event_us(known, need),
+    )
+
+
+def plan(known: Coefficients, need: Need) -> Plan:
+    """Predict what a rate needs.
+
+    Parameters
+    ----------
+    known : Coefficients
+        Measured.
+    need : Need
+        What is asked for.
+
+    Returns
+    -------
+    Plan
+        Linear in the rate but for whole processes and brokers.
+    """
+    waiting = need.rate / 2 * need.window_s
+    idle = need.routes * known.route_cores
+    processes = 1
+    for _ in range(50):  # more processes have less waiting each, which makes an event cheaper
+        busy = need.rate * event_us(known, need, waiting / processes) / 1e6
+        wanted = max(1, math.ceil((busy + idle) / need.used))
+        if wanted <= processes:
+            break
+        processes = wanted
+    partitions = processes * need.partitions_per_core
+    cores = max(busy, processes * known.light_cores) + idle
+    leading = max(need.rate * broker_event_us(known, need) / 1e6, known.broker_light_cores)
+    broker_cores = need.replication * leading
+    written = need.replication * need.rate * event_bytes(known, need) / 1e6
+    by = {
+        "copies": need.replication,
+        "cores": math.ceil(broker_cores / (need.used * need.broker_cores)),
+        "writes": math.ceil(written / (need.used * need.broker_mb_per_s)),
+    }
+    brokers_by = max(by, key=lambda name: by[name])
+    hottest = need.hottest * need.rate / 2 * known.learning_us / 1e6
+    return Plan(
+        worker_cores=cores,
+        processes=processes,
+        partitions=partitions,
+        broker_cores=broker_cores,
+        written_mb_per_s=written,
+        brokers=by[brokers_by],
+        brokers_by=brokers_by,
+        waiting=waiting,
+        store_gb=waiting * known.store_bytes / 1e9,
+        topics_gb=need.replication * need.rate * _kept(known, need) / 1e9,
+        restore_s=known.start_s + waiting / processes / known.restored_per_s,
+        hottest_cores=hottest,
+        limited_by=_limited_by(need, by[brokers_by], processes, hottest),
+    )
+
+
+def _kept(known: Coefficients, need: Need) -> float:
+    """Bytes times seconds: what a rate of one event a second keeps on the topics, one copy.
+
+    Deleted topics keep a week or twice the window and a day (``streams.topology``); a compacted one
+    what lives, and a day's writes, since the newest segment is not compacted.
+    """
+    kept_s = max(_WEEK_S, 2 * need.window_s + DAY_S)
+    inputs = known.input_bytes + 500 * (need.value_kb - 0.15)
+    return (
+        (inputs + known.output_bytes) * kept_s
+        + known.changelog_bytes * (need.window_s + DAY_S)
+        + _learning_bytes(known, need) * DAY_S
+    )
+
+
+def _limited_by(need: Need, brokers: int, processes: int, hottest: float) -> str:
+    if hottest > need.used:
+        return f"partition: the busiest route may have {need.hottest * need.used / hottest:.1%}"
+    if processes == 1 and brokers == need.replication:
+        return "nothing: one process, and as many brokers as copies"
+    return "broker" if brokers * need.broker_cores > processes else "core"

@@ -58,6 +58,9 @@ class Fleet:
             command = _LAUNCHER
             more.setdefault("PYTHONPATH", str(_TESTS))
             more["DRILL_MARK"] = str(self.mark)
+        # As installed: a worker does not compile its own code at each start.
+        more.setdefault("PYTHONDONTWRITEBYTECODE", "")
+        more.setdefault("PYTHONPYCACHEPREFIX", str(self.deployment.folder.parent / "bytecode"))
         log = self._log(name)
         self._log_begins[name] = log.stat().st_size if log.exists() else 0
         self.running[name] = self.deployment.start(name, command, **more)

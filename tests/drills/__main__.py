@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -65,6 +66,7 @@ async def run_all(options: argparse.Namespace, folder: Path) -> list[Result]:
     def report(line: str) -> None:
         print(f"{time.monotonic() - began_s:7.1f} s  {line}", file=sys.stderr, flush=True)
 
+    warm_up(folder)
     names = options.names or list(SCALES)
     results: list[Result] = []
 
@@ -96,6 +98,17 @@ async def run_all(options: argparse.Namespace, folder: Path) -> list[Result]:
                     replication=3,
                 )
     return results
+
+
+def warm_up(folder: Path) -> None:
+    """Compile what workers import, as an installed worker's is: the first start is like any."""
+    environment = {
+        **os.environ,
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
+    }
+    words = [sys.executable, "-c", "import agents.worker, agents.cli.worker, drills.launcher"]
+    subprocess.run(words, env=environment, check=True)
 
 
 @contextmanager

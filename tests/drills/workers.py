@@ -4,17 +4,19 @@ import asyncio
 import resource
 import signal
 import time
+from collections.abc import Sequence
 from itertools import cycle, islice
 from typing import Final
 
 from drills.damage import DAMAGES, damage
 from drills.drill import Drill, Stage
 from drills.fleet import kill, until
-from drills.launcher_points import NAMED
+from drills.launcher_points import NAMED, Point
 
-__all__ = ["DRILLS"]
+__all__ = ["DRILLS", "harm_disks", "kill_at_points"]
 
 _BACK_S: Final = 60.0
+HARMS: Final = (*DAMAGES, "disk full")
 
 
 async def _hurt_and_back(stage: Stage, name: str, what: str) -> None:
@@ -36,9 +38,9 @@ async def kill_at_random(stage: Stage, times: int) -> None:
             await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"{name} is back")
 
 
-async def kill_at_points(stage: Stage, times: int) -> None:
+async def kill_at_points(stage: Stage, times: int, points: Sequence[Point] = NAMED) -> None:
     """Let the process be killed at a named point of its own code."""
-    for point in islice(cycle(NAMED), times):
+    for point in islice(cycle(points), times):
         name = stage.rng.choice(sorted(stage.fleet.running))
         others = [other for other in stage.fleet.running if other != name]
         before = stage.fleet.reached()
@@ -64,9 +66,8 @@ async def _rebalance(stage: Stage, name: str, other: str, before: int) -> None:
         fleet.signal(other, signal.SIGTERM)
 
 
-async def harm_disks(stage: Stage, times: int) -> None:
+async def harm_disks(stage: Stage, times: int, kinds: Sequence[str] = HARMS) -> None:
     """Kill a worker and harm its folder before it comes back; or let its disk be full."""
-    kinds = [*DAMAGES, "disk full"]
     for kind in islice(cycle(kinds), times):
         name = stage.rng.choice(sorted(stage.fleet.running))
         await asyncio.sleep(stage.rng.uniform(0.5, 2.0))
@@ -161,7 +162,8 @@ async def measure_takeover(stage: Stage, times: int) -> None:
 async def stop_gently(stage: Stage, times: int) -> None:
     """One of two is told to end: its partitions go on within 2 s; it resumes within 3 s."""
     stage.limit_s = 2.0
-    longest_s = resumed_s = 0.0
+    pauses: list[float] = []
+    resumed: list[float] = []
     for number in range(times):
         name = f"w{number % 2}"
         await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"{name} works")
@@ -170,13 +172,13 @@ async def stop_gently(stage: Stage, times: int) -> None:
         if code := await stage.fleet.dismiss(name):
             raise AssertionError(f"{name} ended with {code} after SIGTERM")
         await _flows(stage)
-        longest_s = max(longest_s, stage.pauses.longest_s)
+        pauses.append(round(stage.pauses.longest_s, 2))
         began_s = time.monotonic()
         stage.fleet.start(name)
         await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"{name} resumed")
-        resumed_s = max(resumed_s, time.monotonic() - began_s)
-        stage.injected(f"{name} stopped ({longest_s:.2f} s) and resumed ({resumed_s:.2f} s)")
-    stage.notes |= {"pause_s": longest_s, "resumed_s": round(resumed_s, 2)}
+        resumed.append(round(time.monotonic() - began_s, 2))
+        stage.injected(f"{name}: pause {pauses[-1]:.2f} s, resumed in {resumed[-1]:.2f} s")
+    stage.notes |= {"pause_s": max(pauses), "pauses_s": pauses, "resumed_s": resumed}
     stage.pauses.reset()
 
 

@@ -1,5 +1,6 @@
 """The shell of ``streams.attribution``: fetch entries, step, commit."""
 
+import asyncio
 import struct
 import time
 from collections import Counter
@@ -55,8 +56,10 @@ class AttributionShell:
         # Not worth a ledger entry: what a killed worker had seen is a second's worth of counts.
         self._untold: WeakKeyDictionary[Ledger, Untold] = WeakKeyDictionary()
 
-    async def handle(self, ledger: Ledger, batches: list[tuple[str, Sequence[Any]]]) -> None:
-        """Join one micro-batch and make it durable.
+    async def handle(
+        self, ledger: Ledger, batches: list[tuple[str, Sequence[Any]]]
+    ) -> "asyncio.Future[None] | None":
+        """Join one micro-batch and begin to make it durable.
 
         Parameters
         ----------
@@ -64,10 +67,15 @@ class AttributionShell:
             Of the partition.
         batches : list of (str, sequence)
             Topic and raw records, in the order in which they were read.
+
+        Returns
+        -------
+        Future or None
+            Done when it is durable; None where all of it was counted before.
         """
         fresh, positions = unseen(ledger.positions, batches)
         if not fresh:
-            return
+            return None
         predictions = self._topics.predictions
         # No reward depends on it, and a label that finds its prediction costs one step, not two.
         fresh.sort(key=lambda run: run[0] != predictions)
@@ -93,8 +101,9 @@ class AttributionShell:
             dead_letter_output(letter, self._topics.dead_letters, self._route_partitions)
             for letter in outcome.dead_letters
         ]
-        await ledger.commit(changes, outputs, positions)
+        durable = await ledger.begin_commit(changes, outputs, positions)
         self._note(ledger, outcome.counts, outcome.aged, outcome.served)
+        return durable
 
     def _rewards(self, rewards: Sequence[Reward]) -> list[Output]:
         topic = self._topics.rewards

@@ -1,5 +1,6 @@
 """The shell of ``streams.learning``: fetch states, step, commit; heartbeats by wall time."""
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
@@ -66,8 +67,10 @@ class LearningShell:
             return partition_of(key, self._route_partitions)
         return self._known_partition(key)
 
-    async def handle(self, ledger: Ledger, batches: list[tuple[str, Sequence[Any]]]) -> None:
-        """Fold one micro-batch and make it durable.
+    async def handle(
+        self, ledger: Ledger, batches: list[tuple[str, Sequence[Any]]]
+    ) -> "asyncio.Future[None] | None":
+        """Fold one micro-batch and begin to make it durable.
 
         Parameters
         ----------
@@ -75,10 +78,15 @@ class LearningShell:
             Of the partition.
         batches : list of (str, sequence)
             Topic and raw records, in the order in which they were read.
+
+        Returns
+        -------
+        Future or None
+            Done when it is durable; None where all of it was counted before.
         """
         fresh, positions = unseen(ledger.positions, batches)
         if not fresh:
-            return
+            return None
         routes = sorted(set(own_keys(fresh)))
         states = {
             key.decode(): decode_route(raw)
@@ -92,7 +100,7 @@ class LearningShell:
             max_value_bytes=self._max_value_bytes,
             partition_of=self._partition_of,
         )
-        await self._commit(ledger, outcome, positions)
+        return await self._commit(ledger, outcome, positions)
 
     async def tick(self, ledger: Ledger, idle: Mapping[str, Idle]) -> bool:
         """Publish the heartbeats that are due.
@@ -131,7 +139,7 @@ class LearningShell:
                 outcome.states[name] = state
                 outcome.control.append(heartbeat(state, route, now_ms))
         if outcome.control:
-            await self._commit(ledger, outcome, None)
+            await (await self._commit(ledger, outcome, None))
             beats = self._heartbeats.setdefault(ledger, {})
             beats.update((message.route, message) for message in outcome.control)
         return False
@@ -142,7 +150,7 @@ class LearningShell:
 
     async def _commit(
         self, ledger: Ledger, outcome: LearningOutcome, positions: Positions | None
-    ) -> None:
+    ) -> "asyncio.Future[None]":
         topics = self._topics
         outputs: list[Output] = [
             control_output(message, topics.control, ledger.partition, self._key)
@@ -155,9 +163,10 @@ class LearningShell:
         changes: dict[bytes, bytes | None] = {
             name.encode(): encode_route(state) for name, state in outcome.states.items()
         }
-        await ledger.commit(changes, outputs, positions)
+        durable = await ledger.begin_commit(changes, outputs, positions)
         now_ms = time.time_ns() // 1_000_000
         # A ledger that has had no tick yet is scanned by its first one.
         published = self._published_ms.get(ledger)
         if published is not None:
             published.update((message.route, now_ms) for message in outcome.control)
+        return durable

@@ -28,7 +28,8 @@ _PROPERTIES: Final[Mapping[str, str]] = {
     "offsets.topic.num.partitions": "8",
     "transaction.state.log.num.partitions": "8",
     "share.coordinator.state.topic.num.partitions": "1",
-    "group.initial.rebalance.delay.ms": "0",
+    # long enough for the processes of one worker to join together, 3 s by default
+    "group.initial.rebalance.delay.ms": "200",
     # 128 MB of the heap by default
     "log.cleaner.dedupe.buffer.size": "33554432",
 }

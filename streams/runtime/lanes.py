@@ -2,7 +2,9 @@
 
 While one lane waits for its transaction, others use the processor. What arrived on a lane during
 that wait is taken together in the next transaction, so that micro-batches are small when idle and
-large under load. The first unexpected error stops everything: nothing is acknowledged after it.
+large under load; and where enough has arrived to be worth a transaction of its own, the lane
+prepares it during the wait. The first unexpected error stops everything: nothing is acknowledged
+after it.
 """
 
 import asyncio
@@ -24,6 +26,8 @@ log = logging.getLogger(__name__)
 # Enough to fill the next transaction; more would only make a revocation wait.
 _WAITING_BATCHES: Final = 4
 _TRANSACTION_RECORDS: Final = 10_000
+# Fewer are taken once the transaction before has ended, together with what arrives until then.
+_PREPARED_RECORDS: Final = 1_000
 
 Batch = tuple[str, Sequence[Any], Callable[[], None]]
 """Topic, raw records, and what acknowledges them."""
@@ -51,6 +55,7 @@ class _Lane:
 
     def __init__(self) -> None:
         self.batches: deque[Batch] = deque()
+        self.under_way: deque[tuple[asyncio.Future[None], list[Batch]]] = deque()
         self.tick_due = False
         self.wake = asyncio.Event()
         self.is_held_back = False
@@ -59,6 +64,27 @@ class _Lane:
         self.task: asyncio.Task[None] | None = None
         self.last_arrival_s: dict[str, float] = {}
         self.readings: Mapping[str, Reading] = {}
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a micro-batch is to be taken now."""
+        if not self.under_way:
+            return bool(self.batches)
+        return sum(len(records) for _, records, _ in self.batches) >= _PREPARED_RECORDS
+
+    def finish(self) -> None:
+        """Acknowledge what is durable, in order; raise what made a transaction fail."""
+        while self.under_way and self.under_way[0][0].done():
+            durable, taken = self.under_way.popleft()
+            durable.result()
+            for _, _, acknowledge in taken:
+                acknowledge()
+
+    async def settle(self) -> None:
+        """Wait until nothing is under way."""
+        while self.under_way:
+            await asyncio.wait([self.under_way[-1][0]])
+            self.finish()
 
 
 class Lanes:
@@ -69,10 +95,11 @@ class Lanes:
     open_ledger : callable
         From a partition to its ledger; called at the partition's first work.
     handle : callable
-        Does one micro-batch: gets the ledger and runs of (topic, records).
+        Does one micro-batch: gets the ledger and runs of (topic, records). Returns what is done
+        when it is durable, or None where nothing was to be done.
     tick : callable
-        Does what time demands on a partition: gets the ledger and, for each input topic, how idle
-        it is. Returns whether more is due at once.
+        Does what time demands on a partition: gets the ledger, which has no transaction under way,
+        and, for each input topic, how idle it is. Returns whether more is due at once.
     on_failure : callable
         Called once with the first unexpected error; it is expected to end the process.
     hold_back : callable
@@ -85,7 +112,9 @@ class Lanes:
     def __init__(
         self,
         open_ledger: Callable[[int], Awaitable[Ledger]],
-        handle: Callable[[Ledger, list[tuple[str, Sequence[Any]]]], Awaitable[None]],
+        handle: Callable[
+            [Ledger, list[tuple[str, Sequence[Any]]]], Awaitable[asyncio.Future[None] | None]
+        ],
         tick: Callable[[Ledger, Mapping[str, Idle]], Awaitable[bool]],
         on_failure: Callable[[BaseException], None],
         hold_back: Callable[[int], None],
@@ -193,14 +222,16 @@ class Lanes:
             await lane.wake.wait()
             lane.ledger = await self._open_ledger(partition)
             opened_s = time.monotonic()
-            while lane.batches or lane.tick_due or not lane.closing:
+            while lane.batches or lane.under_way or lane.tick_due or not lane.closing:
                 await lane.wake.wait()
                 lane.wake.clear()
+                lane.finish()
                 # In turn, so that neither heartbeats nor expiry wait for a backlog to end.
-                while lane.batches or lane.tick_due:
-                    if lane.batches:
+                while lane.is_ready or lane.tick_due:
+                    if lane.is_ready:
                         await self._take(partition, lane, lane.ledger)
                     if lane.tick_due:
+                        await lane.settle()
                         lane.tick_due = False
                         idle = _idleness(lane, opened_s, time.monotonic())
                         lane.tick_due = await self._tick(lane.ledger, idle)
@@ -222,9 +253,15 @@ class Lanes:
         if lane.is_held_back and len(lane.batches) < _WAITING_BATCHES:
             lane.is_held_back = False
             self._let_go_on(partition)
-        await self._handle(ledger, [(topic, part) for topic, part, _ in taken])
-        for _, _, acknowledge in taken:
-            acknowledge()
+        durable = await self._handle(ledger, [(topic, part) for topic, part, _ in taken])
+        if durable is None:
+            # Not before what came before it.
+            await lane.settle()
+            durable = asyncio.get_running_loop().create_future()
+            durable.set_result(None)
+        lane.under_way.append((durable, taken))
+        durable.add_done_callback(lambda _: lane.wake.set())
+        lane.finish()
 
 
 def _idleness(lane: _Lane, opened_s: float, now_s: float) -> dict[str, Idle]:

@@ -4,15 +4,17 @@ The log is the truth and RocksDB a cache that is never ahead of it. One Kafka tr
 changed entries, the next input offsets and the outputs; only after it committed is the cache
 written and the input acknowledged. A crash at any point either left no transaction or left it
 whole. Opening a ledger fences every earlier owner of the same partition.
+
+While one transaction is under way the next micro-batch may be prepared: it reads what the
+transaction will have changed. Transactions themselves follow one another.
 """
 
 import asyncio
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from aiokafka import AIOKafkaProducer
@@ -21,6 +23,7 @@ from aiokafka.errors import KafkaError, ProducerFenced
 from schemas.errors import LedgerError
 from streams.runtime.kafka import BrokerSettings
 from streams.runtime.store import Memory, Place, Store
+from streams.runtime.transactions import Transaction
 
 __all__ = ["FIRST_KEY", "Ledger", "LedgerSettings", "Output", "Positions", "transactional_id"]
 
@@ -123,8 +126,28 @@ class Ledger:
         self._producer = producer
         raw = store.get_many([POSITIONS_KEY])[0]
         self.positions = Positions() if raw is None else msgspec.msgpack.decode(raw, type=Positions)
-        self.get_many = store.get_many
         self.scan = store.scan
+        self._under_way: asyncio.Future[None] | None = None
+        self._ahead: Mapping[bytes, bytes | None] = {}
+
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        """Read many keys, as they are after the transaction that is under way.
+
+        Parameters
+        ----------
+        keys : list of bytes
+            Any, duplicates included.
+
+        Returns
+        -------
+        list of bytes or None
+            One for each key, in order.
+        """
+        ahead = self._ahead
+        if not ahead:
+            return self._store.get_many(keys)
+        stored = iter(self._store.get_many([key for key in keys if key not in ahead]))
+        return [ahead[key] if key in ahead else next(stored) for key in keys]
 
     async def commit(
         self,
@@ -137,11 +160,11 @@ class Ledger:
         Parameters
         ----------
         changes : mapping of bytes to bytes or None
-            Changed entries; None deletes.
+            As for ``begin_commit``.
         outputs : iterable of Output
-            Published with the transaction, in order for each partition.
+            As for ``begin_commit``.
         positions : Positions, optional
-            How far the input is counted then; as before when left out.
+            As for ``begin_commit``.
 
         Raises
         ------
@@ -149,19 +172,60 @@ class Ledger:
             If the transaction failed or this worker was fenced. Nothing may be acknowledged after
             that: the process must end, the log decides what was counted.
         """
+        await (await self.begin_commit(changes, outputs, positions))
+
+    async def begin_commit(
+        self,
+        changes: Mapping[bytes, bytes | None],
+        outputs: Iterable[Output],
+        positions: Positions | None = None,
+    ) -> "asyncio.Future[None]":
+        """Begin a transaction once the one before has ended; reads see it from now on.
+
+        Parameters
+        ----------
+        changes : mapping of bytes to bytes or None
+            Changed entries; None deletes. Not to be changed by the caller any more.
+        outputs : iterable of Output
+            Published with the transaction, in order for each partition.
+        positions : Positions, optional
+            How far the input is counted then; as before when left out.
+
+        Returns
+        -------
+        Future
+            Done when it is durable; fails as ``commit`` does.
+
+        Raises
+        ------
+        LedgerError
+            If the transaction before failed.
+        """
         after = self.positions if positions is None else positions
         entries = [*changes.items(), (POSITIONS_KEY, msgspec.msgpack.encode(after))]
-        batches: defaultdict[tuple[str, int], list[Any]] = defaultdict(list)
         home = (self._settings.changelog, self.partition)
-        self._pack(batches[home], entries)
+        transaction = Transaction(self._producer)
+        transaction.add_all(home, entries)
         for output in outputs:
-            target = batches[output.topic, output.partition]
-            self._append(target, output.key, output.value, output.headers)
+            target = output.topic, output.partition
+            transaction.add(target, output.key, output.value, output.headers)
+        if self._under_way is not None:
+            await self._under_way
+        self.positions, self._ahead = after, changes
+        self._under_way = asyncio.ensure_future(self._make_durable(transaction, home, entries))
+        return self._under_way
+
+    async def _make_durable(
+        self,
+        transaction: Transaction,
+        home: tuple[str, int],
+        entries: Sequence[tuple[bytes, bytes | None]],
+    ) -> None:
         try:
             # The broker aborts a transaction after its own time; whoever still waits then waits
             # for ever.
             async with asyncio.timeout(self._settings.transaction_timeout_ms / 1000 + _GRACE_S):
-                next_offset = await self._transact(batches, home)
+                next_offset = (await transaction.run())[home]
         except ProducerFenced as error:
             raise LedgerError(
                 f"{self.name}: another worker owns this partition now; this one was fenced. "
@@ -174,56 +238,7 @@ class Ledger:
                 "must be restarted and will find out from the log what was counted."
             ) from error
         self._store.write(entries, Place(next_offset, time.time_ns() // 1_000_000))
-        self.positions = after
-
-    async def _transact(
-        self, batches: Mapping[tuple[str, int], list[Any]], home: tuple[str, int]
-    ) -> int:
-        producer = self._producer
-        await producer.begin_transaction()
-        ends = await asyncio.gather(
-            *(self._send(topic, partition, built) for (topic, partition), built in batches.items())
-        )
-        await producer.commit_transaction()
-        return dict(zip(batches, ends, strict=True))[home]
-
-    async def _send(self, topic: str, partition: int, built: list[Any]) -> int:
-        """Send batches of one partition in order; return the offset after the last record."""
-        futures = [
-            (await self._producer.send_batch(batch, topic, partition=partition), batch)
-            for batch in built
-        ]
-        end = 0
-        for future, batch in futures:
-            metadata = await future
-            end = metadata.offset + batch.record_count()
-        return end
-
-    def _pack(self, built: list[Any], entries: Iterable[tuple[bytes, bytes | None]]) -> None:
-        """Append many entries; what ``_append`` does for one, in one loop."""
-        append = self._new_batch(built)
-        for key, value in entries:
-            if append(timestamp=None, key=key, value=value) is None:
-                append = self._new_batch(built)
-                append(timestamp=None, key=key, value=value)
-
-    def _append(
-        self,
-        built: list[Any],
-        key: bytes | None,
-        value: bytes | None,
-        headers: list[tuple[str, bytes]],
-    ) -> None:
-        full = not built or (
-            built[-1].append(timestamp=None, key=key, value=value, headers=headers) is None
-        )
-        if full:
-            self._new_batch(built)(timestamp=None, key=key, value=value, headers=headers)
-
-    def _new_batch(self, built: list[Any]) -> Callable[..., Any]:
-        built.append(self._producer.create_batch())
-        append: Callable[..., Any] = built[-1].append
-        return append
+        self._ahead = {}
 
     @property
     def name(self) -> str:

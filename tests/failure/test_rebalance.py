@@ -16,7 +16,7 @@ from harness import Deployment, Script, produce, verify, wait_for_rewards
 
 from schemas.errors import LedgerError
 from serving.subscriber import Subscriber
-from streams.runtime.ledger import LedgerSettings
+from streams.runtime.ledger import LedgerSettings, Positions
 from streams.runtime.store import Memory
 from streams.runtime.takeover import open_ledger
 
@@ -113,6 +113,38 @@ def test_old_owner_of_a_ledger_is_fenced(deploy: Callable[..., Any]) -> None:
         assert again.get_many([b"x", b"y"]) == [b"1", b"3"]
         assert again.restored >= 2
         await again.close()
+
+    asyncio.run(drill())
+
+
+def test_reads_see_the_transaction_under_way(deploy: Callable[..., Any]) -> None:
+    """The next micro-batch is prepared on what the one before will have changed."""
+
+    async def drill() -> None:
+        deployment = await deploy()
+        settings = deployment.settings
+        ledger = await open_ledger(
+            LedgerSettings(
+                app_id=settings.topic_names.prefix,
+                agent="attribution",
+                changelog=settings.topic_names.attribution_changelog,
+                datadir=deployment.folder / "own",
+                broker=settings.broker,
+                memory=Memory(1 << 20, 8 << 20),
+            ),
+            0,
+        )
+        await ledger.commit({b"x": b"1", b"y": b"1", b"z": b"1"}, [])
+        first = await ledger.begin_commit({b"x": b"2", b"y": None}, [], Positions({"t": 5}))
+        assert not first.done()
+        assert ledger.get_many([b"z", b"x", b"y", b"x", b"w"]) == [b"1", b"2", None, b"2", None]
+        assert ledger.positions.offsets == {"t": 5}
+        second = await ledger.begin_commit({b"x": b"3"}, [])
+        assert first.done()
+        assert ledger.get_many([b"x", b"y"]) == [b"3", None]
+        await second
+        assert dict(ledger.scan(b"\x01")) == {b"x": b"3", b"z": b"1"}
+        await ledger.close()
 
     asyncio.run(drill())
 

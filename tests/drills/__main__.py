@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from agents.devbroker.assets import cache_root
 from agents.devbroker.broker import start_broker
-from drills import brokers, workers
+from drills import brokers, changes, workers
 from drills.cluster import three_brokers
 from drills.drill import Drill, Place, Result, run_drill
 from drills.table import print_table, write_results
@@ -32,8 +32,13 @@ SCALES: Final = {
     "leader-change": (10, 3),
     "network-cut": (20, 4),
     "network-slow": (6, 2),
+    "clock": (8, 2),
+    "upgrade": (3, 3),
+    "throughput": (3, 1),
 }
-WORKERS: Final[dict[str, Drill]] = {drill.name: drill for drill in workers.DRILLS}
+WORKERS: Final[dict[str, Drill]] = {
+    drill.name: drill for drill in (*workers.DRILLS, *changes.DRILLS)
+}
 
 
 def main() -> int:
@@ -45,9 +50,11 @@ def main() -> int:
     parser.add_argument("--rate", type=float, help="requests a second")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--session", type=float, default=3.0, help="session time, s")
+    parser.add_argument("--old", help="version (git) from which to upgrade")
     parser.add_argument("--folder", type=Path, help="keep logs and state here")
     parser.add_argument("--json", type=Path, help="write the results here")
     options = parser.parse_args()
+    changes.OLD_REF[:] = [options.old] if options.old else []
     options.full = options.full or bool(os.environ.get("FULL"))
     if unknown := set(options.names) - SCALES.keys():
         parser.error(f"unknown: {', '.join(sorted(unknown))}")

@@ -10,7 +10,7 @@ from typing import Final
 
 from drills.damage import DAMAGES, damage
 from drills.drill import Drill, Stage
-from drills.fleet import kill, until
+from drills.fleet import flows, kill, until
 from drills.launcher_points import NAMED, Point
 
 __all__ = ["DRILLS", "harm_disks", "kill_at_points"]
@@ -94,17 +94,17 @@ async def freeze(stage: Stage, times: int) -> None:
     for number in range(times):
         zombie, heir = ("w0", "w1") if number % 2 else ("w1", "w0")
         await until(lambda: all(map(fleet.has_joined, ("w0", "w1"))), _BACK_S, "both work")
-        await _flows(stage)
+        await flows(stage.pauses)
         if number % 2:
             await _freeze_in_transaction(stage, zombie, number // 2)
         else:
             fleet.signal(zombie, signal.SIGSTOP)
         await asyncio.sleep(stage.place.session_s)
-        await _flows(stage)
+        await flows(stage.pauses)
         exits = len(fleet.exits)
         fleet.signal(zombie, signal.SIGCONT)
         stage.injected(f"{zombie} frozen, {heir} took over, {zombie} resumed")
-        await _flows(stage)
+        await flows(stage.pauses)
         await until(lambda z=zombie: fleet.has_joined(z), _BACK_S, "the zombie left or rejoined")
         stage.notes["ended"] = stage.notes.get("ended", 0) + len(fleet.exits) - exits
     logs = (stage.deployment.log(name) for name in fleet.running)
@@ -147,11 +147,11 @@ async def measure_takeover(stage: Stage, times: int) -> None:
     for number in range(times):
         name = f"w{number % 2}"
         await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"{name} works")
-        await _flows(stage)
+        await flows(stage.pauses)
         stage.pauses.reset()
         kill(stage.fleet.running.pop(name))
         await asyncio.sleep(stage.place.session_s)
-        await _flows(stage)
+        await flows(stage.pauses)
         longest_s = max(longest_s, stage.pauses.longest_s)
         stage.injected(f"{name} killed, longest pause {stage.pauses.longest_s:.2f} s")
         stage.fleet.start(name)
@@ -167,11 +167,11 @@ async def stop_gently(stage: Stage, times: int) -> None:
     for number in range(times):
         name = f"w{number % 2}"
         await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"{name} works")
-        await _flows(stage)
+        await flows(stage.pauses)
         stage.pauses.reset()
         if code := await stage.fleet.dismiss(name):
             raise AssertionError(f"{name} ended with {code} after SIGTERM")
-        await _flows(stage)
+        await flows(stage.pauses)
         pauses.append(round(stage.pauses.longest_s, 2))
         began_s = time.monotonic()
         stage.fleet.start(name)
@@ -180,12 +180,6 @@ async def stop_gently(stage: Stage, times: int) -> None:
         stage.injected(f"{name}: pause {pauses[-1]:.2f} s, resumed in {resumed[-1]:.2f} s")
     stage.notes |= {"pause_s": max(pauses), "pauses_s": pauses, "resumed_s": resumed}
     stage.pauses.reset()
-
-
-async def _flows(stage: Stage) -> None:
-    """Wait until every partition has moved since now."""
-    began_s = time.monotonic()
-    await until(lambda: min(stage.pauses.moved_s.values()) > began_s, _BACK_S, "all flow")
 
 
 DRILLS: Final = (

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 _POINTS = [
     point
     for point in NAMED
-    if (point.agent + point.name) in {"attribution/after", "learning/inside", "attribution/stored"}
+    if (point.agent + point.name) in {"attribution/after", "learning/inside"}
 ]
 
 
@@ -30,7 +30,7 @@ def quick_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("drill", "times"),
     [
-        (Drill("points", partial(kill_at_points, points=_POINTS)), 3),
+        (Drill("points", partial(kill_at_points, points=_POINTS)), 2),
         (Drill("disks", partial(harm_disks, kinds=["SST flipped", "WAL truncated"])), 2),
         (Drill("frozen", freeze), 2),
     ],

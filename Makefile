@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: ratios experiment regret guard help setup fmt lint types test drills bench docs demo ci schemas pins wheel clean
+.PHONY: ratios experiment regret guard help setup fmt lint types test drills soak fuzz bench docs demo ci schemas pins wheel clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -35,8 +35,15 @@ types: $(STAMP) ## mypy, strict
 test: $(STAMP) ## All tests, on a real broker (started and stopped by the tests)
 	$(BIN)/python -m pytest -m "not drill" $(ARGS)
 
-drills: $(STAMP) ## Long failure drills: kills, lost disks, against an offline oracle
-	$(BIN)/python -m pytest -m drill -s $(ARGS)
+drills: $(STAMP) ## Failure drills, their table and verdict (minutes; FULL=1: hours, over 5 million labels; ARGS="zombie --seed 2")
+	PYTHONPATH=tests:tests/support $(BIN)/python -m drills --json drills-output/drills.json $(ARGS)
+
+soak: $(STAMP) ## An hour at a fixed rate: memory, descriptors, disk and lag stay flat (ARGS="--minutes 5")
+	PYTHONPATH=tests:tests/support $(BIN)/python -m drills.soak $(ARGS)
+
+fuzz: $(STAMP) ## Coverage-guided fuzzing of every decoder (ARGS="--seconds 300")
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/fuzz.txt
+	PYTHONPATH=tests:tests/support $(BIN)/python -m drills.fuzz $(ARGS)
 
 bench: $(STAMP) ## Throughput beside Kafka Streams, Quix, Bytewax, Faust and the ceilings (ARGS=--quick for a short form)
 	$(BIN)/python -m bench $(ARGS)

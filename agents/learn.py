@@ -1,6 +1,7 @@
 """The shell of ``streams.learning``: fetch states, step, commit; heartbeats by wall time."""
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
@@ -58,8 +59,10 @@ class LearningShell:
         )
         self._max_value_bytes = settings.app.max_value_bytes
         self._key = settings.control_key
-        # Ledger -> route -> wall time of its newest control message; gone with the ledger.
-        self._published_ms: WeakKeyDictionary[Ledger, dict[str, int]] = WeakKeyDictionary()
+        self._max_routes = settings.app.max_routes
+        # Ledger -> route -> when its newest control message was published, by a clock that never
+        # jumps: a wall clock set back would silence the heartbeats. Gone with the ledger.
+        self._published_s: WeakKeyDictionary[Ledger, dict[str, float]] = WeakKeyDictionary()
         self._heartbeats: WeakKeyDictionary[Ledger, dict[str, ControlMessage]] = WeakKeyDictionary()
 
     def _partition_of(self, key: bytes) -> int:
@@ -99,6 +102,7 @@ class LearningShell:
             self._routes,
             max_value_bytes=self._max_value_bytes,
             partition_of=self._partition_of,
+            room=self._max_routes - len(self._published(ledger)),
         )
         return await self._commit(ledger, outcome, positions)
 
@@ -118,21 +122,16 @@ class LearningShell:
             False: all that was due is done.
         """
         del idle
-        published = self._published_ms.get(ledger)
-        if published is None:
-            published = self._published_ms[ledger] = {
-                key.decode(): 0 for key, _ in ledger.scan(FIRST_KEY)
-            }
-        now_ms = time.time_ns() // 1_000_000
+        now_s = time.monotonic()
         due = []
-        for name, at_ms in published.items():
+        for name, at_s in self._published(ledger).items():
             route = self._routes.get(name)
-            if route is not None and now_ms - at_ms >= route.settings.ttl_s * 1000 / 3:
+            if route is not None and now_s - at_s >= route.settings.ttl_s / 3:
                 due.append((name, route))
         if not due:
             return False
         raw = ledger.get_many([name.encode() for name, _ in due])
-        outcome = LearningOutcome()
+        outcome, now_ms = LearningOutcome(), time.time_ns() // 1_000_000
         for (name, route), value in zip(due, raw, strict=True):
             state = None if value is None else decode_route(value)
             if state is not None and state.arms:
@@ -143,6 +142,15 @@ class LearningShell:
             beats = self._heartbeats.setdefault(ledger, {})
             beats.update((message.route, message) for message in outcome.control)
         return False
+
+    def _published(self, ledger: Ledger) -> dict[str, float]:
+        """All routes of a partition; those of before a restart are due at once."""
+        published = self._published_s.get(ledger)
+        if published is None:
+            published = self._published_s[ledger] = {
+                key.decode(): -math.inf for key, _ in ledger.scan(FIRST_KEY)
+            }
+        return published
 
     def heartbeats(self) -> list[ControlMessage]:
         """Return the newest heartbeat of each route whose partition is on this worker."""
@@ -164,9 +172,8 @@ class LearningShell:
             name.encode(): encode_route(state) for name, state in outcome.states.items()
         }
         durable = await ledger.begin_commit(changes, outputs, positions)
-        now_ms = time.time_ns() // 1_000_000
-        # A ledger that has had no tick yet is scanned by its first one.
-        published = self._published_ms.get(ledger)
-        if published is not None:
-            published.update((message.route, now_ms) for message in outcome.control)
+        now_s, published = time.monotonic(), self._published(ledger)
+        for name in outcome.states:
+            published.setdefault(name, -math.inf)
+        published.update((message.route, now_s) for message in outcome.control)
         return durable

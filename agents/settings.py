@@ -40,6 +40,8 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         has this port, the second the next, and so on.
     max_value_bytes : int
         Largest record accepted; larger ones are dead letters.
+    max_routes : int
+        Routes that the settings do not name, on each partition; more are dead letters ``limit``.
     session_timeout_s : float
         After this much silence the group takes the worker's partitions away.
     poll_interval_s : float
@@ -58,6 +60,7 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     web_bind: str = "127.0.0.1"
     web_port: Annotated[int, Meta(ge=0, le=65535)] = 0
     max_value_bytes: Annotated[int, Meta(ge=1024, le=300_000)] = 256 << 10
+    max_routes: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
     session_timeout_s: Annotated[float, Meta(ge=1, le=300)] = 15.0
     poll_interval_s: Annotated[float, Meta(ge=5, le=3600)] = 300.0
     tick_s: Annotated[float, Meta(ge=0.01, le=60)] = 0.5
@@ -186,7 +189,7 @@ def _read(path: Path | None) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SettingsError(f"{path} does not exist; see docker/leverframe.toml for one") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"{path} is not TOML: {error}") from error
 
 
@@ -216,7 +219,7 @@ class _FromEnvironment(str):
     def literal(self) -> Any:
         try:
             return tomllib.loads(f"value = {self}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (tomllib.TOMLDecodeError, RecursionError):
             return str(self)
 
 

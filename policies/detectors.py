@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Protocol
 
 import msgspec
-from river import drift as river_drift
 
 from schemas.errors import PolicyError
 
@@ -40,7 +39,11 @@ class Detector(Protocol):
         ...
 
 
-drift: Any = river_drift  # its methods carry no types
+def _river() -> Any:
+    """River's detectors, untyped; importing them takes a second, and most routes have none."""
+    from river import drift
+
+    return drift
 
 
 def _shows(detector: Any, rewards: Sequence[float], newest: int) -> bool:
@@ -97,7 +100,7 @@ class Adwin:
 
     def detects(self, rewards: Sequence[float], newest: int) -> bool:
         """Return whether the window was cut by one of the newest rewards."""
-        return _shows(drift.ADWIN(delta=self.delta), rewards, newest)
+        return _shows(_river().ADWIN(delta=self.delta), rewards, newest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +152,7 @@ class PageHinkley:
 
     def detects(self, rewards: Sequence[float], newest: int) -> bool:
         """Return whether the sum passed the threshold at one of the newest rewards."""
-        detector = drift.PageHinkley(delta=self.delta, threshold=self.threshold)
+        detector = _river().PageHinkley(delta=self.delta, threshold=self.threshold)
         return _shows(detector, rewards, newest)
 
 
@@ -194,7 +197,7 @@ class Kswin:
         window = list(rewards[-self.memory :])
         if len(window) < self.memory:
             return False
-        detector = drift.KSWIN(
+        detector = _river().KSWIN(
             alpha=self.alpha, window_size=self.memory, stat_size=30, seed=1, window=window[:-1]
         )
         detector.update(window[-1])
@@ -232,6 +235,7 @@ def make_detector(name: str, params: Mapping[str, object]) -> Detector:
     unknown = set(params) - set(getattr(kind, "__dataclass_fields__", {}))
     if unknown:
         raise PolicyError(f"{name}: unknown parameter {min(unknown)!r}")
+    _river()  # now, when the worker starts, and not while labels wait
     try:
         return msgspec.convert(dict(params), kind)
     except msgspec.ValidationError as error:

@@ -75,6 +75,7 @@ def learn(
     *,
     max_value_bytes: int,
     partition_of: Callable[[bytes], int] | None = None,
+    room: int | None = None,
 ) -> LearningOutcome:
     """Fold one micro-batch.
 
@@ -92,13 +93,15 @@ def learn(
     partition_of : callable, optional
         From a route's key to the partition where its state is kept; records that lie elsewhere are
         dead letters. Not looked at when left out.
+    room : int, optional
+        How many more routes may begin that the settings do not name; any number when left out.
 
     Returns
     -------
     LearningOutcome
         Everything that changes; the caller makes it durable in one transaction.
     """
-    step = _Step(states, routes)
+    step = _Step(states, routes, room)
     for kind, records in batches:
         decode, take = step.kinds[kind]
         for record in records:
@@ -120,8 +123,10 @@ def learn(
 class _Step:
     """One micro-batch under way."""
 
-    def __init__(self, states: Mapping[str, RouteState], routes: Routes) -> None:
+    def __init__(self, states: Mapping[str, RouteState], routes: Routes, room: int | None) -> None:
         self.before = states
+        self.room = room
+        self.begun: set[str] = set()
         self.routes = routes
         self.out = LearningOutcome()
         self.record: InputRecord | None = None
@@ -142,8 +147,23 @@ class _Step:
         self.out.dead_letters.append(dead_letter(record, error))
         self.out.counts["dead_letter:" + error.reason, ""] += 1
 
+    def _known(self, name: str) -> RouteState | None:
+        return self.out.states.get(name) or self.before.get(name)
+
     def _state(self, name: str) -> RouteState:
-        return self.out.states.get(name) or self.before.get(name) or new_route(name)
+        """The state of a route, which may begin now."""
+        known = self._known(name)
+        if known is not None:
+            return known
+        if self.room is not None and not self.routes.is_named(name):
+            if len(self.begun | {name}) > self.room:
+                raise RecordError(
+                    "limit",
+                    f"route {name!r} is not named in the settings, and this partition has as many "
+                    "such routes as [app] max_routes allows",
+                )
+            self.begun.add(name)
+        return new_route(name)
 
     def _route(self, name: str) -> Route:
         route = self.routes.get(name)
@@ -202,16 +222,17 @@ class _Step:
         remember_command(state, command.command_id)
 
     def ack(self, ack: ControlAck, now_ms: int) -> None:
-        state = self._state(ack.route)
-        if state.arms:
+        state = self._known(ack.route)
+        if state is not None and state.arms:
             self.out.states[ack.route] = state
             state.loop.hear(ack, (state.epoch, state.seq), now_ms)
             self.out.counts["ack", ack.route] += 1
 
     def traffic(self, traffic: Traffic, _: int) -> None:
-        route, state = self._route(traffic.route), self._state(traffic.route)
-        if not state.arms and not route.settings.delay_correction:
+        route, known = self._route(traffic.route), self._known(traffic.route)
+        if not (known is not None and known.arms) and not route.settings.delay_correction:
             return
+        state = self._state(traffic.route)
         self.out.states[traffic.route] = state
         arms = {name: arm.registration for name, arm in state.arms.items()}
         orphans = state.join.hear(traffic, arms, route.window_ms)

@@ -123,5 +123,20 @@ class Routes:
         self.longest_window_ms = max((route.window_ms for route in known), default=0)
         self.get = self._named.get if self._others is None else self._get_or_others
 
+    def is_named(self, name: str) -> bool:
+        """Whether the settings name a route.
+
+        Parameters
+        ----------
+        name : str
+            Of the route.
+
+        Returns
+        -------
+        bool
+            False for those that fall under ``"*"``, or under nothing.
+        """
+        return name in self._named
+
     def _get_or_others(self, name: str) -> Route | None:
         return self._named.get(name, self._others)

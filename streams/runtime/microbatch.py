@@ -106,16 +106,11 @@ class MicrobatchThread(AIOKafkaConsumerThread):
         return consumer
 
     async def seek_to_committed(self) -> Any:
-        """Go back to what was committed, and to the start where nothing was.
-
-        aiokafka leaves a partition without a commit where it is: beyond records that were fetched
-        and dropped while the group settled, and that nobody would read again.
-        """
+        """Go back, also where nothing was committed: what a rebalance dropped is read again."""
         return await self.call_thread(self._seek_back)
 
     async def _seek_back(self) -> Any:
-        consumer = self._ensure_consumer()
-        committed = await consumer.seek_to_committed()
+        committed = await (consumer := self._ensure_consumer()).seek_to_committed()
         if new := [tp for tp, offset in committed.items() if not offset]:
             await consumer.seek_to_beginning(*new)
         return committed

@@ -82,7 +82,6 @@ async def restore(
     tuple of Store and int
         The cache, to be closed by the caller, and the number of records applied.
     """
-    tp = TopicPartition(topic, partition)
     consumer = AIOKafkaConsumer(
         **client_options(broker),
         isolation_level="read_committed",
@@ -92,12 +91,30 @@ async def restore(
         fetch_max_wait_ms=20,
     )
     store: Store | None = None
-    await consumer.start()
     try:
-        consumer.assign([tp])
-        begin = (await consumer.beginning_offsets([tp]))[tp]
-        end = (await consumer.end_offsets([tp]))[tp]
-        store = open_store(path, memory)
+        try:
+            await consumer.start()
+            store, applied = await _restored(
+                consumer, TopicPartition(topic, partition), path, memory
+            )
+        finally:
+            await consumer.stop()
+    except BaseException:
+        # Cancelled while the consumer stops: the next owner in this process needs the folder.
+        if store is not None:
+            store.close()
+        raise
+    return store, applied
+
+
+async def _restored(
+    consumer: Any, tp: TopicPartition, path: Path, memory: Memory
+) -> tuple[Store, int]:
+    consumer.assign([tp])
+    begin = (await consumer.beginning_offsets([tp]))[tp]
+    end = (await consumer.end_offsets([tp]))[tp]
+    store = open_store(path, memory)
+    try:
         place = store.place
         if place is not None and not is_trustworthy(place, begin, end, _now_ms()):
             store.close()
@@ -114,16 +131,11 @@ async def restore(
         applied = await _apply(consumer, tp, end, store)
         await _to_its_end(store.flush)
         store.close()
-        store = open_store(path, memory)
+        return open_store(path, memory), applied
     except BaseException:
         # Cancelled too: the partition left while it was being restored.
-        if store is not None:
-            store.close()
+        store.close()
         raise
-    else:
-        return store, applied
-    finally:
-        await consumer.stop()
 
 
 async def _to_its_end(work: Callable[[], None]) -> None:

@@ -88,7 +88,10 @@ class Store:
         """
         if not keys:
             return []
-        found: list[bytes | None] = self._db[keys]
+        try:
+            found: list[bytes | None] = self._db[keys]
+        except Exception as error:
+            raise self._unusable(error) from error
         return found
 
     def scan(
@@ -110,10 +113,20 @@ class Store:
         tuple of bytes
             Key and value.
         """
-        for count, (key, value) in enumerate(self._db.items(from_key=begin)):
+        entries = self._db.iter()
+        entries.seek(begin)
+        count = 0
+        while entries.valid():
+            key = entries.key()
             if count == limit or (end is not None and key >= end):
                 return
-            yield key, value
+            yield key, entries.value()
+            count += 1
+            entries.next()
+        try:
+            entries.status()  # at a damaged block the entries just seem to end
+        except Exception as error:
+            raise self._unusable(error) from error
 
     def write(self, changes: Changes, place: Place) -> None:
         """Apply the changes of one transaction, and the place after it, as one atomic batch.
@@ -133,13 +146,29 @@ class Store:
             else:
                 put(key, value)
         put(_PLACE_KEY, msgspec.msgpack.encode(place))
-        self._db.write(batch, self._write_options)
+        try:
+            self._db.write(batch, self._write_options)
+        except Exception as error:
+            raise self._unusable(error) from error
 
     @property
     def place(self) -> Place | None:
         """Where the cache stands; None for a new one."""
         raw = self._db.get(_PLACE_KEY)
         return None if raw is None else msgspec.msgpack.decode(raw, type=Place)
+
+    def _unusable(self, error: Exception) -> LedgerError:
+        """Throw a damaged cache away, so that the next start does not meet it again."""
+        if "Corruption" in str(error):
+            shutil.rmtree(self.path, ignore_errors=True)
+            return LedgerError(
+                f"the cache in {self.path} is damaged ({error}). It was thrown away; the next "
+                "start restores it from the changelog. When it happens again, check the disk."
+            )
+        return LedgerError(
+            f"the cache in {self.path} cannot be used ({error}). Nothing is lost; see whether the "
+            "disk is full or this user may not write there."
+        )
 
     def flush(self) -> None:
         """Put everything that was written into files; other threads go on meanwhile."""
@@ -204,16 +233,33 @@ def open_store(path: Path, memory: Memory, *, is_bulk: bool = False) -> Store:
     Raises
     ------
     LedgerError
-        If another process holds the folder.
+        If another process holds the folder, or nothing can be written there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return Store(path, memory, is_bulk=is_bulk)
+        return _opened(path, memory, is_bulk=is_bulk)
     except Exception as error:
-        if "lock" in str(error).lower():
+        # The names of its file: a damaged *block* must not look like it.
+        if "/LOCK" in str(error) or "lock hold by" in str(error):
             raise LedgerError(
                 f"{path} is in use by another process. Give each worker of a machine its own "
                 "[app] datadir."
             ) from error
-        shutil.rmtree(path, ignore_errors=True)
-        return Store(path, memory, is_bulk=is_bulk)
+    shutil.rmtree(path, ignore_errors=True)
+    try:
+        return _opened(path, memory, is_bulk=is_bulk)
+    except Exception as error:
+        raise LedgerError(
+            f"no cache can be made in {path} ({error}). Nothing is lost; see whether the disk is "
+            "full or this user may not write there."
+        ) from error
+
+
+def _opened(path: Path, memory: Memory, *, is_bulk: bool) -> Store:
+    store = Store(path, memory, is_bulk=is_bulk)
+    try:
+        _ = store.place
+    except Exception:
+        store.close()
+        raise
+    return store

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -13,7 +14,7 @@ from typing import Any, Final
 
 from agents.devbroker.assets import cache_root
 from agents.devbroker.broker import start_broker
-from drills import brokers, workers
+from drills import brokers, changes, workers
 from drills.cluster import three_brokers
 from drills.drill import Drill, Place, Result, run_drill
 from drills.table import print_table, write_results
@@ -31,8 +32,13 @@ SCALES: Final = {
     "leader-change": (10, 3),
     "network-cut": (20, 4),
     "network-slow": (6, 2),
+    "clock": (8, 2),
+    "upgrade": (3, 3),
+    "throughput": (3, 1),
 }
-WORKERS: Final[dict[str, Drill]] = {drill.name: drill for drill in workers.DRILLS}
+WORKERS: Final[dict[str, Drill]] = {
+    drill.name: drill for drill in (*workers.DRILLS, *changes.DRILLS)
+}
 
 
 def main() -> int:
@@ -44,9 +50,11 @@ def main() -> int:
     parser.add_argument("--rate", type=float, help="requests a second")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--session", type=float, default=3.0, help="session time, s")
+    parser.add_argument("--old", help="version (git) from which to upgrade")
     parser.add_argument("--folder", type=Path, help="keep logs and state here")
     parser.add_argument("--json", type=Path, help="write the results here")
     options = parser.parse_args()
+    changes.OLD_REF[:] = [options.old] if options.old else []
     options.full = options.full or bool(os.environ.get("FULL"))
     if unknown := set(options.names) - SCALES.keys():
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
@@ -65,6 +73,7 @@ async def run_all(options: argparse.Namespace, folder: Path) -> list[Result]:
     def report(line: str) -> None:
         print(f"{time.monotonic() - began_s:7.1f} s  {line}", file=sys.stderr, flush=True)
 
+    warm_up(folder)
     names = options.names or list(SCALES)
     results: list[Result] = []
 
@@ -96,6 +105,17 @@ async def run_all(options: argparse.Namespace, folder: Path) -> list[Result]:
                     replication=3,
                 )
     return results
+
+
+def warm_up(folder: Path) -> None:
+    """Compile what workers import, as an installed worker's is: the first start is like any."""
+    environment = {
+        **os.environ,
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
+    }
+    words = [sys.executable, "-c", "import agents.worker, agents.cli.worker, drills.launcher"]
+    subprocess.run(words, env=environment, check=True)
 
 
 @contextmanager

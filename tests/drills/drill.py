@@ -92,6 +92,8 @@ class Drill:
         More of the workers' environment.
     age_ms : int
         Of all records: the producers' clock.
+    rate : float
+        Requests a second; the place's when 0.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Drill:
     workers: int = 2
     settings: Mapping[str, str] = field(default_factory=dict)
     age_ms: int = 0
+    rate: float = 0.0
 
 
 @dataclass
@@ -148,11 +151,12 @@ async def run_drill(drill: Drill, place: Place, times: int, at_least: int = 0) -
         await stack.enter_async_context(fleet.supervised())
         pauses = await stack.enter_async_context(watching(deployment))
         load = await stack.enter_async_context(
-            sending(deployment, arrivals, place.rate, drill.age_ms)
+            sending(deployment, arrivals, drill.rate or place.rate, drill.age_ms)
         )
         stage = Stage(place, deployment, fleet, load, pauses, random.Random(place.seed))
         try:
-            await _start(stage, drill.workers)
+            if drill.workers:
+                await _start(stage, drill.workers)
             await drill.inject(stage, times)
         except Exception as error:  # noqa: BLE001 - the other drills go on, the verdict says it
             faults.append(f"{error!r}: {_last_lines(error)}")

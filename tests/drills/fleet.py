@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from harness import Deployment
 
-__all__ = ["Fleet", "kill", "until"]
+__all__ = ["Fleet", "flows", "kill", "until"]
 
 _POLL_S: Final = 0.05
 _LAUNCHER: Final = ("-m", "drills.launcher")
@@ -29,6 +29,14 @@ async def until(condition: Callable[[], Any], patience_s: float, what: str) -> A
             raise AssertionError(f"not within {patience_s:g} s: {what}")
         await asyncio.sleep(_POLL_S)
     return value
+
+
+async def flows(pauses: Any) -> None:
+    """Wait until every partition has moved since now."""
+    began_s = time.monotonic()
+    await until(
+        lambda: min(pauses.moved_s.values(), default=0.0) > began_s, 90.0, "all partitions flow"
+    )
 
 
 class Fleet:
@@ -58,6 +66,9 @@ class Fleet:
             command = _LAUNCHER
             more.setdefault("PYTHONPATH", str(_TESTS))
             more["DRILL_MARK"] = str(self.mark)
+        # As installed: a worker does not compile its own code at each start.
+        more.setdefault("PYTHONDONTWRITEBYTECODE", "")
+        more.setdefault("PYTHONPYCACHEPREFIX", str(self.deployment.folder.parent / "bytecode"))
         log = self._log(name)
         self._log_begins[name] = log.stat().st_size if log.exists() else 0
         self.running[name] = self.deployment.start(name, command, **more)

@@ -26,7 +26,7 @@ __all__ = ["POINTS"]
 POINTS: Final = (
     "before",  # a micro-batch is computed, no transaction begun
     "begun",  # the transaction is open and empty
-    "half-sent",  # a first batch of it was acknowledged
+    "half-sent",  # a first batch of it is on its way
     "inside",  # all of it was acknowledged, not committed
     "after",  # committed; RocksDB not written
     "stored",  # RocksDB written; the input not acknowledged
@@ -93,7 +93,7 @@ def arm(fault: Fault) -> None:
 
     around(AIOKafkaProducer, "begin_transaction", None, within("begun"))
     around(AIOKafkaProducer, "commit_transaction", within("inside"), within("after"))
-    around(ledger.Ledger, "_send", None, within("half-sent"))
+    around(AIOKafkaProducer, "send_batch", None, within("half-sent"))
     around(takeover, "restore", lambda: fault.reached("fenced"), None)
     for name, begin, end in (("revoked", "revoked", "closed"), ("assigned", "assigned", None)):
         around(
@@ -107,7 +107,7 @@ def arm(fault: Fault) -> None:
 
 
 def _arm_ledger(fault: Fault, commits: ContextVar[int]) -> None:
-    commit, attempt = ledger.Ledger.commit, takeover._attempt
+    commit, attempt = ledger.Ledger._make_durable, takeover._attempt
 
     async def committing(self: Any, *args: Any, **kwargs: Any) -> None:
         _agent.set(self._settings.agent)
@@ -124,7 +124,7 @@ def _arm_ledger(fault: Fault, commits: ContextVar[int]) -> None:
         fault.reached("opened")
         return opened
 
-    ledger.Ledger.commit = committing  # type: ignore[method-assign]
+    ledger.Ledger._make_durable = committing  # type: ignore[method-assign]
     takeover._attempt = attempting
 
 

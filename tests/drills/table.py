@@ -43,4 +43,5 @@ def print_table(results: Sequence[Result]) -> None:
 
 def write_results(path: Path, results: Sequence[Result]) -> None:
     """Write everything that was found as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps([result.as_dict() for result in results], indent=1) + "\n")

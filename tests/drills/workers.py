@@ -4,17 +4,19 @@ import asyncio
 import resource
 import signal
 import time
+from collections.abc import Sequence
 from itertools import cycle, islice
 from typing import Final
 
 from drills.damage import DAMAGES, damage
 from drills.drill import Drill, Stage
-from drills.fleet import kill, until
-from drills.launcher_points import NAMED
+from drills.fleet import flows, kill, until
+from drills.launcher_points import NAMED, Point
 
-__all__ = ["DRILLS"]
+__all__ = ["DRILLS", "harm_disks", "kill_at_points"]
 
 _BACK_S: Final = 60.0
+HARMS: Final = (*DAMAGES, "disk full")
 
 
 async def _hurt_and_back(stage: Stage, name: str, what: str) -> None:
@@ -36,9 +38,9 @@ async def kill_at_random(stage: Stage, times: int) -> None:
             await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"{name} is back")
 
 
-async def kill_at_points(stage: Stage, times: int) -> None:
+async def kill_at_points(stage: Stage, times: int, points: Sequence[Point] = NAMED) -> None:
     """Let the process be killed at a named point of its own code."""
-    for point in islice(cycle(NAMED), times):
+    for point in islice(cycle(points), times):
         name = stage.rng.choice(sorted(stage.fleet.running))
         others = [other for other in stage.fleet.running if other != name]
         before = stage.fleet.reached()
@@ -64,9 +66,8 @@ async def _rebalance(stage: Stage, name: str, other: str, before: int) -> None:
         fleet.signal(other, signal.SIGTERM)
 
 
-async def harm_disks(stage: Stage, times: int) -> None:
+async def harm_disks(stage: Stage, times: int, kinds: Sequence[str] = HARMS) -> None:
     """Kill a worker and harm its folder before it comes back; or let its disk be full."""
-    kinds = [*DAMAGES, "disk full"]
     for kind in islice(cycle(kinds), times):
         name = stage.rng.choice(sorted(stage.fleet.running))
         await asyncio.sleep(stage.rng.uniform(0.5, 2.0))
@@ -92,26 +93,33 @@ async def freeze(stage: Stage, times: int) -> None:
     fleet = stage.fleet
     for number in range(times):
         zombie, heir = ("w0", "w1") if number % 2 else ("w1", "w0")
-        if number % 4 == 3:
-            # Frozen with a transaction open and complete.
-            before = fleet.reached()
-            kill(fleet.running.pop(zombie))
-            fault = f"attribution/inside@{number % 7 + 2}"
-            fleet.start(zombie, DRILL_FAULT=fault, DRILL_ACTION="stop")
-            await until(lambda b=before: fleet.reached() > b, _BACK_S, "frozen in a transaction")
+        await until(lambda: all(map(fleet.has_joined, ("w0", "w1"))), _BACK_S, "both work")
+        await flows(stage.pauses)
+        if number % 2:
+            await _freeze_in_transaction(stage, zombie, number // 2)
         else:
-            await until(lambda z=zombie: fleet.has_joined(z), _BACK_S, "the zombie-to-be works")
             fleet.signal(zombie, signal.SIGSTOP)
-        opened = fleet.opened(heir)
-        await until(
-            lambda h=heir, n=opened: fleet.opened(h) > n,
-            stage.place.session_s + _BACK_S,
-            f"{heir} takes over",
-        )
+        await asyncio.sleep(stage.place.session_s)
+        await flows(stage.pauses)
+        exits = len(fleet.exits)
         fleet.signal(zombie, signal.SIGCONT)
         stage.injected(f"{zombie} frozen, {heir} took over, {zombie} resumed")
+        await flows(stage.pauses)
         await until(lambda z=zombie: fleet.has_joined(z), _BACK_S, "the zombie left or rejoined")
-    stage.notes["fenced"] = stage.deployment.logs().count("was fenced")
+        stage.notes["ended"] = stage.notes.get("ended", 0) + len(fleet.exits) - exits
+    logs = (stage.deployment.log(name) for name in fleet.running)
+    stage.notes["fenced"] = sum(log.count("this one was fenced") for log in logs)
+
+
+async def _freeze_in_transaction(stage: Stage, zombie: str, number: int) -> None:
+    """Start it anew, to freeze with a transaction open (and then be fenced by its heir)."""
+    fleet = stage.fleet
+    before = fleet.reached()
+    kill(fleet.running.pop(zombie))
+    point = ("inside", "after", "begun", "half-sent")[number % 4]
+    fault = f"attribution/{point}@{stage.rng.randrange(20, 60)}"
+    fleet.start(zombie, DRILL_FAULT=fault, DRILL_ACTION="stop")
+    await until(lambda: fleet.reached() > before, _BACK_S, f"frozen {point} a transaction")
 
 
 async def join_and_leave(stage: Stage, times: int) -> None:
@@ -139,11 +147,11 @@ async def measure_takeover(stage: Stage, times: int) -> None:
     for number in range(times):
         name = f"w{number % 2}"
         await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"{name} works")
-        await _flows(stage)
+        await flows(stage.pauses)
         stage.pauses.reset()
         kill(stage.fleet.running.pop(name))
         await asyncio.sleep(stage.place.session_s)
-        await _flows(stage)
+        await flows(stage.pauses)
         longest_s = max(longest_s, stage.pauses.longest_s)
         stage.injected(f"{name} killed, longest pause {stage.pauses.longest_s:.2f} s")
         stage.fleet.start(name)
@@ -154,29 +162,24 @@ async def measure_takeover(stage: Stage, times: int) -> None:
 async def stop_gently(stage: Stage, times: int) -> None:
     """One of two is told to end: its partitions go on within 2 s; it resumes within 3 s."""
     stage.limit_s = 2.0
-    longest_s = resumed_s = 0.0
+    pauses: list[float] = []
+    resumed: list[float] = []
     for number in range(times):
         name = f"w{number % 2}"
         await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"{name} works")
-        await _flows(stage)
+        await flows(stage.pauses)
         stage.pauses.reset()
         if code := await stage.fleet.dismiss(name):
             raise AssertionError(f"{name} ended with {code} after SIGTERM")
-        await _flows(stage)
-        longest_s = max(longest_s, stage.pauses.longest_s)
+        await flows(stage.pauses)
+        pauses.append(round(stage.pauses.longest_s, 2))
         began_s = time.monotonic()
         stage.fleet.start(name)
         await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"{name} resumed")
-        resumed_s = max(resumed_s, time.monotonic() - began_s)
-        stage.injected(f"{name} stopped ({longest_s:.2f} s) and resumed ({resumed_s:.2f} s)")
-    stage.notes |= {"pause_s": longest_s, "resumed_s": round(resumed_s, 2)}
+        resumed.append(round(time.monotonic() - began_s, 2))
+        stage.injected(f"{name}: pause {pauses[-1]:.2f} s, resumed in {resumed[-1]:.2f} s")
+    stage.notes |= {"pause_s": max(pauses), "pauses_s": pauses, "resumed_s": resumed}
     stage.pauses.reset()
-
-
-async def _flows(stage: Stage) -> None:
-    """Wait until every partition has moved since now."""
-    began_s = time.monotonic()
-    await until(lambda: min(stage.pauses.moved_s.values()) > began_s, _BACK_S, "all flow")
 
 
 DRILLS: Final = (

@@ -1,0 +1,44 @@
+"""The drills of ``make drills`` in a short, seeded form."""
+
+import asyncio
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from drills.__main__ import one_broker
+from drills.drill import Drill, Place, run_drill
+from drills.launcher_points import NAMED
+from drills.workers import freeze, harm_disks, kill_at_points
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+
+_POINTS = [
+    point
+    for point in NAMED
+    if (point.agent + point.name) in {"attribution/after", "learning/inside"}
+]
+
+
+@pytest.fixture(scope="module")
+def quick_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give a broker that allows sessions of 2 s."""
+    with one_broker(tmp_path_factory.mktemp("drills"), print) as servers:
+        yield servers
+
+
+@pytest.mark.parametrize(
+    ("drill", "times"),
+    [
+        (Drill("points", partial(kill_at_points, points=_POINTS)), 2),
+        (Drill("disks", partial(harm_disks, kinds=["SST flipped", "WAL truncated"])), 2),
+        (Drill("frozen", freeze), 2),
+    ],
+    ids=lambda value: value.name if isinstance(value, Drill) else "",
+)
+def test_short_drill_holds(drill: Drill, times: int, quick_broker: str, tmp_path: Path) -> None:
+    """Everything that is promised holds afterwards; see docs/promises.md."""
+    place = Place(servers=quick_broker, folder=tmp_path, seed=8, rate=1000.0, session_s=2.0)
+    result = asyncio.run(run_drill(drill, place, times))
+    assert result.injections == times
+    assert not result.faults, result

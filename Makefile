@@ -79,4 +79,4 @@ ci: lint types test wheel ratios ## What .ci/run runs
 	@echo "ci: all green"
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist demo-output
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist demo-output drills-output

@@ -69,7 +69,7 @@ class Sending:
         try:
             while not self._enough.is_set():
                 due = int((time.monotonic() - began_s) * self.per_second)
-                while self.requests < due:
+                while self.requests < due and not self._enough.is_set():
                     await self._send(producer, names, arriving.next())
                     self.requests = arriving.requests
                 await asyncio.sleep(_STEP_S)

@@ -63,10 +63,11 @@ async def judge(
 
 
 async def _settled(look: Callable[[], Awaitable[Any]], patience_s: float) -> Any:
-    """Look until there is nothing; return what is still there at last."""
-    deadline = time.monotonic() + patience_s
+    """Look until there is nothing; return what is still there when nothing changes any more."""
+    deadline, before = time.monotonic() + patience_s, None
     while (found := await look()) and time.monotonic() < deadline:
-        pass
+        if found != before:
+            deadline, before = time.monotonic() + patience_s, found
     return found
 
 

@@ -145,6 +145,26 @@ def test_a_flood_of_arms_stops_at_the_limit(deploy: Callable[..., Any]) -> None:
     asyncio.run(drill())
 
 
+def test_a_flood_of_routes_stops_at_the_limit(deploy: Callable[..., Any]) -> None:
+    """Many thousand routes that the settings do not name: as many as allowed, then dead letters."""
+
+    async def drill() -> None:
+        deployment = await deploy(
+            LEVERFRAME_APP__MAX_ROUTES="100", LEVERFRAME_TOPICS__ROUTE_PARTITIONS="1"
+        )
+        topics = deployment.settings.topic_names
+        worker = deployment.start()
+        names = [f"flood-{n}" for n in range(3000)]
+        await _send(deployment, topics.predictions, *(_prediction(n, route=n) for n in names))
+        labels = ((n.encode(), f'{{"request_id":"{n}","label":1}}'.encode()) for n in names)
+        await _send(deployment, topics.ground_truth, *labels)
+        letters = await _letters(deployment, 2900)
+        assert _reasons(letters) == {"limit": 2900}
+        assert worker.poll() is None
+
+    asyncio.run(drill())
+
+
 def test_forged_replayed_and_unsigned_control_changes_nothing(deploy: Callable[..., Any]) -> None:
     """A subscriber with a key stays with the job's message, whatever else lies on ``control``."""
 

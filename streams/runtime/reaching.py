@@ -88,7 +88,7 @@ def explain(error: BaseException, broker: BrokerSettings) -> str:
     str
         One line.
     """
-    if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code == _EXPIRED:
+    if isinstance(error, ssl.SSLError) and getattr(error, "verify_code", None) == _EXPIRED:
         return (
             f"cannot talk to Kafka at {broker.servers}: the broker's certificate, or that of its "
             "authority, has expired; it must be renewed there"

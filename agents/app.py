@@ -17,8 +17,8 @@ from msgspec import Struct
 from agents.attribute import AttributionShell
 from agents.learn import LearningShell
 from agents.membership import Membership, flow_of
-from agents.metrics import metrics_page
 from agents.settings import OTHER_ROUTES, Settings
+from agents.web.wiring import add_web
 from schemas.errors import LeverframeError
 from streams.routes import Routes
 from streams.runtime.fetched import read_any_record
@@ -181,7 +181,7 @@ def build_app(
         _agent(app, name, names, lanes[name])
     Membership(app, lanes, inputs).connect(settings.app.tick_s)
     if settings.app.web_port > 0:
-        _metrics(app, metrics_page(learning.heartbeats))
+        add_web(app, settings, learning, lanes, inputs)
     return Application(faust=app, attribution=attribution, learning=learning, lanes=lanes)
 
 
@@ -195,13 +195,6 @@ def _agent(app: Any, name: str, topics: Sequence[str], lanes: Lanes) -> None:
             lanes.submit(message.partition, (message.topic, message.value, event.ack))
 
     app.agent(channel, name=name, concurrency=1)(run)
-
-
-def _metrics(app: Any, render: Callable[[], bytes]) -> None:
-    @app.page("/metrics")  # type: ignore[untyped-decorator]
-    async def metrics(web: Any, request: Any) -> Any:
-        del request
-        return web.bytes(render(), content_type="text/plain")
 
 
 def _faust_app(settings: Settings) -> Any:

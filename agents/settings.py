@@ -38,6 +38,13 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     web_bind, web_port
         Where Faust's web server listens; port 0 switches it off. With several processes the first
         has this port, the second the next, and so on.
+    web_hosts : list of str
+        Names under which browsers may ask for the pages, beside loopback's own; any when empty and
+        not on loopback.
+    web_token : str
+        Lets the dashboard send commands; it cannot when empty. Give it by the environment.
+    dashboard : bool
+        Whether the web server has the dashboard, which follows the control topic.
     max_value_bytes : int
         Largest record accepted; larger ones are dead letters.
     max_routes : int
@@ -59,6 +66,9 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     processes: Annotated[int, Meta(ge=1, le=256)] = 1
     web_bind: str = "127.0.0.1"
     web_port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    web_hosts: list[str] = field(default_factory=list)
+    web_token: Annotated[str, Meta(pattern=r"^(|[!-~]{16,})$")] = ""
+    dashboard: bool = True
     max_value_bytes: Annotated[int, Meta(ge=1024, le=300_000)] = 256 << 10
     max_routes: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
     session_timeout_s: Annotated[float, Meta(ge=1, le=300)] = 15.0
@@ -68,7 +78,7 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     control_key: str = ""
 
     def __repr__(self) -> str:
-        """Leave the key out."""
+        """Leave the key and the token out."""
         return f"AppSettings(id={self.id!r}, datadir={self.datadir!r})"
 
 

@@ -104,10 +104,14 @@ def own_settings(settings: Settings, number: int) -> Settings:
     Returns
     -------
     Settings
-        With a web port of its own.
+        With a web port of its own; the dashboard is on the first.
     """
     port = settings.app.web_port
-    own = structs.replace(settings.app, web_port=port + number if port else 0)
+    own = structs.replace(
+        settings.app,
+        web_port=port + number if port else 0,
+        dashboard=settings.app.dashboard and number == 0,
+    )
     return structs.replace(settings, app=own)
 
 

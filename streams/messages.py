@@ -91,6 +91,10 @@ def heartbeat(state: RouteState, route: Route, now_ms: int) -> ControlMessage:
         cause["joins"] = state.join.summary()
     if state.shadow:
         cause["shadow"] = state.shadow
+    if state.pinned is not None:
+        cause["pinned"] = state.pinned
+    if state.frozen:
+        cause["frozen"] = True
     if state.loop.published:
         in_force = state.loop.published[-1]
         cause["following"] = loop_summary(state.loop, (in_force.epoch, in_force.seq))

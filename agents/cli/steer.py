@@ -50,7 +50,7 @@ def _ask(
     timeout: float,
     actor: str | None,
 ) -> None:
-    from agents.cli.following import ask
+    from agents.asking import ask
     from agents.cli.watch import line
     from agents.settings import load_settings
     from schemas.codec import encode

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from agents.cli.following import ask
+from agents.asking import ask
 from agents.settings import Settings, load_settings
 from experiments.demo.models import ARMS, CHALLENGER, load_data, train
 from experiments.demo.observer import Observer

@@ -9,7 +9,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from harness import Deployment, control_messages
 
-from agents.cli.following import Answer, ask
+from agents.asking import Answer, ask
 from schemas.codec import encode
 from schemas.control import ControlMessage
 from schemas.prediction import Prediction

@@ -21,7 +21,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from harness import Deployment, control_messages, read_all, wait_for_count
 
-from agents.cli.following import ask
+from agents.asking import ask
 from schemas.codec import decode, encode
 from schemas.command import Command
 from schemas.control import ControlAck

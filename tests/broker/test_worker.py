@@ -27,7 +27,8 @@ from harness import (
 from records import label_record, prediction_record
 
 from agents.app import compile_routes
-from agents.cli.following import ask, newest_messages
+from agents.asking import ask
+from agents.cli.following import newest_messages
 from agents.learn import input_kinds
 from agents.replaying import read_partition, replay
 from schemas.dead_letter import MAX_KEPT_BYTES

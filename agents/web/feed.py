@@ -1,0 +1,214 @@
+"""Follows ``control`` for the page: a day's history first, then each message as it comes.
+
+A topic of a busy job holds millions of heartbeats a day. Up to a number of records it is read
+whole; beyond that, a few records of every five minutes, and the newest whole.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from agents.settings import Settings
+from agents.web.history import History
+from schemas.codec import decode
+from schemas.control import ControlMessage
+from schemas.errors import ControlError, LeverframeError, RecordError
+from schemas.signing import verify
+from streams.runtime.kafka import client_options
+
+__all__ = ["Feed"]
+
+log = logging.getLogger("leverframe")
+
+_DAY_MS: Final = 86_400_000
+_SAMPLED_EVERY_MS: Final = 300_000
+_WHOLE_RECORDS: Final = 50_000
+# A step is short, and the job itself goes on between two of them.
+_STEP_RECORDS: Final = 200
+_STEP_PAUSE_S: Final = 0.005
+_SAMPLE_RECORDS: Final = 2_000
+_RETRY_S: Final = 5.0
+_FLUSH_S: Final = 0.25
+_MOST_VIEWERS: Final = 50
+
+
+class Feed:
+    """What the page knows, and who is watching.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the application.
+    now_ms : callable
+        Wall time, ms since the epoch.
+
+    Attributes
+    ----------
+    history : History
+        Of all routes.
+    share_read : float
+        How much of the history was read, 1 when all of it.
+    """
+
+    def __init__(
+        self, settings: Settings, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    ) -> None:
+        self._settings = settings
+        self._now_ms = now_ms
+        self.history = History()
+        self.share_read = 0.0
+        self._viewers: set[asyncio.Queue[frozenset[str]]] = set()
+        self._changed: set[str] = set()
+
+    async def follow(self) -> None:
+        """Read for ever; an outage of the broker is waited out."""
+        flushing = asyncio.create_task(self._flush(), name="dashboard-flush")
+        try:
+            while True:
+                try:
+                    await self._read()
+                except (KafkaError, OSError, LeverframeError) as error:
+                    log.warning(
+                        "the dashboard cannot read the control topic, again soon: %r", error
+                    )
+                    await asyncio.sleep(_RETRY_S)
+        finally:
+            flushing.cancel()
+
+    async def changes(self) -> AsyncIterator[frozenset[str]]:
+        """Yield the routes that changed, as they change; what comes too fast is joined together.
+
+        Yields
+        ------
+        frozenset of str
+            Routes; all of them at first.
+
+        Raises
+        ------
+        LeverframeError
+            If too many are watching already.
+        """
+        if len(self._viewers) >= _MOST_VIEWERS:
+            raise LeverframeError(f"{_MOST_VIEWERS} pages are open already; close some")
+        queue: asyncio.Queue[frozenset[str]] = asyncio.Queue()
+        self._viewers.add(queue)
+        try:
+            yield frozenset(self.history.routes)
+            while True:
+                changed = await queue.get()
+                while not queue.empty():
+                    changed |= queue.get_nowait()
+                yield changed
+        finally:
+            self._viewers.discard(queue)
+
+    async def _flush(self) -> None:
+        while True:
+            await asyncio.sleep(_FLUSH_S)
+            if self._changed and self.share_read == 1.0:
+                changed, self._changed = frozenset(self._changed), set()
+                for queue in self._viewers:
+                    queue.put_nowait(changed)
+
+    async def _read(self) -> None:
+        topic = self._settings.topic_names.control
+        partitions = [
+            TopicPartition(topic, p) for p in range(self._settings.topics.route_partitions)
+        ]
+        consumer = AIOKafkaConsumer(
+            **client_options(self._settings.broker),
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            fetch_max_wait_ms=500,
+        )
+        try:
+            await consumer.start()
+            consumer.assign(partitions)
+            begins = await self._begins(consumer, partitions)
+            await self._catch_up(consumer, begins)
+            self.share_read = 1.0
+            while True:
+                await self._step(consumer, timeout_ms=500)
+        finally:
+            with contextlib.suppress(KafkaError):
+                await consumer.stop()
+
+    async def _begins(
+        self, consumer: Any, partitions: list[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """From where all is read; what lies before is sampled here."""
+        ends = await consumer.end_offsets(partitions)
+        now_ms = self._now_ms()
+        day = await self._offsets_at(consumer, partitions, now_ms - _DAY_MS, ends)
+        if sum(ends[tp] - day[tp] for tp in partitions) <= _WHOLE_RECORDS:
+            return day
+        whole = _WHOLE_RECORDS // len(partitions)
+        begins = {tp: max(day[tp], ends[tp] - whole) for tp in partitions}
+        for at_ms in range(now_ms - _DAY_MS, now_ms, _SAMPLED_EVERY_MS):
+            offsets = await self._offsets_at(consumer, partitions, at_ms, ends)
+            open_ones = [tp for tp in partitions if offsets[tp] < begins[tp]]
+            if not open_ones:
+                break
+            for tp in open_ones:
+                consumer.seek(tp, offsets[tp])
+                fetched = await consumer.getmany(tp, timeout_ms=200, max_records=_SAMPLE_RECORDS)
+                self._note_each_route_once(record for part in fetched.values() for record in part)
+                await asyncio.sleep(_STEP_PAUSE_S)
+            self.share_read = 0.8 * (1 - (now_ms - at_ms) / _DAY_MS)
+        return begins
+
+    @staticmethod
+    async def _offsets_at(
+        consumer: Any,
+        partitions: list[TopicPartition],
+        at_ms: int,
+        ends: dict[TopicPartition, int],
+    ) -> dict[TopicPartition, int]:
+        found = await consumer.offsets_for_times(dict.fromkeys(partitions, at_ms))
+        return {tp: ends[tp] if (one := found.get(tp)) is None else one.offset for tp in partitions}
+
+    async def _catch_up(self, consumer: Any, begins: dict[TopicPartition, int]) -> None:
+        partitions = list(begins)
+        for tp, offset in begins.items():
+            consumer.seek(tp, offset)
+        ends = await consumer.end_offsets(partitions)
+        total = max(1, sum(ends[tp] - begins[tp] for tp in partitions))
+        base = self.share_read
+        while True:
+            positions = [await consumer.position(tp) for tp in partitions]
+            left = sum(max(0, ends[tp] - at) for tp, at in zip(partitions, positions, strict=True))
+            if not left:
+                return
+            self.share_read = base + (0.999 - base) * (1 - left / total)
+            await self._step(consumer, timeout_ms=200)
+            await asyncio.sleep(_STEP_PAUSE_S)
+
+    async def _step(self, consumer: Any, timeout_ms: int) -> None:
+        fetched = await consumer.getmany(timeout_ms=timeout_ms, max_records=_STEP_RECORDS)
+        for records in fetched.values():
+            for record in records:
+                self._note(record)
+
+    def _note_each_route_once(self, records: Any) -> None:
+        """The last record of each route in a sample stands for its five minutes."""
+        for record in {record.key: record for record in records}.values():
+            self._note(record)
+
+    def _note(self, record: Any) -> None:
+        if record.value is None or record.key is None:
+            return
+        try:
+            message = decode(ControlMessage, record.value)
+            if self._settings.control_key is not None:
+                verify(message, self._settings.control_key)
+        except (ControlError, RecordError):
+            return  # no subscriber follows it either
+        if message.route.encode() == record.key and self.history.note(message):
+            self._changed.add(message.route)

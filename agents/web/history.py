@@ -1,0 +1,274 @@
+"""What control messages told of each route, over a day, in bounded memory. Pure.
+
+The last hour is kept finely, what is older at one point in five minutes. Changes (anything but a
+heartbeat) are kept as marks, and the newest of them whole, so that they can be explained.
+"""
+
+import math
+from array import array
+from collections import deque
+from itertools import chain
+from typing import Any, Final
+
+from msgspec import Struct, field
+
+from agents.explaining import Explained, explain, sentences
+from schemas.control import ControlMessage
+
+__all__ = ["FIELDS", "History", "Mark", "RouteHistory"]
+
+_FINE_MS: Final = 10_000
+_COARSE_MS: Final = 300_000
+_HOUR_MS: Final = 3_600_000
+_DAY_MS: Final = 24 * _HOUR_MS
+_FINE_POINTS: Final = 1_000
+_COARSE_POINTS: Final = 2 * _DAY_MS // _COARSE_MS
+_MARKS: Final = 300
+_WHOLE: Final = 30
+_MOST_ROUTES: Final = 10_000
+
+FIELDS: Final = ("weight", "mean", "low", "high", "labels")
+"""What a point holds of each arm."""
+
+
+class Mark(Struct, frozen=True):
+    """A change of a route.
+
+    Attributes
+    ----------
+    at_ms : int
+        Issued at, ms since the epoch.
+    epoch, seq : int
+        Of its message.
+    kind : str
+        Of its message, or ``command`` or ``registered``.
+    text : str
+        Why.
+    """
+
+    at_ms: int
+    epoch: int
+    seq: int
+    kind: str
+    text: str
+
+
+class _Point(Struct, frozen=True, gc=False):
+    at_ms: int
+    values: array  # type: ignore[type-arg]
+    is_change: bool
+
+
+class RouteHistory(Struct):
+    """One route.
+
+    Attributes
+    ----------
+    newest : ControlMessage
+        With the highest (epoch, seq).
+    told : ControlMessage
+        The newest one that tells of the arms: most often a heartbeat.
+    arms : list of str
+        All that were seen; a point's values are in this order.
+    """
+
+    newest: ControlMessage
+    told: ControlMessage
+    arms: list[str] = field(default_factory=list)
+    fine: deque[_Point] = field(default_factory=deque)
+    coarse: deque[_Point] = field(default_factory=lambda: deque(maxlen=_COARSE_POINTS))
+    marks: deque[Mark] = field(default_factory=lambda: deque(maxlen=_MARKS))
+    changes: deque[ControlMessage] = field(default_factory=lambda: deque(maxlen=_WHOLE))
+    rollback: ControlMessage | None = None
+    promotion: ControlMessage | None = None
+
+    def note(self, message: ControlMessage) -> bool:
+        """Take in a message.
+
+        Parameters
+        ----------
+        message : ControlMessage
+            Of the route.
+
+        Returns
+        -------
+        bool
+            False where it is not newer than what is known.
+        """
+        version = (message.epoch, message.seq)
+        is_first = self.newest is message
+        if not is_first and version <= (self.newest.epoch, self.newest.seq):
+            return False
+        before, self.newest = self.newest, message
+        if message.cause.get("arms"):
+            self.told = message
+        if message.kind != "heartbeat":
+            self._change(message)
+        elif is_first or message.epoch > before.epoch:
+            self._missed(message)
+        self._append(message)
+        return True
+
+    def _change(self, message: ControlMessage) -> None:
+        self.changes.append(message)
+        if message.kind == "rollback":
+            self.rollback = message
+        elif message.kind == "promotion":
+            self.promotion = message
+        self._mark(message, message.cause)
+
+    def _missed(self, message: ControlMessage) -> None:
+        """A change was compacted away, or lies before what was read: its cause is still told."""
+        cause = message.cause.get("last_change", {})
+        if cause:
+            self._mark(message, cause)
+
+    def _mark(self, message: ControlMessage, cause: dict[str, Any]) -> None:
+        self.marks.append(
+            Mark(
+                message.issued_at_ms,
+                message.epoch,
+                message.seq,
+                _mark_kind(message.kind, cause),
+                _mark_text(cause),
+            )
+        )
+
+    def _append(self, message: ControlMessage) -> None:
+        arms = self.arms
+        arms += [name for name in message.weights if name not in arms]
+        known = message.cause.get("arms", {})
+        values = array("f")
+        for name in arms:
+            values.extend(_values(message.weights.get(name), known.get(name)))
+        is_change = message.kind != "heartbeat"
+        point = _Point(message.issued_at_ms, values, is_change)
+        fine = self.fine
+        last = fine[-1] if fine else None
+        if (
+            last is not None
+            and not (last.is_change or is_change)
+            and last.at_ms // _FINE_MS == point.at_ms // _FINE_MS
+        ):
+            fine[-1] = point
+        else:
+            fine.append(point)
+        self._thin(point.at_ms)
+
+    def _thin(self, now_ms: int) -> None:
+        fine, coarse = self.fine, self.coarse
+        while fine and (fine[0].at_ms < now_ms - _HOUR_MS or len(fine) > _FINE_POINTS):
+            old = fine.popleft()
+            is_new = not coarse or coarse[-1].at_ms // _COARSE_MS != old.at_ms // _COARSE_MS
+            if is_new or old.is_change:
+                coarse.append(old)
+        while coarse and coarse[0].at_ms < now_ms - _DAY_MS:
+            coarse.popleft()
+
+    def columns(self, since_ms: int) -> dict[str, Any]:
+        """Return the points as columns.
+
+        Parameters
+        ----------
+        since_ms : int
+            The oldest wanted, ms since the epoch.
+
+        Returns
+        -------
+        dict
+            ``at_ms``, ``arms``, and each of ``FIELDS`` as one list for each arm; None where it was
+            not known.
+        """
+        points = [p for p in chain(self.coarse, self.fine) if p.at_ms >= since_ms]
+        width = len(FIELDS)
+        columns: dict[str, Any] = {"at_ms": [p.at_ms for p in points], "arms": self.arms}
+        for offset, name in enumerate(FIELDS):
+            columns[name] = [
+                [_told(p.values, at * width + offset) for p in points]
+                for at in range(len(self.arms))
+            ]
+        return columns
+
+    def explained(self, until_ms: int | None, last: int) -> list[tuple[Explained, list[str]]]:
+        """Explain the newest changes that are still known whole.
+
+        Parameters
+        ----------
+        until_ms : int, optional
+            Only what was issued up to then.
+        last : int
+            Most changes to return.
+
+        Returns
+        -------
+        list of tuple of Explained and list of str
+            Oldest first, with the sentences of each.
+        """
+        return [
+            (change, list(sentences(change)))
+            for change in explain(list(self.changes), until_ms, last)
+        ]
+
+
+class History:
+    """All routes."""
+
+    def __init__(self) -> None:
+        self.routes: dict[str, RouteHistory] = {}
+
+    def note(self, message: ControlMessage) -> bool:
+        """Take in a message.
+
+        Parameters
+        ----------
+        message : ControlMessage
+            Of any route.
+
+        Returns
+        -------
+        bool
+            False where it says nothing new, or there are too many routes.
+        """
+        known = self.routes.get(message.route)
+        if known is None:
+            if len(self.routes) >= _MOST_ROUTES:
+                return False
+            known = self.routes[message.route] = RouteHistory(message, message)
+        return known.note(message)
+
+
+def _values(weight: float | None, known: dict[str, Any] | None) -> tuple[float, ...]:
+    nan = math.nan
+    if weight is None:
+        return (nan,) * len(FIELDS)
+    if not known:
+        return (weight, nan, nan, nan, nan)
+    mean, (low, high) = known.get("mean"), known.get("bounds", (nan, nan))
+    if mean is None:
+        return (weight, nan, nan, nan, known.get("labels", 0))
+    return (weight, mean, low, high, known.get("labels", nan))
+
+
+def _told(values: Any, at: int) -> float | None:
+    if at >= len(values) or math.isnan(values[at]):
+        return None
+    return float(f"{values[at]:.5g}")
+
+
+def _mark_kind(kind: str, cause: dict[str, Any]) -> str:
+    why = cause.get("why")
+    if kind in {"rollback", "promotion"}:
+        return kind
+    if why in {"guard", "better"}:
+        return "rollback" if why == "guard" else "promotion"
+    if why in {"command", "registered"}:
+        return str(why)
+    return "shift"
+
+
+def _mark_text(cause: dict[str, Any]) -> str:
+    why = str(cause.get("why", ""))
+    if why == "command":
+        arm = f" {cause['arm']}" if cause.get("arm") else ""
+        return f"{cause.get('action')}{arm} by {cause.get('actor')}"
+    return f"{why}: {cause['arm']}" if "arm" in cause else why

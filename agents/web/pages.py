@@ -1,0 +1,284 @@
+"""The web server's pages and its JSON interface (docs/dashboard.md)."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import orjson
+from aiohttp import web
+from msgspec import Struct
+
+from agents.asking import ask
+from agents.settings import Settings
+from agents.web.feed import Feed
+from agents.web.guarding import SECURITY_HEADERS, RefusedError, answer, guarded, require_token
+from agents.web.history import RouteHistory
+from agents.web.summary import detail, summary
+from schemas.codec import encode
+from schemas.command import Action
+from schemas.errors import BrokerError, LeverframeError
+from schemas.fields import ArmName, RouteName
+
+__all__ = ["add_dashboard", "add_health", "protect"]
+
+log = logging.getLogger("leverframe")
+
+_STATIC: Final = Path(__file__).parent / "static"
+_DAY_MS: Final = 86_400_000
+_MOST_EXPLAINED: Final = 30
+_ANSWER_S: Final = 15.0
+_ACKS_S: Final = 3.0
+_KEEP_ALIVE_S: Final = 10.0
+
+
+class Asked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A command as the page sends it.
+
+    Attributes
+    ----------
+    route, action, arm
+        As in ``schemas.command.Command``.
+    actor : str
+        Who presses.
+    """
+
+    route: RouteName
+    action: Action
+    arm: ArmName | None = None
+    actor: str
+
+
+def protect(app: web.Application, settings: Settings) -> None:
+    """Send every request through the guard.
+
+    Parameters
+    ----------
+    app : web.Application
+        Not yet running.
+    settings : Settings
+        Of the application.
+    """
+    app.middlewares.append(guarded(settings.app))
+
+
+def add_health(app: web.Application, why_not_ready: Callable[[], str | None]) -> None:
+    """Add ``/health/live`` and ``/health/ready``.
+
+    Parameters
+    ----------
+    app : web.Application
+        Not yet running.
+    why_not_ready : callable
+        None where this worker does its work.
+    """
+
+    async def live(_: web.Request) -> web.Response:
+        return answer({"status": "alive"})
+
+    async def ready(_: web.Request) -> web.Response:
+        why = why_not_ready()
+        if why is None:
+            return answer({"status": "ready"})
+        return answer({"status": "not ready", "why": why}, status=503)
+
+    app.router.add_get("/health/live", live)
+    app.router.add_get("/health/ready", ready)
+
+
+def add_dashboard(app: web.Application, feed: Feed, settings: Settings) -> None:
+    """Add the page, what it reads, and the commands that it may send.
+
+    Parameters
+    ----------
+    app : web.Application
+        Not yet running.
+    feed : Feed
+        Of the control topic.
+    settings : Settings
+        Of the application.
+    """
+    pages = _Pages(feed, settings)
+    app.router.add_get("/", pages.index)
+    app.router.add_static("/static/", _STATIC, append_version=False)
+    app.router.add_get("/api/routes", pages.routes)
+    app.router.add_get("/api/route", pages.route)
+    app.router.add_get("/api/explain", pages.explain)
+    app.router.add_get("/api/changes", pages.changes)
+    app.router.add_post("/api/command", pages.command)
+
+
+class _Pages:
+    """Handlers, over what the feed knows."""
+
+    def __init__(self, feed: Feed, settings: Settings) -> None:
+        self._feed = feed
+        self._settings = settings
+
+    async def index(self, _: web.Request) -> web.StreamResponse:
+        """The one page; what it shows is up to its script."""
+        return web.FileResponse(_STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+    async def routes(self, _: web.Request) -> web.Response:
+        """All routes, those that need a look first."""
+        now_ms = _now_ms()
+        lines = [summary(known, now_ms) for known in self._feed.history.routes.values()]
+        order = {"critical": 0, "warning": 1, "notice": 2, "fine": 3}
+        lines.sort(key=lambda line: (order[line["level"]], line["route"]))
+        return answer(self._now(now_ms) | {"routes": lines})
+
+    async def route(self, request: web.Request) -> web.Response:
+        """One route with its history."""
+        known = self._known(request)
+        now_ms = _now_ms()
+        since_ms = _whole(request, "since_ms", now_ms - _DAY_MS)
+        return answer(
+            self._now(now_ms)
+            | {
+                "detail": detail(known, now_ms),
+                "history": known.columns(since_ms),
+                "marks": [msgspec.to_builtins(one) for one in known.marks],
+            }
+        )
+
+    async def explain(self, request: web.Request) -> web.Response:
+        """Why the weights of a route were what they were."""
+        known = self._known(request)
+        until_ms = _whole(request, "at_ms", None)
+        last = min(_MOST_EXPLAINED, max(1, _whole(request, "last", 1)))
+        changes = [
+            {
+                "sentences": told,
+                "moved": change.moved,
+                "message": orjson.Fragment(encode(change.message)),
+            }
+            for change, told in known.explained(until_ms, last)
+        ]
+        return answer({"changes": changes})
+
+    async def changes(self, request: web.Request) -> web.StreamResponse:
+        """Server-sent events: the routes that changed, with the detail of the one that is shown."""
+        shown = request.query.get("name")
+        stream = web.StreamResponse(
+            headers={
+                **SECURITY_HEADERS,
+                "Content-Type": "text/event-stream",
+                "Cache-Control": "no-store",
+            }
+        )
+        await stream.prepare(request)
+        with suppress(ConnectionError):
+            try:
+                await self._tell(stream, shown)
+            except LeverframeError as error:
+                await _send(stream, "refused", {"error": str(error)})
+        return stream
+
+    async def _tell(self, stream: web.StreamResponse, shown: str | None) -> None:
+        async for changed in _or_silence(self._feed.changes(), _KEEP_ALIVE_S):
+            now_ms, routes = _now_ms(), self._feed.history.routes
+            lines = [summary(routes[name], now_ms) for name in changed if name in routes]
+            told = self._now(now_ms) | {"routes": lines}
+            if shown in changed and shown in routes:
+                known = routes[shown]
+                told["detail"] = detail(known, now_ms)
+                told["history"] = known.columns(known.newest.issued_at_ms)
+                told["marks"] = [msgspec.to_builtins(one) for one in known.marks][-1:]
+            await _send(stream, "routes", told)
+
+    async def command(self, request: web.Request) -> web.Response:
+        """Send a command as the command line does, and wait for its answer."""
+        try:
+            await require_token(request.headers, request.host, self._settings.app.web_token)
+        except RefusedError:
+            log.warning("a command from %s was refused", request.remote)
+            raise
+        asked = await _asked(request)
+        try:
+            told = await ask(
+                self._settings,
+                asked.route,
+                asked.action,
+                arm=asked.arm,
+                params=None,
+                actor=f"{asked.actor.strip()[:100] or 'somebody'} (dashboard)",
+                timeout_s=_ANSWER_S,
+                acks_s=_ACKS_S,
+            )
+        except LeverframeError as error:
+            raise RefusedError(
+                502 if isinstance(error, BrokerError) else 409, str(error)
+            ) from error
+        return answer(
+            {
+                "message": orjson.Fragment(encode(told.message)),
+                "replicas": told.message.cause.get("replicas", []),
+                "behind": told.behind,
+                "applied_in_ms": told.applied_in_ms,
+            }
+        )
+
+    def _known(self, request: web.Request) -> RouteHistory:
+        name = request.query.get("name", "")
+        known = self._feed.history.routes.get(name)
+        if known is None:
+            raise RefusedError(404, f"nothing was published for route {name!r} yet")
+        return known
+
+    def _now(self, now_ms: int) -> dict[str, Any]:
+        return {
+            "app": self._settings.app.id,
+            "now_ms": now_ms,
+            "share_read": round(self._feed.share_read, 3),
+            "actions": bool(self._settings.app.web_token),
+        }
+
+
+async def _or_silence(changes: Any, longest_s: float) -> Any:
+    """What changed, and nothing at all when that takes long: so a closed page is noticed."""
+    pending: asyncio.Future[frozenset[str]] | None = None
+    try:
+        while True:
+            pending = pending or asyncio.ensure_future(anext(changes))
+            done, _ = await asyncio.wait({pending}, timeout=longest_s)
+            if done:
+                changed, pending = pending.result(), None
+                yield changed
+            else:
+                yield frozenset()
+    finally:
+        if pending is not None:
+            pending.cancel()
+            with suppress(asyncio.CancelledError, StopAsyncIteration):
+                await pending
+        await changes.aclose()
+
+
+async def _send(stream: web.StreamResponse, event: str, told: Any) -> None:
+    await stream.write(b"event: %s\ndata: %s\n\n" % (event.encode(), orjson.dumps(told)))
+
+
+async def _asked(request: web.Request) -> Asked:
+    if request.content_type != "application/json":
+        raise RefusedError(415, "a command is JSON")
+    try:
+        return msgspec.json.decode(await request.read(), type=Asked)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise RefusedError(400, f"not a command: {error}") from error
+
+
+def _whole(request: web.Request, name: str, default: Any) -> Any:
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise RefusedError(400, f"{name} must be a whole number, not {text!r}")
+    return int(text)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,139 @@
+// Two charts over time: weights stacked to one, rewards with their confidence sequences.
+import uPlot from "/static/vendor/uplot/uPlot.esm.js";
+import { colour } from "./dom.js";
+
+const HEIGHT = 260;
+const MARK_COLOURS = { rollback: "--critical", promotion: "--fine", command: "--notice", registered: "--muted", shift: "--line" };
+
+const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+function axes() {
+  const one = { stroke: style("--muted"), grid: { stroke: style("--grid"), width: 1 }, ticks: { stroke: style("--grid") } };
+  return [{ ...one }, { ...one, size: 48, values: (_, ticks) => ticks.map((tick) => tick.toFixed(2)) }];
+}
+
+// Marks of the route as vertical lines; those that merely shift weights stay thin.
+function drawMarks(marks) {
+  return (chart) => {
+    const { ctx, bbox } = chart;
+    ctx.save();
+    for (const mark of marks()) {
+      const x = chart.valToPos(mark.at_ms / 1000, "x", true);
+      if (x < bbox.left || x > bbox.left + bbox.width) continue;
+      ctx.strokeStyle = style(MARK_COLOURS[mark.kind] ?? "--line");
+      ctx.lineWidth = mark.kind === "shift" ? 1 : 2 * devicePixelRatio;
+      ctx.setLineDash(mark.kind === "shift" ? [2, 4] : []);
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(x, bbox.top + bbox.height);
+      ctx.stroke();
+    }
+    ctx.restore();
+  };
+}
+
+function fitted(holder, options, data) {
+  const chart = new uPlot({ ...options, width: Math.max(200, holder.clientWidth), height: HEIGHT }, data, holder);
+  const resized = new ResizeObserver(() => {
+    if (holder.clientWidth) chart.setSize({ width: holder.clientWidth, height: HEIGHT });
+  });
+  resized.observe(holder);
+  return { chart, end: () => (resized.disconnect(), chart.destroy()) };
+}
+
+const seconds = (history) => history.at_ms.map((ms) => ms / 1000);
+
+// Later arms lie below, so that each sum is drawn behind the ones it contains.
+function stacked(history, shown) {
+  const sums = new Array(history.at_ms.length).fill(0);
+  const layers = history.arms.map((_, arm) =>
+    history.weight[arm].map((weight, at) => {
+      if (shown[arm]) sums[at] += weight ?? 0;
+      return shown[arm] ? sums[at] : null;
+    }),
+  );
+  return [seconds(history), ...layers];
+}
+
+export function weightsChart(holder, history, marks, shown) {
+  const arms = history.arms.length;
+  const series = history.arms.map((arm, at) => ({
+    label: arm,
+    stroke: colour(at),
+    fill: `${colour(at)}b0`,
+    width: 1,
+    points: { show: false },
+    spanGaps: false,
+    paths: uPlot.paths.stepped({ align: 1 }),
+  }));
+  // Between a layer and the one beneath: the band of series k and k + 1 is what arm k + 1 has.
+  const bands = [];
+  let below = null;
+  for (let at = 0; at < arms; at += 1) {
+    if (!shown[at]) continue;
+    if (below !== null) bands.push({ series: [at + 1, below + 1] });
+    below = at;
+  }
+  return fitted(
+    holder,
+    {
+      scales: { y: { range: [0, 1] } },
+      axes: axes(),
+      series: [{}, ...series],
+      bands,
+      cursor: { points: { show: false }, sync: { key: "route" } },
+      hooks: { draw: [drawMarks(marks)] },
+    },
+    stacked(history, shown),
+  );
+}
+
+export function rewardsChart(holder, history, marks, shown) {
+  const series = [{}];
+  const data = [seconds(history)];
+  const bands = [];
+  history.arms.forEach((arm, at) => {
+    if (!shown[at]) return;
+    const first = series.length;
+    series.push({ label: `${arm} high`, stroke: "transparent", width: 0, points: { show: false } });
+    series.push({ label: `${arm} low`, stroke: "transparent", width: 0, points: { show: false } });
+    series.push({ label: arm, stroke: colour(at), width: 2, points: { show: false } });
+    bands.push({ series: [first, first + 1], fill: `${colour(at)}2e` });
+    data.push(history.high[at], history.low[at], history.mean[at]);
+  });
+  return fitted(
+    holder,
+    {
+      scales: { y: { range: (_, low, high) => (low === null ? [0, 1] : [Math.max(0, low - 0.03), Math.min(1, high + 0.03)]) } },
+      axes: axes(),
+      series,
+      bands,
+      cursor: { points: { show: false }, sync: { key: "route" } },
+      hooks: { draw: [drawMarks(marks)] },
+    },
+    data,
+  );
+}
+
+// What live updates append; a point of the same ten seconds as the last takes its place.
+export function append(history, fresh) {
+  const fields = ["weight", "mean", "low", "high", "labels"];
+  for (const arm of fresh.arms) {
+    if (history.arms.includes(arm)) continue;
+    history.arms.push(arm);
+    for (const field of fields) history[field].push(new Array(history.at_ms.length).fill(null));
+  }
+  fresh.at_ms.forEach((ms, at) => {
+    if (history.at_ms.length && ms <= history.at_ms.at(-1)) return;
+    history.at_ms.push(ms);
+    history.arms.forEach((arm, to) => {
+      const from = fresh.arms.indexOf(arm);
+      for (const field of fields) history[field][to].push(from < 0 ? null : fresh[field][from][at]);
+    });
+  });
+  const oldest = history.at_ms.at(-1) - 86_400_000;
+  while (history.at_ms[0] < oldest || history.at_ms.length > 4000) {
+    history.at_ms.shift();
+    for (const field of fields) history[field].forEach((values) => values.shift());
+  }
+}

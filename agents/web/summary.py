@@ -1,0 +1,79 @@
+"""From what is known of a route to what the page shows of it. Pure."""
+
+from typing import Any, Final
+
+from agents.web.attention import attention
+from agents.web.history import RouteHistory
+
+__all__ = ["detail", "summary"]
+
+_ARM_KEYS: Final = ("phase", "verdict", "labels", "mean", "bounds", "label_delay_ms", "join")
+
+
+def summary(known: RouteHistory, now_ms: int) -> dict[str, Any]:
+    """Return a route's line of the overview; also what a live update brings.
+
+    Parameters
+    ----------
+    known : RouteHistory
+        Of the route.
+    now_ms : int
+        Wall time, ms since the epoch.
+
+    Returns
+    -------
+    dict
+        Weights and arms in force, level of attention with its reasons.
+    """
+    newest, told = known.newest, known.told
+    found = attention(told, now_ms, known.rollback, known.promotion)
+    arms = told.cause.get("arms", {})
+    return {
+        "route": newest.route,
+        "level": found[0].level.name if found else "fine",
+        "reasons": [{"level": one.level.name, "text": one.text} for one in found],
+        "kind": newest.kind,
+        "epoch": newest.epoch,
+        "seq": newest.seq,
+        "issued_at_ms": newest.issued_at_ms,
+        "champion": newest.champion,
+        "weights": newest.weights,
+        "quarantined": newest.quarantined,
+        "labels": sum(one.get("labels", 0) for one in arms.values()),
+        "coverage": told.cause.get("joins", {}).get("coverage"),
+        "marks": len(known.marks),
+    }
+
+
+def detail(known: RouteHistory, now_ms: int) -> dict[str, Any]:
+    """Return all that is in force on a route.
+
+    Parameters
+    ----------
+    known : RouteHistory
+        Of the route.
+    now_ms : int
+        Wall time, ms since the epoch.
+
+    Returns
+    -------
+    dict
+        The summary, and by arm the evidence; how the join fares, who follows, what is held.
+    """
+    newest, cause = known.newest, known.told.cause
+    arms = cause.get("arms", {})
+    return summary(known, now_ms) | {
+        "arms": {
+            arm: {"weight": weight}
+            | {key: arms[arm][key] for key in _ARM_KEYS if key in arms.get(arm, {})}
+            for arm, weight in newest.weights.items()
+        },
+        "safe_weights": newest.safe_weights,
+        "ttl_ms": newest.ttl_ms,
+        "joins": cause.get("joins", {}),
+        "following": cause.get("following", {}),
+        "last_known_good": cause.get("last_known_good", []),
+        "shadow": cause.get("shadow", {}),
+        "pinned": cause.get("pinned"),
+        "frozen": bool(cause.get("frozen")),
+    }

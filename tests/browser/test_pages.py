@@ -1,0 +1,200 @@
+"""The dashboard in a real Chromium, served by a real worker on a real broker."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from browser import Watched, browsing, find_browser
+from harness import Deployment, Script, produce, wait_for_rewards
+from page_probes import NAMELESS, POOR_CONTRAST
+from playwright.async_api import expect
+
+from agents.asking import ask
+from agents.devbroker.ports import free_ports
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+
+TOKEN = "a-token-of-sixteen"  # noqa: S105 - known to all
+HOSTILE = "<img src=x onerror=document.title='taken'>"
+
+
+@asynccontextmanager
+async def dashboard(deploy: Callable[..., Any]) -> AsyncIterator[tuple[Deployment, str]]:
+    """A worker that has learned from some labels, and the address of its pages."""
+    find_browser()
+    (port,) = free_ports(1)
+    deployment = await deploy(LEVERFRAME_APP__WEB_PORT=str(port), LEVERFRAME_APP__WEB_TOKEN=TOKEN)
+    deployment.start()
+    script = Script(pairs=900, seed=9)
+    await produce(deployment, script, 3000)
+    await wait_for_rewards(deployment, script.pairs, 40)
+    await order(deployment, HOSTILE, "register_arm", "<b>arm</b>")
+    yield deployment, f"http://127.0.0.1:{port}/"
+
+
+async def order(deployment: Deployment, route: str, action: Any, arm: str | None = None) -> Any:
+    """As the command line does."""
+    return await ask(
+        deployment.settings, route, action, arm=arm, params=None, actor="test", timeout_s=20
+    )
+
+
+async def is_live(watched: Watched, address: str) -> None:
+    await watched.page.goto(address)
+    await expect(watched.page.locator("#live")).to_have_text("live")
+
+
+async def fits(watched: Watched) -> None:
+    """Nothing sticks out to the side: what is wide scrolls in its own box."""
+    wide = await watched.page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+    assert wide == 0
+
+
+async def first_paint_ms(watched: Watched) -> float:
+    paint: float = await watched.page.evaluate(
+        "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+    )
+    return paint
+
+
+def test_overview_lists_what_needs_a_look_first(deploy: Callable[..., Any]) -> None:
+    """Painted within a second, every route there, live, no name taken for markup."""
+
+    async def look() -> None:
+        async with dashboard(deploy) as (deployment, address), browsing() as watched:
+            page = watched.page
+            await is_live(watched, address)
+            assert await first_paint_ms(watched) < 1000
+            rows = page.locator("tbody tr")
+            await expect(rows).to_have_count(6)
+            await expect(page.get_by_role("link", name=HOSTILE)).to_be_visible()
+            await order(deployment, "route-3", "pin", "arm-1")
+            await expect(rows.first).to_contain_text("pinned to arm-1", timeout=8000)
+            await expect(rows.first).to_contain_text("route-3")
+            await page.get_by_label("Find a route").fill("route-2")
+            await expect(rows).to_have_count(1)
+            await page.keyboard.press("Tab")
+            await page.keyboard.press("Enter")
+            await expect(page.get_by_role("heading", level=1)).to_have_text("route-2")
+            assert await page.title() == "route-2 - Leverframe"
+            await page.goto(f"{address}#/route/{HOSTILE}")
+            await expect(page.get_by_role("heading", level=1)).to_have_text(HOSTILE)
+            await expect(page.get_by_role("cell", name="<b>arm</b>").first).to_be_visible()
+
+    asyncio.run(look())
+
+
+def test_route_page_follows_a_control_message_within_a_second(deploy: Callable[..., Any]) -> None:
+    """What is in force, on what evidence, and why; a command shows at once."""
+
+    async def look() -> None:
+        async with dashboard(deploy) as (deployment, address), browsing() as watched:
+            page = watched.page
+            await is_live(watched, f"{address}#/route/route-1")
+            arms = page.get_by_role("region", name="Arms")
+            for arm in ("arm-0", "arm-1", "arm-2"):
+                await expect(arms.get_by_role("cell", name=arm, exact=True)).to_be_visible()
+            await expect(page.get_by_role("img", name="Weights over time")).to_be_visible()
+            assert await page.locator("canvas").count() == 2
+            answer = await order(deployment, "route-1", "promote", "arm-2")
+            answered_s = time.monotonic()
+            version = f"version {answer.message.epoch}.{answer.message.seq}"
+            await expect(page.locator("main")).to_contain_text(version, timeout=1000)
+            assert time.monotonic() - answered_s < 1
+            await expect(page.locator(".told").first).to_contain_text("command promote by test")
+            await page.get_by_role("button", name="24 h").click()
+            await page.get_by_role("button", name="arm-0").click()
+            await page.get_by_role("button", name="Why, at").first.click()
+            await expect(page.locator(".told").first).to_contain_text("arm-2")
+
+    asyncio.run(look())
+
+
+def test_a_rollback_is_pressed_and_confirmed(deploy: Callable[..., Any]) -> None:
+    """A wrong token is refused; the right one does what the command line does."""
+
+    async def look() -> None:
+        async with dashboard(deploy) as (_, address), browsing() as watched:
+            page = watched.page
+            await is_live(watched, f"{address}#/route/route-0")
+            await page.get_by_role("button", name="Roll back arm-1").click()
+            dialog = page.get_by_role("dialog")
+            await expect(dialog).to_contain_text("rollback arm-1 on route-0?")
+            await dialog.get_by_label("Your name").fill("ada")
+            await dialog.get_by_label("Token").fill("not-the-token-of-16")
+            await dialog.get_by_role("button", name="Yes, rollback").click()
+            await expect(dialog.get_by_role("alert")).to_contain_text("token is wrong")
+            watched.problems.clear()  # the browser itself tells of every 403
+            await dialog.get_by_label("Token").fill(TOKEN)
+            await dialog.get_by_role("button", name="Yes, rollback").click()
+            await expect(dialog).to_contain_text("Done: version", timeout=20_000)
+            await dialog.get_by_role("button", name="Close").click()
+            row = page.get_by_role("row").filter(
+                has=page.get_by_role("cell", name="arm-1", exact=True)
+            )
+            await expect(row.first).to_contain_text("quarantined")
+            await expect(row.first).to_contain_text("0.0 %")
+            await expect(page.locator(".told").first).to_contain_text(
+                "command rollback by ada (dashboard)"
+            )
+
+    asyncio.run(look())
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])
+def test_pages_fit_and_speak_to_everybody(
+    deploy: Callable[..., Any], width: int, scheme: str
+) -> None:
+    """Nothing sticks out on a telephone; every control has a name; both themes are readable."""
+
+    async def look() -> None:
+        async with (
+            dashboard(deploy) as (_, address),
+            browsing(width=width, scheme=scheme) as watched,
+        ):
+            page = watched.page
+            await is_live(watched, address)
+            await expect(page.locator("tbody tr")).to_have_count(6)
+            await fits(watched)
+            await watched.shot(f"routes-{width}-{scheme}")
+            await is_live(watched, f"{address}#/route/route-0")
+            await expect(page.locator("canvas")).to_have_count(2)
+            await fits(watched)
+            await watched.shot(f"route-{width}-{scheme}")
+            nameless = await page.evaluate(NAMELESS)
+            assert nameless == []
+            poor = await page.evaluate(POOR_CONTRAST)
+            assert poor == []
+            before = await page.evaluate("document.documentElement.dataset.theme")
+            assert before == scheme
+            await page.get_by_role("button", name="Switch between dark and light").click()
+            after = await page.evaluate("document.documentElement.dataset.theme")
+            assert after != before
+            assert await page.evaluate(POOR_CONTRAST) == []
+
+    asyncio.run(look())
+
+
+def test_page_finds_back_to_a_worker_that_was_started_again(deploy: Callable[..., Any]) -> None:
+    """The page says that it is not connected, and goes on by itself."""
+
+    async def look() -> None:
+        async with dashboard(deploy) as (deployment, address), browsing() as watched:
+            page = watched.page
+            await is_live(watched, address)
+            await expect(page.locator("tbody tr")).to_have_count(6)
+            worker = deployment.workers[-1]
+            worker.kill()
+            worker.wait()
+            await expect(page.locator("#live")).to_have_text("no connection to the worker")
+            deployment.start()
+            await expect(page.locator("#live")).to_have_text("live", timeout=30_000)
+            await expect(page.locator("tbody tr")).to_have_count(6, timeout=20_000)
+            watched.problems.clear()  # the browser itself tells of refused connections
+
+    asyncio.run(look())

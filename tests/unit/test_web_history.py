@@ -1,0 +1,108 @@
+"""What the dashboard keeps of control messages: bounded, thinned, marked, explainable."""
+
+import math
+from itertools import pairwise
+
+from control_records import T0, arms, message
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.web.history import FIELDS, History
+from schemas.control import ControlKind
+
+HOUR_MS = 3_600_000
+
+
+def test_old_and_repeated_messages_change_nothing() -> None:
+    """Only a higher (epoch, seq) is taken in."""
+    history = History()
+    assert history.note(message(5, T0))
+    assert not history.note(message(5, T0 + 1))
+    assert not history.note(message(4, T0 + 2, epoch=1))
+    assert history.note(message(1, T0 + 3, epoch=2))
+    assert history.routes["r"].newest.epoch == 2
+
+
+def test_a_day_of_heartbeats_is_kept_in_bounded_memory() -> None:
+    """Ten seconds within the last hour, five minutes before it, nothing older than a day."""
+    history = History()
+    every_ms = 5_000
+    for seq in range(30 * HOUR_MS // every_ms):
+        history.note(message(seq + 1, T0 + seq * every_ms))
+    known = history.routes["r"]
+    at_ms = known.columns(0)["at_ms"]
+    newest = at_ms[-1]
+    assert at_ms == sorted(at_ms)
+    assert newest - at_ms[0] <= 24 * HOUR_MS
+    assert newest - at_ms[0] >= 24 * HOUR_MS - 2 * 300_000
+    fine = [two - one for one, two in pairwise(at_ms) if one >= newest - HOUR_MS]
+    coarse = [two - one for one, two in pairwise(at_ms) if two < newest - HOUR_MS]
+    assert max(fine) <= 20_000
+    assert max(coarse) <= 600_000
+    assert len(at_ms) <= 360 + 290
+
+
+@given(st.lists(st.tuples(st.integers(0, 60_000), st.booleans()), min_size=1, max_size=60))
+def test_every_change_is_kept_where_it_happened(steps: list[tuple[int, bool]]) -> None:
+    """Heartbeats may stand for one another; a change of weights never loses its own point."""
+    history, at_ms, changes = History(), T0, []
+    for seq, (pause_ms, is_change) in enumerate(steps, 1):
+        at_ms += pause_ms
+        kind: ControlKind = "routing" if is_change else "heartbeat"
+        history.note(message(seq, at_ms, kind=kind, cause={"why": "policy"}))
+        changes += [at_ms] if is_change else []
+    kept = history.routes["r"].columns(0)["at_ms"]
+    if at_ms - T0 < HOUR_MS:
+        assert not set(changes) - set(kept)
+        assert kept[-1] == at_ms
+
+
+def test_columns_follow_arms_that_come_and_go() -> None:
+    """An arm has None before it was registered and after it was retired."""
+    history = History()
+    history.note(message(1, T0, weights={"a": 1.0}, cause={"arms": arms(a=0.5)}))
+    both = {"a": 0.9, "b": 0.1}
+    history.note(message(2, T0 + 20_000, weights=both, cause={"arms": arms(a=0.5, b=None)}))
+    history.note(message(3, T0 + 40_000, weights={"b": 1.0}, cause={"arms": arms(b=0.25)}))
+    columns = history.routes["r"].columns(0)
+    assert columns["arms"] == ["a", "b"]
+    assert columns["weight"] == [[1.0, 0.9, None], [None, 0.1, 1.0]]
+    assert columns["mean"] == [[0.5, 0.5, None], [None, None, 0.25]]
+    assert columns["labels"] == [[10.0, 10.0, None], [None, 0.0, 10.0]]
+    assert all(len(columns[name]) == 2 for name in FIELDS)
+    assert not any(math.isnan(v) for name in FIELDS for one in columns[name] for v in one if v)
+
+
+def test_marks_tell_changes_also_those_that_were_compacted_away() -> None:
+    """A rollback is a mark; so is one of which only the next heartbeat's cause is left."""
+    history = History()
+    history.note(message(1, T0, cause={"why": "heartbeat"}))
+    rolled = {"why": "guard", "arm": "b", "mean": 0.1, "labels": 40}
+    history.note(message(2, T0 + 1000, kind="rollback", epoch=2, cause=rolled))
+    later = {
+        "why": "heartbeat",
+        "last_change": {"why": "command", "action": "promote", "arm": "b", "actor": "eve"},
+    }
+    history.note(message(9, T0 + 9000, epoch=3, cause=later))
+    marks = list(history.routes["r"].marks)
+    assert [(mark.kind, mark.text) for mark in marks] == [
+        ("rollback", "guard: b"),
+        ("command", "promote b by eve"),
+    ]
+    assert history.routes["r"].rollback is not None
+
+
+def test_changes_are_explained_from_memory() -> None:
+    """The same sentences as ``leverframe explain`` gives."""
+    history = History()
+    known = arms(a=0.5, b=0.25)
+    history.note(message(1, T0, kind="routing", cause={"why": "policy", "arms": known}))
+    moved = {"a": 0.5, "b": 0.5}
+    history.note(
+        message(2, T0 + 1000, kind="routing", weights=moved, cause={"why": "policy", "arms": known})
+    )
+    (change, told), *rest = history.routes["r"].explained(None, 1)
+    assert not rest
+    assert change.moved == {"a": (0.75, 0.5), "b": (0.25, 0.5)}
+    assert any("a fell from 0.750 to 0.500" in line for line in told)
+    assert history.routes["r"].explained(T0 - 1, 1) == []

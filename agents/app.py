@@ -17,6 +17,7 @@ from msgspec import Struct
 from agents.attribute import AttributionShell
 from agents.learn import LearningShell
 from agents.membership import Membership, flow_of
+from agents.notifying import Notifier
 from agents.settings import OTHER_ROUTES, Settings
 from agents.web.wiring import add_web
 from schemas.errors import LeverframeError
@@ -91,10 +92,14 @@ def end_process(error: BaseException) -> None:
         The first unexpected error.
     """
     if isinstance(error, LeverframeError):
-        log.critical("%s", error)
+        log.critical("%s", error, extra={"event": "worker_failed"})
         code = error.exit_code
     else:
-        log.critical("unexpected error; nothing is lost, restart the worker", exc_info=error)
+        log.critical(
+            "unexpected error; nothing is lost, restart the worker",
+            exc_info=error,
+            extra={"event": "worker_failed"},
+        )
         code = 1
     logging.shutdown()
     sys.stdout.flush()
@@ -151,6 +156,13 @@ def build_app(
                 ledger.name,
                 ledger.restored,
                 ledger.restore_seconds,
+                extra={
+                    "event": "ledger_opened",
+                    "agent": agent,
+                    "partition": partition,
+                    "entries": ledger.restored,
+                    "seconds": round(ledger.restore_seconds, 3),
+                },
             )
             return ledger
 
@@ -182,6 +194,8 @@ def build_app(
     Membership(app, lanes, inputs).connect(settings.app.tick_s)
     if settings.app.web_port > 0:
         add_web(app, settings, learning, lanes, inputs)
+    if settings.notifications.url:
+        app.task(Notifier(settings).follow)
     return Application(faust=app, attribution=attribution, learning=learning, lanes=lanes)
 
 

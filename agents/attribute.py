@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from agents.publish import dead_letter_output
 from agents.settings import Settings
 from agents.sweeping import Portion, Sweeps
+from agents.telling import DeadLetterLog
 from schemas.codec import encode, encode_reward
 from schemas.errors import LedgerError
 from schemas.reward import Reward
@@ -53,6 +54,7 @@ class AttributionShell:
         self._max_value_bytes = settings.app.max_value_bytes
         self._places: dict[str, tuple[int, bytes]] = {}
         self._sweeps = Sweeps()
+        self.set_aside = DeadLetterLog()
         # Not worth a ledger entry: what a killed worker had seen is a second's worth of counts.
         self._untold: WeakKeyDictionary[Ledger, Untold] = WeakKeyDictionary()
 
@@ -102,6 +104,7 @@ class AttributionShell:
             for letter in outcome.dead_letters
         ]
         durable = await ledger.begin_commit(changes, outputs, positions)
+        self.set_aside.note(outcome.dead_letters)
         self._note(ledger, outcome.counts, outcome.aged, outcome.served)
         return durable
 

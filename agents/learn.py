@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from agents.attribute import own_keys, unseen
 from agents.publish import control_output, dead_letter_output
 from agents.settings import Settings
+from agents.telling import DeadLetterLog, tell_decisions
 from schemas.control import ControlMessage
 from streams.learning import InputKind, LearningOutcome, learn
 from streams.messages import heartbeat
@@ -60,6 +61,7 @@ class LearningShell:
         self._max_value_bytes = settings.app.max_value_bytes
         self._key = settings.control_key
         self._max_routes = settings.app.max_routes
+        self.set_aside = DeadLetterLog()
         # Ledger -> route -> when its newest control message was published, by a clock that never
         # jumps: a wall clock set back would silence the heartbeats. Gone with the ledger.
         self._published_s: WeakKeyDictionary[Ledger, dict[str, float]] = WeakKeyDictionary()
@@ -172,6 +174,8 @@ class LearningShell:
             name.encode(): encode_route(state) for name, state in outcome.states.items()
         }
         durable = await ledger.begin_commit(changes, outputs, positions)
+        self.set_aside.note(outcome.dead_letters)
+        tell_decisions(outcome.control, ledger.partition)
         now_s, published = time.monotonic(), self._published(ledger)
         for name in outcome.states:
             published.setdefault(name, -math.inf)

@@ -89,6 +89,7 @@ def _wait(pids: dict[int, int]) -> int:
             "process %d of the worker ended (%s); the others are stopped, start the worker again",
             number,
             f"exit code {code}" if code >= 0 else f"by signal {-code}",
+            extra={"event": "process_ended", "number": number},
         )
         # Also when it ended in peace: nobody told it to, and its share of the work stands still.
         exit_code = code if code > 0 else 1

@@ -1,27 +1,22 @@
 """Settings: one TOML file, every key also in the environment, all faults reported at once."""
 
-import difflib
 import os
-import tomllib
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct, field
 
+from agents.settings_tree import convert, overlay, read_tree
 from schemas.errors import SettingsError
 from streams.route_settings import RouteSettings
 from streams.runtime.kafka import BrokerSettings
 from streams.topology import Topics
 
-__all__ = ["AppSettings", "Settings", "TopicSettings", "load_settings"]
+__all__ = ["AppSettings", "NotificationSettings", "Settings", "TopicSettings", "load_settings"]
 
-ENVIRONMENT_PREFIX = "LEVERFRAME_"
 OTHER_ROUTES = "*"
-# Read elsewhere, or shorthand; not SECTION__KEY.
-_SHORTHANDS = {"LEVERFRAME_BROKER": ("broker", "servers")}
 
 
 class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -57,6 +52,8 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         How often time-driven work is looked at: expiry, heartbeats.
     log_level : str
         Of the log.
+    log_format : str
+        ``text``, or ``json``: one object a line (docs/logs.md).
     control_key : str
         Signs control messages (HMAC-SHA256); unsigned when empty. Give it by the environment.
     """
@@ -75,6 +72,7 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     poll_interval_s: Annotated[float, Meta(ge=5, le=3600)] = 300.0
     tick_s: Annotated[float, Meta(ge=0.01, le=60)] = 0.5
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
     control_key: str = ""
 
     def __repr__(self) -> str:
@@ -103,6 +101,33 @@ class TopicSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     replication: Annotated[int, Meta(ge=1, le=9)] = 1
 
 
+class NotificationSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who is told of what happens (docs/notifications.md).
+
+    Attributes
+    ----------
+    url : str
+        Of a webhook; nobody is told when empty. It may be a secret: give it by the environment.
+    format : str
+        ``json``, or ``slack`` for incoming webhooks of Slack and those like it.
+    key : str
+        Signs what is posted; unsigned when empty. Give it by the environment.
+    events : list of str
+        Of ``rollback``, ``ramp_held``, ``alarm``, ``promotion``.
+    """
+
+    url: Annotated[str, Meta(pattern=r"^(|https?://[!-~]+)$")] = ""
+    format: Literal["json", "slack"] = "json"
+    key: str = ""
+    events: list[Literal["rollback", "ramp_held", "alarm", "promotion"]] = field(
+        default_factory=lambda: ["rollback", "ramp_held", "alarm"]
+    )
+
+    def __repr__(self) -> str:
+        """Leave the address and the key out."""
+        return f"NotificationSettings(format={self.format!r}, events={self.events!r})"
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that can be set.
 
@@ -114,6 +139,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         How to reach Kafka.
     topics : TopicSettings
         The topics.
+    notifications : NotificationSettings
+        Who is told of what happens.
     routes : dict of str to RouteSettings
         Routes by name; ``"*"`` stands for every other route. Without any, all routes are accepted
         with the defaults.
@@ -122,6 +149,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     app: AppSettings = AppSettings()
     broker: BrokerSettings = BrokerSettings()
     topics: TopicSettings = TopicSettings()
+    notifications: NotificationSettings = field(default_factory=NotificationSettings)
     routes: dict[str, RouteSettings] = field(
         default_factory=lambda: {OTHER_ROUTES: RouteSettings()}
     )
@@ -182,90 +210,11 @@ def load_settings(path: Path | None, environment: Mapping[str, str] | None = Non
       app.name: unknown key; known: ...
       topics.partitions: Expected `int` >= 1
     """
-    tree = _read(path)
-    _overlay(tree, os.environ if environment is None else environment)
+    tree = read_tree(path)
+    overlay(tree, os.environ if environment is None else environment)
     faults: list[str] = []
-    settings = _convert(tree, Settings, "", faults)
+    settings = convert(tree, Settings, "", faults)
     if faults:
         count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise SettingsError(f"the settings have {count}:\n  " + "\n  ".join(sorted(faults)))
     return typing.cast("Settings", settings)
-
-
-def _read(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise SettingsError(f"{path} does not exist; see docker/leverframe.toml for one") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise SettingsError(f"{path} is not TOML: {error}") from error
-
-
-def _overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
-    """Put the environment's values into the tree."""
-    for name in sorted(environment):
-        if name in _SHORTHANDS:
-            where: list[str] = list(_SHORTHANDS[name])
-        elif name.startswith(ENVIRONMENT_PREFIX) and "__" in name:
-            where = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
-        else:
-            continue
-        node = tree
-        for part in where[:-1]:
-            node = node.setdefault(part, {})
-            if not isinstance(node, dict):
-                raise SettingsError(f"{name}: {part} is a value, it has no keys of its own")
-        node[where[-1]] = _FromEnvironment(environment[name])
-
-
-class _FromEnvironment(str):
-    """A value as the environment gives it: TOML where that fits the key, else the text itself."""
-
-    __slots__ = ()
-
-    @property
-    def literal(self) -> Any:
-        try:
-            return tomllib.loads(f"value = {self}")["value"]
-        except (tomllib.TOMLDecodeError, RecursionError):
-            return str(self)
-
-
-def _convert(value: Any, kind: Any, path: str, faults: list[str]) -> Any:
-    """Convert field by field, so that all faults are found and not just the first."""
-    if isinstance(value, _FromEnvironment):
-        # A password of digits is a password, not a number.
-        value = str(value) if kind is str else value.literal
-    if isinstance(kind, type) and issubclass(kind, Struct) and isinstance(value, dict):
-        return _convert_struct(value, kind, path, faults)
-    if typing.get_origin(kind) is dict and isinstance(value, dict):
-        inner = typing.get_args(kind)[1]
-        return {
-            name: _convert(item, inner, f"{path}.{name}", faults) for name, item in value.items()
-        }
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        text, _, inside = str(error).partition(" - at `$")
-        faults.append(f"{path}{inside.rstrip('`')}: {text}")
-        return None
-
-
-def _convert_struct(
-    value: dict[str, Any], kind: type[Struct], path: str, faults: list[str]
-) -> Struct | None:
-    hints = typing.get_type_hints(kind, include_extras=True)
-    before = len(faults)
-    dot = f"{path}." if path else ""
-    for name in value.keys() - hints.keys():
-        close = difflib.get_close_matches(name, hints, 1)
-        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(hints))}"
-        faults.append(f"{dot}{name}: unknown key; {hint}")
-    fields = {
-        name: _convert(value[name], hints[name], f"{dot}{name}", faults)
-        for name in hints
-        if name in value
-    }
-    return kind(**fields) if len(faults) == before else None

@@ -12,6 +12,7 @@ import uvloop
 from msgspec import structs
 
 from agents.app import build_app
+from agents.logs import set_up_logging
 from agents.processes import fork_into
 from agents.settings import Settings
 from schemas.errors import BrokerError
@@ -24,29 +25,11 @@ log = logging.getLogger("leverframe")
 SWITCH_INTERVAL_S: Final = 0.0005
 
 
-def set_up_logging(level: str) -> None:
-    """Send our log and Kafka's warnings to standard error.
-
-    Parameters
-    ----------
-    level : str
-        Of our own log; libraries below speak from warnings up.
-    """
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.WARNING,
-        format="%(asctime)s %(levelname)-8s %(name)s: %(message)s",
-        force=True,
-    )
-    for name in ("leverframe", "streams", "agents"):
-        logging.getLogger(name).setLevel(level.upper())
-
-
 class Worker(faust.Worker):
     """Faust's worker with our own log, and nothing drawn on the terminal."""
 
     def _setup_logging(self) -> None:
-        """Keep the logging that ``set_up_logging`` made."""
+        """Keep the logging that ``agents.logs`` made."""
 
 
 def run_worker(settings: Settings) -> NoReturn:
@@ -62,7 +45,7 @@ def run_worker(settings: Settings) -> NoReturn:
     BrokerError
         If no broker answers, or a topic is missing or has another partition count.
     """
-    set_up_logging(settings.app.log_level)
+    set_up_logging(settings.app.log_level, settings.app.log_format)
     asyncio.run(require_topics(settings))
     Path(settings.app.datadir).mkdir(parents=True, exist_ok=True)
     if settings.app.processes > 1:
@@ -87,6 +70,7 @@ def run_worker(settings: Settings) -> NoReturn:
         settings.broker.servers,
         settings.topics.partitions,
         settings.topics.route_partitions,
+        extra={"event": "worker_started"},
     )
     worker.execute_from_commandline()
 

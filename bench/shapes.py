@@ -93,6 +93,7 @@ def environment_of(shape: Shape) -> dict[str, str]:
         "LEVERFRAME_TOPICS__PARTITIONS": str(shape.partitions),
         "LEVERFRAME_TOPICS__ROUTE_PARTITIONS": str(shape.route_partitions),
         "LEVERFRAME_ROUTES__*__MAX_ARMS": "1000",
+        "LEVERFRAME_APP__MAX_ROUTES": "100000",
     }
 
 

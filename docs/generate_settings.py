@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import NODEFAULT, Struct, inspect
 
-from agents.settings import AppSettings, TopicSettings
+from agents.settings import AppSettings, NotificationSettings, TopicSettings
 from streams.route_settings import FollowingSettings, GuardSettings, NamedParams, RouteSettings
 from streams.runtime.kafka import BrokerSettings
 
@@ -26,6 +26,7 @@ _SECTIONS: Final[tuple[tuple[str, type[Struct]], ...]] = (
     ("app", AppSettings),
     ("broker", BrokerSettings),
     ("topics", TopicSettings),
+    ("notifications", NotificationSettings),
     ("routes.NAME", RouteSettings),
     ("routes.NAME.guard", GuardSettings),
     ("routes.NAME.following", FollowingSettings),

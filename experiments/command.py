@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from agents.cli.options import examples
+
 __all__ = ["experiment"]
 
 _output = click.option(
@@ -22,7 +24,13 @@ def experiment() -> None:
     """Compare strategies on drifting data, as the paper does (arXiv 2503.22595)."""
 
 
-@experiment.command()
+@experiment.command(
+    epilog=examples(
+        "leverframe experiment run --quick",
+        "leverframe experiment run --data elec2,synthetic --strategies thompson,ucb --seeds 5",
+        "leverframe experiment run --live",
+    )
+)
 @click.option("--quick", is_flag=True, help="3 seeds on thinned data, less than a minute.")
 @click.option(
     "--data", default="all", show_default=True, help="census,claims,elec2,synthetic or all."
@@ -87,7 +95,7 @@ def run(
     click.echo(f"{made} runs in {took_s:.0f} s on {workers} processes; {write_report(output)}")
 
 
-@experiment.command()
+@experiment.command(epilog=examples("leverframe experiment report"))
 @_output
 def report(output: Path) -> None:
     """Write the report anew from the runs that are there."""

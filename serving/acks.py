@@ -117,7 +117,12 @@ class Acknowledger:
                         await producer.send(self._topic, value, key=message.route.encode())
                     await producer.flush()
                 except (KafkaError, OSError) as error:
-                    log.warning("cannot acknowledge on %s: %r", self._topic, error)
+                    log.warning(
+                        "cannot acknowledge on %s: %r",
+                        self._topic,
+                        error,
+                        extra={"event": "acknowledging_failed"},
+                    )
                     self._waiting = {**messages, **self._waiting}
                     self._due.set()
                     await asyncio.sleep(_RETRY_S)

@@ -172,7 +172,9 @@ class Subscriber:
                 timeout_ms=200, max_records=_RECORDS_AT_ONCE
             )
         except KafkaError as error:
-            log.warning("control topic: %r; trying again", error)
+            log.warning(
+                "control topic: %r; trying again", error, extra={"event": "control_unreadable"}
+            )
             await asyncio.sleep(0.2)
             return {}
         return fetched
@@ -181,7 +183,7 @@ class Subscriber:
         try:
             message = self.table.offer(value, key)
         except ControlError as error:
-            log.warning("%s", error)
+            log.warning("%s", error, extra={"event": "control_refused"})
             return
         if message is None:
             return
@@ -201,9 +203,11 @@ class Subscriber:
             self._held[route] = (state.is_fallback, state.weights)
             if state.is_fallback:
                 silent_s = state.message.ttl_ms / 1000
-                log.warning("%s: silent for %g s, safe weights %s", route, silent_s, state.weights)
+                told = {"event": "safe_weights", "route": route, "silent_s": silent_s}
+                log.warning("%s: silent, safe weights %s", route, state.weights, extra=told)
             elif before is not None and before[0]:
-                log.warning("%s: heard again, weights %s", route, state.weights)
+                told = {"event": "heard_again", "route": route}
+                log.warning("%s: heard again, weights %s", route, state.weights, extra=told)
             if self._on_weights is not None:
                 _call(self._on_weights, state, f"{route} weights")
 
@@ -213,7 +217,7 @@ def _call(callback: Callable[[Told], None], told: Told, what: str) -> None:
     try:
         callback(told)
     except Exception:
-        log.exception("the callback for %s failed", what)
+        log.exception("the callback for %s failed", what, extra={"event": "callback_failed"})
 
 
 class ThreadSubscriber:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from agents.cli.options import examples
+
 if TYPE_CHECKING:
     from agents.devbroker.broker import RunningBroker
 
@@ -27,7 +29,11 @@ def broker() -> None:
     """Run a real Apache Kafka on this machine: no Docker, no Java needed."""
 
 
-@broker.command()
+@broker.command(
+    epilog=examples(
+        "leverframe broker start", "leverframe broker start --port 0 --data-dir kafka --json"
+    )
+)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -78,7 +84,7 @@ def start(
     _say_found(found, port, as_json=as_json)
 
 
-@broker.command()
+@broker.command(epilog=examples("leverframe broker stop"))
 @_data_dir
 @_as_json
 def stop(data_dir: Path | None, *, as_json: bool) -> None:
@@ -98,7 +104,7 @@ def stop(data_dir: Path | None, *, as_json: bool) -> None:
     )
 
 
-@broker.command()
+@broker.command(epilog=examples("leverframe broker status --json"))
 @_data_dir
 @_as_json
 def status(data_dir: Path | None, *, as_json: bool) -> None:

@@ -5,13 +5,18 @@ from pathlib import Path
 
 import click
 
-from agents.cli.options import config_option, json_option
+from agents.cli.options import config_option, examples, json_option
 from agents.cli.showing import printable
 
 __all__ = ["doctor"]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "leverframe doctor --config leverframe.toml",
+        "leverframe doctor --json",
+    )
+)
 @config_option
 @json_option
 def doctor(config: Path | None, *, as_json: bool) -> None:
@@ -19,12 +24,7 @@ def doctor(config: Path | None, *, as_json: bool) -> None:
 
     One line per check: ok, warning or fault, with what is wrong, where, and the cure. Nothing is
     written. Exit code 0: no fault; 1: a fault; 2: settings cannot be read or no broker answers.
-
-    \b
-    Examples:
-      leverframe doctor --config leverframe.toml
-      leverframe doctor --json
-    """  # noqa: D301 - click wants the character
+    """
     import logging
 
     from agents.settings import load_settings

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agents.cli.options import config_option, json_option
+from agents.cli.options import config_option, examples, json_option
 
 if TYPE_CHECKING:
     from streams.counterfactual import Answer
@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "leverframe evaluate checkout --policy ucb",
+        """leverframe evaluate checkout --policy exp3 --params '{"gamma": 0.1}' --json""",
+    )
+)
 @click.argument("route")
 @click.option("--policy", "-p", required=True, help="Name of the policy in question.")
 @click.option("--params", default="{}", help="Its parameters, a JSON object.")
@@ -26,12 +31,7 @@ def evaluate(route: str, policy: str, params: str, config: Path | None, *, as_js
     The policy sees the labels that were logged, and its weights meet the requests that were served
     next. Refuses, with exit code 1, where propensities are missing, or where its choices were
     hardly ever tried.
-
-    \b
-    Examples:
-      leverframe evaluate checkout --policy ucb
-      leverframe evaluate checkout --policy epsilon_greedy --params '{"epsilon": 0.02}' --json
-    """  # noqa: D301 - click wants the control character that \b stands for
+    """
     import orjson
     from msgspec import to_builtins
     from rich.console import Console

@@ -7,13 +7,18 @@ from typing import Any
 
 import click
 
-from agents.cli.options import config_option, json_option
+from agents.cli.options import config_option, examples, json_option
 from agents.cli.showing import printable
 
 __all__ = ["explain"]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "leverframe explain checkout",
+        "leverframe explain checkout --at 2026-05-04T14:02:07 --last 3",
+    )
+)
 @click.argument("route")
 @click.option("--at", help="Why they were so then: ISO time (UTC unless it says), or ms.")
 @click.option("--last", type=click.IntRange(1), default=1, show_default=True, help="Changes.")
@@ -24,12 +29,7 @@ def explain(route: str, at: str | None, last: int, config: Path | None, *, as_js
 
     The control topic is compacted: Kafka keeps the newest message of a route for ever, and those
     before it for about a day. What is older can be recomputed: leverframe replay ROUTE --until MS.
-
-    \b
-    Examples:
-      leverframe explain checkout
-      leverframe explain checkout --at 2026-05-04T14:02:07 --last 3
-    """  # noqa: D301 - click wants the character
+    """
     from agents.explaining import explain as explained
     from agents.explaining import sentences
     from agents.settings import load_settings

@@ -15,6 +15,7 @@ __all__ = ["cli", "main"]
 _COMMANDS: Final = {
     "arm": "agents.cli.steer",
     "broker": "agents.cli.broker",
+    "completion": "agents.cli.completion",
     "demo": "experiments.demo.command",
     "doctor": "agents.cli.doctor",
     "evaluate": "agents.cli.evaluate",
@@ -38,6 +39,7 @@ _COMMANDS: Final = {
 _HELP: Final = {
     "arm": "Register or retire an arm.",
     "broker": "A real Apache Kafka for development.",
+    "completion": "Completion for your shell.",
     "demo": "The whole loop on this machine.",
     "doctor": "What is wrong here, and the cure.",
     "evaluate": "What another policy would have earned.",

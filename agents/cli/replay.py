@@ -5,13 +5,18 @@ from pathlib import Path
 
 import click
 
-from agents.cli.options import config_option, json_option
+from agents.cli.options import config_option, examples, json_option
 from agents.cli.showing import printable
 
 __all__ = ["replay"]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "leverframe replay checkout",
+        "leverframe replay checkout --until 1777903327113 --json",
+    )
+)
 @click.argument("route")
 @click.option("--until", type=int, default=None, help="Only records written up to this time, ms.")
 @config_option

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from agents.cli.options import examples, json_option
+
 __all__ = ["documents", "schemas"]
 
 DEFAULT_FOLDER = Path("docs/schemas")
@@ -37,26 +39,39 @@ def schemas() -> None:
     """Write or check the JSON Schemas and the AsyncAPI document."""
 
 
-@schemas.command()
+@schemas.command(
+    epilog=examples("leverframe schemas write", "leverframe schemas write build/schemas")
+)
 @click.argument("folder", type=click.Path(path_type=Path), default=DEFAULT_FOLDER)
-def write(folder: Path) -> None:
+@json_option
+def write(folder: Path, *, as_json: bool) -> None:
     """Write all documents to FOLDER."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in documents().items():
+    written = documents()
+    for name, text in written.items():
         (folder / name).write_text(text, encoding="utf-8")
-    click.echo(f"wrote {len(documents())} documents to {folder}")
+    _say({"written": sorted(written)}, f"wrote {len(written)} documents to {folder}", as_json)
 
 
-@schemas.command()
+@schemas.command(epilog=examples("leverframe schemas check", "leverframe schemas check --json"))
 @click.argument("folder", type=click.Path(path_type=Path), default=DEFAULT_FOLDER)
-def check(folder: Path) -> None:
+@json_option
+def check(folder: Path, *, as_json: bool) -> None:
     """Exit with 1 if a document in FOLDER differs from the structs."""
     stale = [
         name
         for name, text in documents().items()
         if not (folder / name).is_file() or (folder / name).read_text(encoding="utf-8") != text
     ]
+    words = "all documents agree with the structs"
     if stale:
-        click.echo(f"stale: {', '.join(stale)}; run: leverframe schemas write", err=True)
+        words = f"stale: {', '.join(stale)}; run: leverframe schemas write"
+    _say({"stale": stale}, words, as_json)
+    if stale:
         raise SystemExit(1)
-    click.echo("all documents agree with the structs")
+
+
+def _say(facts: dict[str, list[str]], words: str, as_json: bool) -> None:  # noqa: FBT001 - private
+    import orjson
+
+    click.echo(orjson.dumps(facts).decode() if as_json else words)

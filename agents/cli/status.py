@@ -1,165 +1,127 @@
 """``leverframe status``."""
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
-from agents.cli.options import config_option, json_option
+from agents.cli.options import config_option, examples, json_option
 from agents.cli.showing import printable
 
 __all__ = ["status"]
 
-_JOIN_COLUMNS = {
-    "predictions": ("prediction",),
-    "labels": ("label",),
-    "twice": ("duplicate_prediction", "duplicate_label"),
-    "revised": ("revision", "withdrawal"),
-    "late": ("late_prediction", "late_label"),
-    "defaults": ("expiry",),
-    "orphans": ("orphan_prediction",),
-}
+_REDRAW_S: Final = 0.25
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "leverframe status",
+        "leverframe status checkout --json",
+        "leverframe status --follow",
+    )
+)
 @click.argument("route", required=False)
+@click.option("--follow", is_flag=True, help="Stay, and show what changes, until Ctrl-C.")
 @config_option
 @json_option
-def status(route: str | None, config: Path | None, *, as_json: bool) -> None:
+def status(route: str | None, config: Path | None, *, as_json: bool, follow: bool) -> None:
     """Show weights, labels and mean rewards, of all routes or of ROUTE.
 
-    \b
-    Examples:
-      leverframe status
-      leverframe status checkout --json
-    """  # noqa: D301 - click wants the character
-    from agents.cli.following import newest_messages
+    With --follow the table is drawn anew as messages come; with --json too, each message is a line.
+    """
     from agents.settings import load_settings
-    from schemas.codec import encode
+
+    settings = load_settings(config)
+    if follow:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(_follow(settings, route, as_json=as_json))
+        return
+    messages = _of_route(asyncio.run(_newest(settings)), route)
+    if as_json:
+        click.echo(f"[{','.join(_json(message) for message in messages.values())}]")
+    else:
+        _console().print(_drawn(messages, route))
+
+
+async def _newest(settings: Any) -> dict[str, Any]:
+    from agents.cli.following import newest_messages
+
+    return await newest_messages(settings)
+
+
+def _of_route(messages: dict[str, Any], route: str | None) -> dict[str, Any]:
     from schemas.errors import LeverframeError
 
-    messages = asyncio.run(newest_messages(load_settings(config)))
-    if route is not None:
-        if route not in messages:
-            known = ", ".join(messages) or "none yet"
-            raise LeverframeError(f"nothing was ever published for route {route!r}; known: {known}")
-        messages = {route: messages[route]}
-    if as_json:
-        click.echo(printable(f"[{','.join(encode(m).decode() for m in messages.values())}]"))
-        return
+    if route is None:
+        return messages
+    if route not in messages:
+        known = ", ".join(messages) or "none yet"
+        raise LeverframeError(f"nothing was ever published for route {route!r}; known: {known}")
+    return {route: messages[route]}
+
+
+async def _follow(settings: Any, route: str | None, *, as_json: bool) -> None:
+    """Draw at most four times a second; where nobody looks, print the table when it changed."""
+    from rich.live import Live
+
+    from agents.cli.following import subscriber
+
+    messages = _of_route(await _newest(settings), route)
+    changed = asyncio.Event()
+
+    def hear(message: Any) -> None:
+        if route in {None, message.route}:
+            messages[message.route] = message
+            changed.set()
+            if as_json and is_caught_up:
+                click.echo(_json(message))
+
+    is_caught_up = False
+    async with subscriber(settings, on_routing=hear):
+        is_caught_up = True
+        if as_json:
+            for message in messages.values():
+                click.echo(_json(message))
+            await asyncio.Event().wait()
+        console = _console()
+        # Where nobody looks, Live would print the last table alone.
+        live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        with live or contextlib.nullcontext():
+            while True:
+                drawn = _drawn(dict(sorted(messages.items())), route)
+                if live is None:
+                    console.print(drawn)
+                else:
+                    live.update(drawn, refresh=True)
+                await asyncio.sleep(_REDRAW_S)
+                changed.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), None if live is None else 1.0)
+
+
+def _drawn(messages: dict[str, Any], route: str | None) -> Any:
+    from rich.console import Group
+
+    from agents.cli.route_table import join_table, routes_table
+
     if not messages:
-        click.echo("no route yet: nothing was rewarded or registered")
-        return
-    _table(messages)
-    if route is not None:
-        _join(messages[route])
+        return "no route yet: nothing was rewarded or registered"
+    table = routes_table(messages, time.time() * 1000)
+    join = None if route is None else join_table(messages[route])
+    return table if join is None else Group(table, "", join)
 
 
-def _table(messages: dict[str, Any]) -> None:
+def _console() -> Any:
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
-    now_ms = time.time() * 1000
-    has_shadow = any(message.cause.get("shadow") for message in messages.values())
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    titles = ["route", "arm", "weight", "labels", "mean", "delay p50/p99", "state", "verdict"]
-    titles += ["epoch.seq", "heard", "followers"]
-    for title in [*titles, "shadow policies"][: None if has_shadow else -1]:
-        right = title in {"weight", "labels", "mean", "epoch.seq", "heard"}
-        table.add_column(title, justify="right" if right else "left", no_wrap=True)
-    for route, message in messages.items():
-        heard_s = max(0.0, now_ms - message.issued_at_ms) / 1000
-        for at, (arm, weight) in enumerate(sorted(message.weights.items(), key=_by_weight)):
-            row = _row(message, arm, weight)
-            first = at == 0
-            cells = [
-                route if first else "",
-                *row,
-                f"{message.epoch}.{message.seq}" if first else "",
-                f"{heard_s:.1f} s ago" if first else "",
-                _followers(message, at),
-            ]
-            if has_shadow:
-                shadow = message.cause.get("shadow", {})
-                cells.append(" ".join(f"{k}={v.get(arm, 0.0):.3f}" for k, v in shadow.items()))
-            table.add_row(*(escape(printable(cell)) for cell in cells))
     # Nothing is cut where nobody looks at a terminal's edge.
-    is_terminal = Console().is_terminal
-    Console(highlight=False, width=None if is_terminal else 240).print(table)
+    return Console(highlight=False, width=None if Console().is_terminal else 240)
 
 
-def _join(message: Any) -> None:
-    """How the join of one route fares, by arm."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+def _json(message: Any) -> str:
+    from schemas.codec import encode
 
-    arms = {
-        arm: known["join"]
-        for arm, known in message.cause.get("arms", {}).items()
-        if known.get("join", {}).get("prediction")
-    }
-    if not arms:
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("join", *_JOIN_COLUMNS, "coverage", "waiting", "oldest"):
-        table.add_column(title, justify="left" if title == "join" else "right", no_wrap=True)
-    totals = message.cause.get("joins", {})
-    for arm, known in [*sorted(arms.items()), ("(all)", totals)]:
-        coverage, oldest_ms = known.get("coverage"), known.get("oldest_waiting_ms")
-        table.add_row(
-            escape(printable(arm)),
-            *(
-                f"{sum(known.get(what, 0) for what in counted):,}"
-                for counted in _JOIN_COLUMNS.values()
-            ),
-            "" if coverage is None else f"{coverage:.1%}",
-            f"{known.get('waiting', 0):,}",
-            "" if oldest_ms is None else f"{oldest_ms / 1000:,.0f} s",
-        )
-    console = Console(highlight=False, width=None if Console().is_terminal else 240)
-    console.print()
-    console.print(table)
-    orphans = totals.get("nearby_orphan_label", 0)
-    if orphans:
-        console.print(f"{orphans:,} labels on the same partitions never met a prediction")
-
-
-def _by_weight(item: tuple[str, float]) -> tuple[float, str]:
-    return -item[1], item[0]
-
-
-def _row(message: Any, arm: str, weight: float) -> list[str]:
-    """Arm, weight, labels, mean, label delay, state and verdict."""
-    arms = message.cause.get("arms") or message.cause.get("last_change", {}).get("arms", {})
-    known = arms.get(arm, {})
-    mean = known.get("mean")
-    state = "champion" if arm == message.champion else known.get("phase", "")
-    return [
-        arm,
-        f"{weight:.3f}",
-        f"{known['labels']:,}" if "labels" in known else "",
-        "" if mean is None else f"{mean:.4f}",
-        _delays(known.get("label_delay_ms")),
-        "quarantined" if arm in message.quarantined else state,
-        known.get("verdict", ""),
-    ]
-
-
-def _delays(quantiles: list[float | None] | None) -> str:
-    """Median and 99 % of the time from prediction to label."""
-    if quantiles is None or quantiles[0] is None or quantiles[2] is None:
-        return ""
-    return f"{quantiles[0] / 1000:.3g} / {quantiles[2] / 1000:.3g} s"
-
-
-def _followers(message: Any, row: int) -> str:
-    """Replicas beside the first arm, alarms beside the next ones."""
-    following = message.cause.get("following", {})
-    replicas, behind = following.get("replicas", 0), following.get("behind", [])
-    lines = [f"{replicas - len(behind)} of {replicas} up to date" if replicas else ""]
-    lines += following.get("alarms", {})
-    return lines[row] if row < len(lines) else ""
+    return printable(encode(message).decode())

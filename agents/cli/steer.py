@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from agents.cli.options import config_option, json_option
+from agents.cli.options import config_option, examples, json_option
 from agents.cli.showing import printable
 
 __all__ = [
@@ -79,7 +79,14 @@ def _ask(
 
 
 def _on_arm(action: str, text: str) -> click.Command:
-    @click.command(name=action, help=text)
+    @click.command(
+        name=action,
+        help=text,
+        epilog=examples(
+            f"leverframe {action} checkout model-3",
+            f"leverframe {action} checkout model-3 --actor ada --json",
+        ),
+    )
     @click.argument("route")
     @click.argument("arm")
     @_options
@@ -90,7 +97,7 @@ def _on_arm(action: str, text: str) -> click.Command:
 
 
 def _on_route(action: str, text: str) -> click.Command:
-    @click.command(name=action, help=text)
+    @click.command(name=action, help=text, epilog=examples(f"leverframe {action} checkout"))
     @click.argument("route")
     @_options
     def command(route: str, **options: Any) -> None:
@@ -115,7 +122,12 @@ def arm() -> None:
     """Register or retire an arm."""
 
 
-@arm.command()
+@arm.command(
+    epilog=examples(
+        "leverframe arm register checkout model-3",
+        "leverframe arm register checkout model-3 --validation-score 0.91",
+    )
+)
 @click.argument("route")
 @click.argument("arm_name", metavar="ARM")
 @click.option("--validation-score", type=float, default=None, help="Score on held-out data.")
@@ -126,7 +138,7 @@ def register(route: str, arm_name: str, validation_score: float | None, **option
     _ask(route, "register_arm", arm_name, params, **options)
 
 
-@arm.command()
+@arm.command(epilog=examples("leverframe arm retire checkout model-1"))
 @click.argument("route")
 @click.argument("arm_name", metavar="ARM")
 @_options
@@ -135,7 +147,12 @@ def retire(route: str, arm_name: str, **options: Any) -> None:
     _ask(route, "retire_arm", arm_name, **options)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "leverframe set-policy checkout thompson",
+        """leverframe set-policy checkout epsilon_greedy --params '{"epsilon": 0.05}'""",
+    )
+)
 @click.argument("route")
 @click.argument("policy")
 @click.option("--params", default="{}", help='Parameters as JSON, such as {"epsilon": 0.05}.')

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from agents.cli.options import config_option, json_option
+from agents.cli.options import config_option, examples, json_option
 
 __all__ = ["topics"]
 
@@ -16,7 +16,7 @@ def topics() -> None:
     """Create or check the topics that the settings declare."""
 
 
-@topics.command()
+@topics.command(epilog=examples("leverframe topics create --config leverframe.toml"))
 @config_option
 @json_option
 def create(config: Path | None, *, as_json: bool) -> None:
@@ -33,7 +33,7 @@ def create(config: Path | None, *, as_json: bool) -> None:
     )
 
 
-@topics.command()
+@topics.command(epilog=examples("leverframe topics check", "leverframe topics check --json"))
 @config_option
 @json_option
 def check(config: Path | None, *, as_json: bool) -> None:

@@ -8,13 +8,19 @@ from typing import Any
 
 import click
 
-from agents.cli.options import config_option, json_option
+from agents.cli.options import config_option, examples, json_option
 from agents.cli.showing import printable
 
 __all__ = ["watch"]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "leverframe watch",
+        "leverframe watch checkout --json",
+        "leverframe watch --heartbeats | grep rollback",
+    )
+)
 @click.argument("route", required=False)
 @config_option
 @json_option

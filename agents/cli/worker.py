@@ -4,12 +4,18 @@ from pathlib import Path
 
 import click
 
-from agents.cli.options import config_option
+from agents.cli.options import config_option, examples
 
 __all__ = ["worker"]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "leverframe worker --config leverframe.toml",
+        "LEVERFRAME_BROKER=kafka:9092 leverframe worker",
+        "LEVERFRAME_APP__PROCESSES=4 leverframe worker",
+    )
+)
 @config_option
 def worker(config: Path | None) -> None:
     """Run the stream job until SIGTERM or Ctrl-C.
@@ -17,13 +23,7 @@ def worker(config: Path | None) -> None:
     Each worker of a machine needs its own [app] datadir; to use several cores, let one worker be
     several [app] processes. Exit code 2: settings or topics are wrong;
     1: an unexpected end, nothing is lost, start it again.
-
-    \b
-    Examples:
-      leverframe worker --config leverframe.toml
-      LEVERFRAME_BROKER=kafka:9092 leverframe worker
-      LEVERFRAME_APP__PROCESSES=4 leverframe worker
-    """  # noqa: D301 - click wants the character
+    """
     from agents.settings import load_settings
     from agents.worker import run_worker
 

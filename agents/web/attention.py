@@ -51,7 +51,9 @@ def attention(
         The newest of the route; a heartbeat says the most.
     now_ms : int
         Wall time, ms since the epoch.
-    rollback, promotion : ControlMessage, optional
+    rollback : ControlMessage, optional
+        The newest of its kind.
+    promotion : ControlMessage, optional
         The newest of its kind.
 
     Returns

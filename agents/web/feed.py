@@ -75,7 +75,9 @@ class Feed:
                     await self._read()
                 except (KafkaError, OSError, LeverframeError) as error:
                     log.warning(
-                        "the dashboard cannot read the control topic, again soon: %r", error
+                        "the dashboard cannot read the control topic, again soon: %r",
+                        error,
+                        extra={"event": "dashboard_reading_failed"},
                     )
                     await asyncio.sleep(_RETRY_S)
         finally:

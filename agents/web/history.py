@@ -137,7 +137,8 @@ class RouteHistory(Struct):
     def _append(self, message: ControlMessage) -> None:
         arms = self.arms
         arms += [name for name in message.weights if name not in arms]
-        known = message.cause.get("arms", {})
+        # A command says nothing of the arms: what was known of them holds.
+        known = self.told.cause.get("arms", {})
         values = array("f")
         for name in arms:
             values.extend(_values(message.weights.get(name), known.get(name)))

@@ -34,6 +34,7 @@ _MOST_EXPLAINED: Final = 30
 _ANSWER_S: Final = 15.0
 _ACKS_S: Final = 3.0
 _KEEP_ALIVE_S: Final = 10.0
+_FRESH_MARKS: Final = 50
 
 
 class Asked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -141,7 +142,7 @@ class _Pages:
             | {
                 "detail": detail(known, now_ms),
                 "history": known.columns(since_ms),
-                "marks": [msgspec.to_builtins(one) for one in known.marks],
+                "marks": _built(known),
             }
         )
 
@@ -179,6 +180,7 @@ class _Pages:
         return stream
 
     async def _tell(self, stream: web.StreamResponse, shown: str | None) -> None:
+        since_ms: int | None = None
         async for changed in _or_silence(self._feed.changes(), _KEEP_ALIVE_S):
             now_ms, routes = _now_ms(), self._feed.history.routes
             lines = [summary(routes[name], now_ms) for name in changed if name in routes]
@@ -186,8 +188,10 @@ class _Pages:
             if shown in changed and shown in routes:
                 known = routes[shown]
                 told["detail"] = detail(known, now_ms)
-                told["history"] = known.columns(known.newest.issued_at_ms)
-                told["marks"] = [msgspec.to_builtins(one) for one in known.marks][-1:]
+                newest_ms = known.newest.issued_at_ms
+                told["history"] = known.columns(newest_ms if since_ms is None else since_ms + 1)
+                told["marks"] = _built(known)[-_FRESH_MARKS:]
+                since_ms = newest_ms
             await _send(stream, "routes", told)
 
     async def command(self, request: web.Request) -> web.Response:
@@ -195,7 +199,11 @@ class _Pages:
         try:
             await require_token(request.headers, request.host, self._settings.app.web_token)
         except RefusedError:
-            log.warning("a command from %s was refused", request.remote)
+            log.warning(
+                "a command from %s was refused",
+                request.remote,
+                extra={"event": "web_command_refused"},
+            )
             raise
         asked = await _asked(request)
         try:
@@ -236,6 +244,10 @@ class _Pages:
             "share_read": round(self._feed.share_read, 3),
             "actions": bool(self._settings.app.web_token),
         }
+
+
+def _built(known: RouteHistory) -> list[dict[str, Any]]:
+    return [msgspec.to_builtins(mark) for mark in known.marks]
 
 
 async def _or_silence(changes: Any, longest_s: float) -> Any:

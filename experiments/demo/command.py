@@ -4,10 +4,18 @@ from pathlib import Path
 
 import click
 
+from agents.cli.options import examples
+
 __all__ = ["demo"]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "leverframe demo",
+        "leverframe demo --keep",
+        "leverframe demo --scenario labels --requests 5000",
+    )
+)
 @click.option(
     "--scenario",
     type=click.Choice(["rollback", "labels"]),

@@ -152,7 +152,11 @@ class MicrobatchConsumer(Consumer):
                 await self.perform_seek()
             except Exception as error:  # noqa: BLE001 - a rebalance took the partitions meanwhile
                 # A new assignment starts from what was committed; the ledger skips what it counted.
-                log.info("no seek while the group rebalances: %r", error)
+                log.info(
+                    "no seek while the group rebalances: %r",
+                    error,
+                    extra={"event": "seek_put_off"},
+                )
             return
         generation = self.app.consumer_generation_id
         for tp, message in self._messages(records, generation):

@@ -57,6 +57,11 @@ async def open_ledger(settings: LedgerSettings, partition: int) -> Ledger:
                     "%s: the broker is away (%r); trying again",
                     transactional_id(settings, partition),
                     error,
+                    extra={
+                        "event": "broker_away",
+                        "agent": settings.agent,
+                        "partition": partition,
+                    },
                 )
                 await asyncio.sleep(_PAUSE_S)
                 continue

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,18 +21,31 @@ TOKEN = "a-token-of-sixteen"  # noqa: S105 - known to all
 HOSTILE = "<img src=x onerror=document.title='taken'>"
 
 
-@asynccontextmanager
-async def dashboard(deploy: Callable[..., Any]) -> AsyncIterator[tuple[Deployment, str]]:
-    """A worker that has learned from some labels, and the address of its pages."""
+@pytest.fixture(scope="module")
+def dashboard(
+    broker: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Deployment, str]]:
+    """Give a worker that has learned from some labels, and the address of its pages."""
     find_browser()
     (port,) = free_ports(1)
-    deployment = await deploy(LEVERFRAME_APP__WEB_PORT=str(port), LEVERFRAME_APP__WEB_TOKEN=TOKEN)
-    deployment.start()
-    script = Script(pairs=900, seed=9)
-    await produce(deployment, script, 3000)
-    await wait_for_rewards(deployment, script.pairs, 40)
-    await order(deployment, HOSTILE, "register_arm", "<b>arm</b>")
-    yield deployment, f"http://127.0.0.1:{port}/"
+    settings = {"LEVERFRAME_APP__WEB_PORT": str(port), "LEVERFRAME_APP__WEB_TOKEN": TOKEN}
+    folder = tmp_path_factory.mktemp("dashboard")
+
+    async def started() -> Deployment:
+        prefix = f"p{uuid.uuid4().hex[:6]}-"
+        deployment = await Deployment.create(broker.bootstrap, prefix, folder, **settings)
+        deployment.start()
+        script = Script(pairs=900, seed=9)
+        await produce(deployment, script, 3000)
+        await wait_for_rewards(deployment, script.pairs, 40)
+        await order(deployment, HOSTILE, "register_arm", "<b>arm</b>")
+        return deployment
+
+    deployment = asyncio.run(started())
+    try:
+        yield deployment, f"http://127.0.0.1:{port}/"
+    finally:
+        deployment.stop_all()
 
 
 async def order(deployment: Deployment, route: str, action: Any, arm: str | None = None) -> Any:
@@ -62,11 +75,12 @@ async def first_paint_ms(watched: Watched) -> float:
     return paint
 
 
-def test_overview_lists_what_needs_a_look_first(deploy: Callable[..., Any]) -> None:
+def test_overview_lists_what_needs_a_look_first(dashboard: tuple[Deployment, str]) -> None:
     """Painted within a second, every route there, live, no name taken for markup."""
+    deployment, address = dashboard
 
     async def look() -> None:
-        async with dashboard(deploy) as (deployment, address), browsing() as watched:
+        async with browsing() as watched:
             page = watched.page
             await is_live(watched, address)
             assert await first_paint_ms(watched) < 1000
@@ -74,8 +88,12 @@ def test_overview_lists_what_needs_a_look_first(deploy: Callable[..., Any]) -> N
             await expect(rows).to_have_count(6)
             await expect(page.get_by_role("link", name=HOSTILE)).to_be_visible()
             await order(deployment, "route-3", "pin", "arm-1")
-            await expect(rows.first).to_contain_text("pinned to arm-1", timeout=8000)
-            await expect(rows.first).to_contain_text("route-3")
+            pinned = rows.filter(has=page.get_by_role("link", name="route-3"))
+            await expect(pinned).to_contain_text("pinned to arm-1", timeout=8000)
+            levels = await page.locator("tbody .badge").all_inner_texts()
+            order_of = ["critical", "warning", "notice", "fine"].index
+            assert levels == sorted(levels, key=order_of)
+            assert "warning" in levels  # an arm without labels is champion
             await page.get_by_label("Find a route").fill("route-2")
             await expect(rows).to_have_count(1)
             await page.keyboard.press("Tab")
@@ -89,11 +107,14 @@ def test_overview_lists_what_needs_a_look_first(deploy: Callable[..., Any]) -> N
     asyncio.run(look())
 
 
-def test_route_page_follows_a_control_message_within_a_second(deploy: Callable[..., Any]) -> None:
+def test_route_page_follows_a_control_message_within_a_second(
+    dashboard: tuple[Deployment, str],
+) -> None:
     """What is in force, on what evidence, and why; a command shows at once."""
+    deployment, address = dashboard
 
     async def look() -> None:
-        async with dashboard(deploy) as (deployment, address), browsing() as watched:
+        async with browsing() as watched:
             page = watched.page
             await is_live(watched, f"{address}#/route/route-1")
             arms = page.get_by_role("region", name="Arms")
@@ -101,25 +122,26 @@ def test_route_page_follows_a_control_message_within_a_second(deploy: Callable[.
                 await expect(arms.get_by_role("cell", name=arm, exact=True)).to_be_visible()
             await expect(page.get_by_role("img", name="Weights over time")).to_be_visible()
             assert await page.locator("canvas").count() == 2
-            answer = await order(deployment, "route-1", "promote", "arm-2")
+            answer = await order(deployment, "route-1", "freeze")
             answered_s = time.monotonic()
             version = f"version {answer.message.epoch}.{answer.message.seq}"
             await expect(page.locator("main")).to_contain_text(version, timeout=1000)
             assert time.monotonic() - answered_s < 1
-            await expect(page.locator(".told").first).to_contain_text("command promote by test")
+            await expect(page.locator(".told").first).to_contain_text("command freeze by test")
             await page.get_by_role("button", name="24 h").click()
-            await page.get_by_role("button", name="arm-0").click()
+            await page.get_by_role("button", name="arm-0", exact=True).click()
             await page.get_by_role("button", name="Why, at").first.click()
-            await expect(page.locator(".told").first).to_contain_text("arm-2")
+            await expect(page.locator(".told").first).to_contain_text("command freeze by test")
 
     asyncio.run(look())
 
 
-def test_a_rollback_is_pressed_and_confirmed(deploy: Callable[..., Any]) -> None:
+def test_a_rollback_is_pressed_and_confirmed(dashboard: tuple[Deployment, str]) -> None:
     """A wrong token is refused; the right one does what the command line does."""
+    _, address = dashboard
 
     async def look() -> None:
-        async with dashboard(deploy) as (_, address), browsing() as watched:
+        async with browsing() as watched:
             page = watched.page
             await is_live(watched, f"{address}#/route/route-0")
             await page.get_by_role("button", name="Roll back arm-1").click()
@@ -148,15 +170,13 @@ def test_a_rollback_is_pressed_and_confirmed(deploy: Callable[..., Any]) -> None
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])
 def test_pages_fit_and_speak_to_everybody(
-    deploy: Callable[..., Any], width: int, scheme: str
+    dashboard: tuple[Deployment, str], width: int, scheme: str
 ) -> None:
     """Nothing sticks out on a telephone; every control has a name; both themes are readable."""
+    _, address = dashboard
 
     async def look() -> None:
-        async with (
-            dashboard(deploy) as (_, address),
-            browsing(width=width, scheme=scheme) as watched,
-        ):
+        async with browsing(width=width, scheme=scheme) as watched:
             page = watched.page
             await is_live(watched, address)
             await expect(page.locator("tbody tr")).to_have_count(6)
@@ -180,11 +200,14 @@ def test_pages_fit_and_speak_to_everybody(
     asyncio.run(look())
 
 
-def test_page_finds_back_to_a_worker_that_was_started_again(deploy: Callable[..., Any]) -> None:
+def test_page_finds_back_to_a_worker_that_was_started_again(
+    dashboard: tuple[Deployment, str],
+) -> None:
     """The page says that it is not connected, and goes on by itself."""
+    deployment, address = dashboard
 
     async def look() -> None:
-        async with dashboard(deploy) as (deployment, address), browsing() as watched:
+        async with browsing() as watched:
             page = watched.page
             await is_live(watched, address)
             await expect(page.locator("tbody tr")).to_have_count(6)

@@ -1,14 +1,22 @@
 """The command line where it needs no broker."""
 
+import io
 import json
+import os
+import shlex
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
-from agents.cli import status as status_module
 from agents.cli.main import cli, main
+from agents.cli.route_table import routes_table
 from agents.cli.watch import line
 from schemas.control import ControlMessage
 
@@ -50,14 +58,92 @@ def test_watch_says_why_in_one_line() -> None:
     assert "b has mean 0.200 of 50 labels, a 0.900 of 40" in text
 
 
-def test_status_shows_arms_states_and_shadows(capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_shows_arms_states_and_shadows() -> None:
     """Weights, labels, means, champion and quarantine, and what each shadow policy would do."""
-    status_module._table({"checkout": message()})
-    first, second = capsys.readouterr().out.splitlines()[1:3]
+    console = Console(width=240, file=io.StringIO())
+    console.print(routes_table({"checkout": message()}, 0))
+    first, second = console.file.getvalue().splitlines()[1:3]  # type: ignore[attr-defined]
     for word in ("checkout", "1.000", "1,234", "0.9000", "champion", "3.71", "ucb=0.750"):
         assert word in first
     for word in ("b", "0.000", "quarantined", "ucb=0.250"):
         assert word in second
+
+
+def walked(
+    command: click.Command = cli, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """All commands that do something, with their names."""
+    context = click.Context(command)
+    if not isinstance(command, click.Group):
+        yield path, command
+        return
+    for name in command.list_commands(context):
+        found = command.get_command(context, name)
+        assert found is not None
+        yield from walked(found, (*path, name))
+
+
+LEAVES = list(walked())
+
+
+@pytest.mark.parametrize(("path", "command"), LEAVES, ids=[" ".join(path) for path, _ in LEAVES])
+def test_examples_of_the_help_can_be_typed(path: tuple[str, ...], command: click.Command) -> None:
+    """Each command shows some; each parses as the command that it is an example of."""
+    assert command.epilog is not None
+    examples = [each.strip() for each in command.epilog.splitlines()[2:]]
+    assert examples
+    for each in examples:
+        words = shlex.split(each.partition(" | ")[0].partition(" > ")[0])
+        words = shlex.split(words[1][2:-1]) if words[0] == "eval" else words
+        words = words[words.index("leverframe") + 1 :]
+        assert tuple(words[: len(path)]) == path
+        command.make_context(path[-1], words[len(path) :])
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_of_the_shell(shell: str) -> None:
+    """It asks the program itself, which then lists what fits."""
+    shown = CliRunner().invoke(cli, ["completion", shell], prog_name="leverframe")
+    assert shown.exit_code == 0
+    assert f"{shell}_complete" in shown.output
+    asked = subprocess.run(
+        [sys.executable, "-m", "agents.cli.main"],
+        env={
+            **os.environ,
+            "_LEVERFRAME_COMPLETE": f"{shell}_complete",
+            "COMP_WORDS": "leverframe ro",
+            "COMP_CWORD": "ro" if shell == "fish" else "1",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "rollback" in asked.stdout
+
+
+def test_help_answers_at_once() -> None:
+    """No heavy import: neither numpy nor Kafka nor tables are loaded for it."""
+    code = (
+        "import sys; from agents.cli.main import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'scipy', 'aiokafka', 'faust', 'rich', 'river'}\n"
+        "print(sorted(heavy & sys.modules.keys()))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "[]"
+
+
+def test_output_survives_a_pipe_that_is_closed() -> None:
+    """Whoever reads only the first line gets it, and no trace."""
+    told = subprocess.run(
+        ["/bin/sh", "-c", f"{sys.executable} -m agents.cli.main --help | head -n 1"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.startswith("Usage: ")
+    assert told.stderr == ""
 
 
 def test_commands_tell_how_to_use_them() -> None:

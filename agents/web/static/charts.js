@@ -3,26 +3,36 @@ import uPlot from "/static/vendor/uplot/uPlot.esm.js";
 import { colour } from "./dom.js";
 
 const HEIGHT = 260;
-const MARK_COLOURS = { rollback: "--critical", promotion: "--fine", command: "--notice", registered: "--muted", shift: "--line" };
+const MARK_COLOURS = { rollback: "--critical", promotion: "--fine", command: "--notice", registered: "--muted" };
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-function axes() {
-  const one = { stroke: style("--muted"), grid: { stroke: style("--grid"), width: 1 }, ticks: { stroke: style("--grid") } };
-  return [{ ...one }, { ...one, size: 48, values: (_, ticks) => ticks.map((tick) => tick.toFixed(2)) }];
+const toSecond = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const toMinute = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+
+function times(_, ticks, __, ___, step) {
+  const one = step < 60 ? toSecond : toMinute;
+  return ticks.map((tick) => one.format(tick * 1000));
 }
 
-// Marks of the route as vertical lines; those that merely shift weights stay thin.
+function axes() {
+  const one = { stroke: style("--muted"), grid: { stroke: style("--grid"), width: 1 }, ticks: { stroke: style("--grid") } };
+  return [
+    { ...one, values: times, space: 70 },
+    { ...one, size: 48, values: (_, ticks) => ticks.map((tick) => tick.toFixed(2)) },
+  ];
+}
+
+// Marks of the route as vertical lines; a mere shift shows in the weights themselves.
 function drawMarks(marks) {
   return (chart) => {
     const { ctx, bbox } = chart;
     ctx.save();
-    for (const mark of marks()) {
+    for (const mark of marks().filter((one) => one.kind !== "shift")) {
       const x = chart.valToPos(mark.at_ms / 1000, "x", true);
       if (x < bbox.left || x > bbox.left + bbox.width) continue;
-      ctx.strokeStyle = style(MARK_COLOURS[mark.kind] ?? "--line");
-      ctx.lineWidth = mark.kind === "shift" ? 1 : 2 * devicePixelRatio;
-      ctx.setLineDash(mark.kind === "shift" ? [2, 4] : []);
+      ctx.strokeStyle = style(MARK_COLOURS[mark.kind] ?? "--muted");
+      ctx.lineWidth = 2 * devicePixelRatio;
       ctx.beginPath();
       ctx.moveTo(x, bbox.top);
       ctx.lineTo(x, bbox.top + bbox.height);
@@ -32,13 +42,14 @@ function drawMarks(marks) {
   };
 }
 
-function fitted(holder, options, data) {
-  const chart = new uPlot({ ...options, width: Math.max(200, holder.clientWidth), height: HEIGHT }, data, holder);
+// `columns` makes the data from history: later points need no new chart.
+function fitted(holder, options, columns, history) {
+  const chart = new uPlot({ ...options, width: Math.max(200, holder.clientWidth), height: HEIGHT }, columns(history), holder);
   const resized = new ResizeObserver(() => {
     if (holder.clientWidth) chart.setSize({ width: holder.clientWidth, height: HEIGHT });
   });
   resized.observe(holder);
-  return { chart, end: () => (resized.disconnect(), chart.destroy()) };
+  return { show: (later) => chart.setData(columns(later)), end: () => (resized.disconnect(), chart.destroy()) };
 }
 
 const seconds = (history) => history.at_ms.map((ms) => ms / 1000);
@@ -84,13 +95,13 @@ export function weightsChart(holder, history, marks, shown) {
       cursor: { points: { show: false }, sync: { key: "route" } },
       hooks: { draw: [drawMarks(marks)] },
     },
-    stacked(history, shown),
+    (now) => stacked(now, shown),
+    history,
   );
 }
 
 export function rewardsChart(holder, history, marks, shown) {
   const series = [{}];
-  const data = [seconds(history)];
   const bands = [];
   history.arms.forEach((arm, at) => {
     if (!shown[at]) return;
@@ -99,8 +110,11 @@ export function rewardsChart(holder, history, marks, shown) {
     series.push({ label: `${arm} low`, stroke: "transparent", width: 0, points: { show: false } });
     series.push({ label: arm, stroke: colour(at), width: 2, points: { show: false } });
     bands.push({ series: [first, first + 1], fill: `${colour(at)}2e` });
-    data.push(history.high[at], history.low[at], history.mean[at]);
   });
+  const columns = (now) => [
+    seconds(now),
+    ...now.arms.flatMap((_, at) => (shown[at] ? [now.high[at], now.low[at], now.mean[at]] : [])),
+  ];
   return fitted(
     holder,
     {
@@ -111,7 +125,8 @@ export function rewardsChart(holder, history, marks, shown) {
       cursor: { points: { show: false }, sync: { key: "route" } },
       hooks: { draw: [drawMarks(marks)] },
     },
-    data,
+    columns,
+    history,
   );
 }
 

@@ -2,7 +2,7 @@
 import * as api from "./api.js";
 import { askFor } from "./actions.js";
 import { append, rewardsChart, weightsChart } from "./charts.js";
-import { badge, clock, day, fixed, h, percent, replace, swatch, whole } from "./dom.js";
+import { badge, clock, day, fixed, h, percent, redraw, replace, swatch, whole } from "./dom.js";
 
 const SPANS = { "15 min": 900, "1 h": 3600, "6 h": 21600, "24 h": 86400 };
 const VERDICTS = { harmful: "critical", no_data: "warning", inconclusive: "notice", healthy: "fine" };
@@ -12,6 +12,8 @@ const ACTIONS_ON_ARM = { rollback: "Roll back", promote: "Promote", pin: "Pin", 
 function facts(pairs) {
   return h("dl", { class: "facts" }, pairs.filter(([, value]) => value !== null && value !== "").map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 }
+
+const number = (title, text) => h("td", { class: "number", "data-title": title }, text);
 
 function seconds(ms) {
   return ms === null || ms === undefined ? "" : `${Number((ms / 1000).toPrecision(3))} s`;
@@ -26,6 +28,7 @@ export async function detail(main, status, name) {
   let span = "1 h";
   let charts = [];
   let isDrawn = false;
+  let isFollowing = true;
   const shown = history.arms.map(() => true);
 
   const head = h("div", { class: "row" });
@@ -79,9 +82,7 @@ export async function detail(main, status, name) {
   }
 
   function drawArms() {
-    // A person may be on a button of this table: it is made anew only when nobody is.
-    if (arms.contains(document.activeElement)) return;
-    replace(
+    redraw(
       arms,
       Object.entries(now.arms)
         .sort((one, two) => two[1].weight - one[1].weight)
@@ -92,15 +93,15 @@ export async function detail(main, status, name) {
           return h(
             "tr",
             {},
-            h("td", {}, swatch(history.arms.indexOf(arm)), arm),
-            h("td", { class: "number" }, percent(known.weight)),
-            h("td", {}, state),
-            h("td", {}, known.verdict ? badge(VERDICTS[known.verdict] ?? "notice", known.verdict) : ""),
-            h("td", { class: "number" }, whole(known.labels)),
-            h("td", { class: "number" }, known.mean === null ? "" : fixed(known.mean)),
-            h("td", { class: "number" }, known.mean === null || low === null ? "" : `${fixed(low)} to ${fixed(high)}`),
-            h("td", { class: "number" }, percent(known.join?.coverage)),
-            h("td", { class: "number" }, [seconds(delays[0]), seconds(delays[2])].filter(Boolean).join(" / ")),
+            h("td", { class: "name" }, swatch(history.arms.indexOf(arm)), arm),
+            number("weight", percent(known.weight)),
+            h("td", { "data-title": "state" }, state),
+            h("td", { "data-title": "verdict" }, known.verdict ? badge(VERDICTS[known.verdict] ?? "notice", known.verdict) : ""),
+            number("labels", whole(known.labels)),
+            number("mean reward", known.mean === null ? "" : fixed(known.mean)),
+            number("between", known.mean === null || low === null ? "" : `${fixed(low)} to ${fixed(high)}`),
+            number("with label", percent(known.join?.coverage)),
+            number("delay", [seconds(delays[0]), seconds(delays[2])].filter(Boolean).join(" / ")),
             buttons(arm),
           );
         }),
@@ -120,10 +121,14 @@ export async function detail(main, status, name) {
     while (shown.length < history.arms.length) shown.push(true);
     const cut = visible();
     charts = [weightsChart(weights, cut, () => marks, shown), rewardsChart(rewards, cut, () => marks, shown)];
+    describeCharts();
+    isDrawn = true;
+  }
+
+  function describeCharts() {
     const spoken = Object.entries(now.weights).map(([arm, weight]) => `${arm} ${percent(weight)}`).join(", ");
     weights.setAttribute("aria-label", `Weights over time, stacked. Now: ${spoken}`);
     rewards.setAttribute("aria-label", "Mean reward of each arm over time with its confidence sequence; the values of now are in the table of arms");
-    isDrawn = true;
   }
 
   function drawLegend() {
@@ -158,23 +163,33 @@ export async function detail(main, status, name) {
   }
 
   function drawTimeline() {
-    if (timeline.contains(document.activeElement)) return;
-    replace(
+    redraw(
       timeline,
-      marks
-        .slice(-100)
+      joined(marks)
         .reverse()
-        .map((mark) =>
-          h(
+        .map(({ mark, times, since }) => {
+          const many = times > 1 ? ` (${times} times since ${clock(since)})` : "";
+          return h(
             "tr",
             {},
             h("td", {}, h("time", { datetime: new Date(mark.at_ms).toISOString(), title: day(mark.at_ms) }, clock(mark.at_ms))),
             h("td", {}, badge(KINDS[mark.kind] ?? "notice", mark.kind)),
-            h("td", {}, mark.text),
-            h("td", {}, h("button", { type: "button", "aria-label": `Why, at ${clock(mark.at_ms)}`, onclick: () => explain(mark.at_ms, 1) }, "Why?")),
-          ),
-        ),
+            h("td", { class: "text" }, mark.text === "policy" ? `the policy moved weights${many}` : mark.text),
+            h("td", {}, h("button", { type: "button", "aria-label": `Why, at ${clock(mark.at_ms)}`, onclick: () => ((isFollowing = false), explain(mark.at_ms, 1)) }, "Why?")),
+          );
+        }),
     );
+  }
+
+  // What a policy does all day is one line between two other events.
+  function joined(all) {
+    const lines = [];
+    for (const mark of all) {
+      const last = lines.at(-1);
+      if (last && mark.kind === "shift" && last.mark.kind === "shift") Object.assign(last, { mark, times: last.times + 1 });
+      else lines.push({ mark, times: 1, since: mark.at_ms });
+    }
+    return lines;
   }
 
   async function explain(atMs, last) {
@@ -228,12 +243,12 @@ export async function detail(main, status, name) {
     main,
     h("p", {}, h("a", { href: "#/" }, "← All routes")),
     head,
-    h("section", { class: "card", "aria-label": "Arms" }, h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, [...titles, told.actions ? "press" : ""].map((title, at) => h("th", { scope: "col", class: at === 1 || at > 3 && at < 9 ? "number" : null }, title)))), arms))),
+    h("section", { class: "card", "aria-label": "Arms" }, h("div", { class: "scroll" }, h("table", { class: "stack" }, h("thead", {}, h("tr", {}, [...titles, told.actions ? "press" : ""].map((title, at) => h("th", { scope: "col", class: at === 1 || at > 3 && at < 9 ? "number" : null }, title)))), arms))),
     h("div", { class: "row" }, spans, legend),
     h("div", { class: "grid" }, h("section", { class: "card" }, h("h2", {}, "Weights"), weights), h("section", { class: "card" }, h("h2", {}, "Mean reward and its confidence sequence"), rewards)),
     h("p", {}),
-    h("section", { class: "card" }, h("div", { class: "row" }, h("h2", {}, "Why are the weights what they are?"), h("button", { type: "button", onclick: () => explain(undefined, 3) }, "The last three changes")), why),
-    h("div", { class: "grid" }, h("section", { class: "card" }, h("h2", {}, "What happened"), h("div", { class: "scroll" }, h("table", {}, timeline))), h("div", {}, h("section", { class: "card" }, h("h2", {}, "Those who follow"), follow), h("section", { class: "card" }, h("h2", {}, "Join of predictions and labels"), join))),
+    h("section", { class: "card" }, h("div", { class: "row" }, h("h2", {}, "Why are the weights what they are?"), h("button", { type: "button", onclick: () => ((isFollowing = true), explain(undefined, 3)) }, "The last three changes")), why),
+    h("div", { class: "grid" }, h("section", { class: "card" }, h("h2", {}, "What happened"), h("div", { class: "tall", tabindex: 0, role: "region", "aria-label": "What happened" }, h("table", {}, timeline))), h("div", {}, h("section", { class: "card" }, h("h2", {}, "Those who follow"), follow), h("section", { class: "card" }, h("h2", {}, "Join of predictions and labels"), join))),
   );
   const drawAll = () => (drawHead(), drawArms(), drawTimeline(), drawSide());
   drawSpans();
@@ -249,16 +264,20 @@ export async function detail(main, status, name) {
       now = update.detail;
       const known = history.arms.length;
       append(history, update.history);
+      const before = marks.length;
       for (const mark of update.marks) {
         const last = marks.at(-1);
-        if (!last || mark.epoch > last.epoch || (mark.epoch === last.epoch && mark.seq > last.seq)) {
-          marks.push(mark);
-          explain(undefined, 1);
-        }
+        if (!last || mark.epoch > last.epoch || (mark.epoch === last.epoch && mark.seq > last.seq)) marks.push(mark);
       }
-      if (history.arms.length > known) drawLegend();
+      if (marks.length > before && isFollowing) explain(undefined, 1);
       drawAll();
-      if (isDrawn) drawCharts();
+      if (history.arms.length > known) {
+        drawLegend();
+        drawCharts();
+      } else if (isDrawn) {
+        charts.forEach((one) => one.show(visible()));
+        describeCharts();
+      }
     },
     restyled: () => drawCharts(),
     end() {

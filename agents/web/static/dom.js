@@ -8,11 +8,19 @@ export function h(tag, properties, ...children) {
     else if (name === "style") Object.assign(element.style, value);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return element;
 }
 
-export const replace = (element, ...children) => element.replaceChildren(...children.flat());
+export const replace = (element, ...children) => element.replaceChildren(...children.flat(Infinity));
+
+// Whoever is on a control in there stays on the one with the same label, if it is still there.
+export function redraw(element, ...children) {
+  const label = element.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
+  replace(element, ...children);
+  if (label === null) return;
+  [...element.querySelectorAll("[aria-label]")].find((one) => one.getAttribute("aria-label") === label)?.focus();
+}
 
 export const percent = (share) => (share === null || share === undefined ? "" : `${(share * 100).toFixed(1)} %`);
 

@@ -1,10 +1,10 @@
 """Metrics for Prometheus: what the newest heartbeat of each route on this worker says.
 
 Names and labels are public: docs/metrics.md. Series are bounded by the routes and arms that are
-registered; nothing that a producer sends becomes a label.
+registered and by the reasons of dead letters; nothing that a producer sends becomes a label.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from schemas.control import ControlMessage
+from schemas.dead_letter import REASONS
 from schemas.traffic import NEARBY_ORPHAN_LABELS
 from streams.joining import JOIN_COUNTS
 
@@ -27,10 +28,17 @@ class RouteCollector(Collector):
     ----------
     newest : callable
         Returns the newest heartbeat of each route of this worker.
+    set_aside : sequence of mapping
+        Dead letters by reason, since the start of this worker; live, one for each agent.
     """
 
-    def __init__(self, newest: Callable[[], Iterable[ControlMessage]]) -> None:
+    def __init__(
+        self,
+        newest: Callable[[], Iterable[ControlMessage]],
+        set_aside: Sequence[Mapping[str, int]] = (),
+    ) -> None:
         self._newest = newest
+        self._set_aside = set_aside
 
     def collect(self) -> Iterator[Metric]:
         """Yield all families; what is not known of a route or an arm is left out.
@@ -47,6 +55,10 @@ class RouteCollector(Collector):
                 families["weight"].add_metric([message.route, arm], weight)
             for arm, known in message.cause.get("arms", {}).items():
                 _of_arm(families, message.route, arm, known)
+        if self._set_aside:
+            for reason in REASONS:
+                count = sum(counts.get(reason, 0) for counts in self._set_aside)
+                families["dead"].add_metric([reason], count)
         yield from families.values()
 
 
@@ -82,11 +94,22 @@ def _families() -> dict[str, Any]:
             "Labels on the route's partitions that never met a prediction.",
             labels=route,
         ),
+        "dead": counter(
+            "leverframe_dead_letters",
+            "Records set aside since the worker started.",
+            labels=["reason"],
+        ),
+        "champion": gauge("leverframe_arm_champion", "1 for the champion.", labels=arm),
         "epoch": gauge("leverframe_route_epoch", "Epoch of the newest message.", labels=route),
         "seq": gauge("leverframe_route_seq", "Seq of the newest message.", labels=route),
         "issued": gauge(
             "leverframe_route_heartbeat_timestamp_seconds",
             "When the newest heartbeat was published, since the epoch.",
+            labels=route,
+        ),
+        "ttl": gauge(
+            "leverframe_route_ttl_seconds",
+            "Silence after which serving systems use the safe weights.",
             labels=route,
         ),
         "replicas": gauge(
@@ -101,6 +124,9 @@ def _of_route(families: dict[str, Any], message: ControlMessage) -> None:
     families["epoch"].add_metric(route, message.epoch)
     families["seq"].add_metric(route, message.seq)
     families["issued"].add_metric(route, message.issued_at_ms / 1000)
+    families["ttl"].add_metric(route, message.ttl_ms / 1000)
+    if message.champion is not None:
+        families["champion"].add_metric([*route, message.champion], 1)
     orphans = message.cause.get("joins", {}).get(NEARBY_ORPHAN_LABELS)
     if orphans is not None:
         families["orphans"].add_metric(route, orphans)
@@ -133,13 +159,18 @@ def _of_arm(families: dict[str, Any], route: str, name: str, known: dict[str, An
         families["oldest"].add_metric(arm, join["oldest_waiting_ms"] / 1000)
 
 
-def metrics_page(newest: Callable[[], Iterable[ControlMessage]]) -> Callable[[], bytes]:
+def metrics_page(
+    newest: Callable[[], Iterable[ControlMessage]],
+    set_aside: Sequence[Mapping[str, int]] = (),
+) -> Callable[[], bytes]:
     """Return what renders the page.
 
     Parameters
     ----------
     newest : callable
         Returns the newest heartbeat of each route of this worker.
+    set_aside : sequence of mapping
+        As of ``RouteCollector``.
 
     Returns
     -------
@@ -147,5 +178,5 @@ def metrics_page(newest: Callable[[], Iterable[ControlMessage]]) -> Callable[[],
         Gives the page in Prometheus' text format, made anew each time.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(RouteCollector(newest))
+    registry.register(RouteCollector(newest, set_aside))
     return lambda: generate_latest(registry)

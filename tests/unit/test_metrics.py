@@ -1,6 +1,7 @@
 """The metrics page against its documentation."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -8,6 +9,7 @@ from records import MAX_VALUE_BYTES, T0, learning_runs, reward_record, routes
 
 from agents.metrics import metrics_page
 from schemas.control import ControlMessage
+from schemas.dead_letter import REASONS
 from schemas.traffic import NEARBY_ORPHAN_LABELS, Traffic
 from streams.joining import JOIN_COUNTS
 from streams.learning import learn
@@ -50,7 +52,22 @@ def test_metrics_say_what_the_heartbeat_says() -> None:
     assert samples["leverframe_nearby_orphan_labels_total", "r"] == 1
     assert samples["leverframe_arm_labels", "b", "r"] == 1
     assert samples["leverframe_join_coverage_ratio", "a", "r"] == 0
+    assert samples["leverframe_arm_champion", "a", "r"] == 1
+    assert ("leverframe_arm_champion", "b", "r") not in samples
+    assert samples["leverframe_route_ttl_seconds", "r"] == beat().ttl_ms / 1000
     assert ("leverframe_join_coverage_ratio", "b", "r") not in samples
+
+
+def test_dead_letters_are_counted_by_reason_of_all_agents() -> None:
+    """Each reason has a series from the start, so that a first dead letter is an increase."""
+    text = metrics_page(list, [Counter(invalid=2), Counter(invalid=1, refused=1)])().decode()
+    counts = {
+        sample.labels["reason"]: sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "leverframe_dead_letters_total"
+    }
+    assert counts == dict.fromkeys(REASONS, 0) | {"invalid": 3, "refused": 1}
 
 
 def test_metrics_escape_hostile_names() -> None:

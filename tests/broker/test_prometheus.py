@@ -1,0 +1,150 @@
+"""A real Prometheus scrapes a real worker and judges our rules and panels."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alerting import PROMETHEUS, board_expressions, tool
+from harness import Deployment, Script, produce, wait_for_rewards
+
+from agents.devbroker.ports import free_ports
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+
+PAIRS = 900
+# Nobody acknowledges here, nothing waits and nothing is wrong: these panels are rightly empty.
+EMPTY = {
+    "Alerts A",
+    "Dead letters, last hour A",
+    "Oldest that waits A",
+    "Promotions and rollbacks",
+    "Replicas A",
+    "Set aside, and labels without a prediction A",
+    "Set aside, and labels without a prediction B",
+}
+
+
+class Prometheus:
+    """One process with a folder of its own."""
+
+    def __init__(self, folder: Path, worker_port: int) -> None:
+        (port,) = free_ports(1)
+        self._base = f"http://127.0.0.1:{port}/api/v1/"
+        folder.mkdir()
+        shutil.copy(PROMETHEUS / "alerts.yml", folder)
+        settings = (PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8")
+        settings = settings.replace("worker:6066", f"127.0.0.1:{worker_port}")
+        (folder / "prometheus.yml").write_text(settings.replace("interval: 5s", "interval: 1s"))
+        self._log = folder / "prometheus.log"
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [
+                    tool("prometheus"),
+                    f"--config.file={folder / 'prometheus.yml'}",
+                    f"--storage.tsdb.path={folder / 'data'}",
+                    f"--web.listen-address=127.0.0.1:{port}",
+                ],
+                stdout=log,
+                stderr=log,
+            )
+
+    def ask(self, path: str, **query: str) -> Any:
+        """Return the data of an answer; None until it listens."""
+        address = f"{self._base}{path}?{urllib.parse.urlencode(query)}"
+        try:
+            with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310 - our own
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as error:
+            with error:
+                pytest.fail(f"{query or path}: {error.read().decode()}")
+        except OSError:
+            assert self.process.poll() is None, self._log.read_text()
+            return None
+
+    def value(self, expression: str) -> float | None:
+        """The one value of an expression, if it has one."""
+        found = (self.ask("query", query=expression) or {}).get("result")
+        return float(found[0]["value"][1]) if found else None
+
+    def firing(self) -> dict[str, str]:
+        """Alerts that are on, with their states."""
+        return {
+            alert["labels"]["alertname"]: alert["state"] for alert in self.ask("alerts")["alerts"]
+        }
+
+    def rules(self) -> list[Any]:
+        return [rule for group in self.ask("rules")["groups"] for rule in group["rules"]]
+
+
+@pytest.fixture
+def prometheus(tmp_path: Path) -> Iterator[Callable[[int], Prometheus]]:
+    """Give a function that starts one; it ends with the test."""
+    tool("prometheus")
+    started: list[Prometheus] = []
+
+    def start(worker_port: int) -> Prometheus:
+        started.append(Prometheus(tmp_path / "prometheus", worker_port))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.process.terminate()
+        one.process.wait(20)
+
+
+def until(condition: Callable[[], Any], what: Callable[[], Any], patience_s: float) -> None:
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {patience_s} s: {what()}"
+        time.sleep(0.2)
+
+
+def test_rules_and_panels_work_on_what_a_worker_exports(
+    deploy: Callable[..., Any], prometheus: Callable[[int], Prometheus]
+) -> None:
+    """No expression fails, panels show something, nothing fires while all is well; a kill does."""
+    (port,) = free_ports(1)
+
+    async def scenario() -> Deployment:
+        deployment: Deployment = await deploy(
+            LEVERFRAME_APP__WEB_PORT=str(port), **{"LEVERFRAME_ROUTES__*__TTL_S": "3"}
+        )
+        deployment.start()
+        script = Script(seed=6, pairs=PAIRS, routes=2)
+        judge.append(prometheus(port))
+        await produce(deployment, script, per_second=300)
+        assert len(await wait_for_rewards(deployment, PAIRS, patience_s=30)) == PAIRS
+        return deployment
+
+    judge: list[Prometheus] = []
+    deployment = asyncio.run(scenario())
+    (it,) = judge
+    counted = 'sum(leverframe_join_events_total{what="labelled"})'
+    until(lambda: it.value(counted) == PAIRS, lambda: it.value(counted), 30)
+    until(lambda: all(rule["health"] == "ok" for rule in it.rules()), it.rules, 20)
+    assert len(it.rules()) > 10
+    assert it.firing() == {}
+    expressions = board_expressions()
+
+    def empty() -> set[str]:
+        values = {title: it.value(expression) for title, expression in expressions.items()}
+        return {title for title, value in values.items() if value is None} - EMPTY
+
+    until(lambda: not empty(), empty, 20)  # a rate needs two scrapes
+    assert it.value(expressions["Routes A"]) == 2
+    assert it.value(expressions["Routes on safe weights A"]) == 0
+
+    deployment.stop_all()
+    fires = "LeverframeHeartbeatTooOld"
+    until(lambda: it.firing().get(fires) == "firing", it.firing, 40)
+    assert it.firing()["LeverframeWorkerDown"] == "pending"
+    assert it.value(expressions["Routes on safe weights A"]) == 2

@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: ratios experiment regret guard help setup fmt lint types test drills soak fuzz bench docs demo ci schemas pins wheel clean
+.PHONY: ratios experiment regret guard help setup fmt lint types test drills soak fuzz bench docs site demo ci schemas pins wheel clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -53,6 +53,10 @@ docs: $(STAMP) ## Regenerate JSON Schemas, AsyncAPI and the generated tables
 	$(BIN)/python docs/generate_settings.py
 	$(BIN)/python docs/generate_rollout.py
 
+site: $(STAMP) ## The documentation as pages: build/site/index.html, links checked
+	$(BIN)/sphinx-build -q -E -W --keep-going -n -d build/doctrees -c docs . build/site
+	$(BIN)/python docs/check_site.py build/site
+
 demo: $(STAMP) ## The whole loop on this machine: broker, worker, models, rollback
 	$(BIN)/leverframe demo $(ARGS)
 
@@ -75,7 +79,7 @@ pins: ## Recompile requirements/*.txt from pyproject.toml (needs uv)
 ratios: $(STAMP) ## A short bench: warns where our rate beside Kafka Streams and getmany has moved
 	$(BIN)/python -m bench --quick --check
 
-ci: lint types test wheel ratios ## What .ci/run runs
+ci: lint types test site wheel ratios ## What .ci/run runs
 	@echo "ci: all green"
 
 clean: ## Remove what the targets made

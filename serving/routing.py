@@ -29,7 +29,7 @@ class InForce(Struct, frozen=True):
 
     @property
     def weights(self) -> dict[str, float]:
-        """Those to use now: the message's, or its safe ones."""
+        """Weights to use now, the message's or its safe ones."""
         return self.message.safe_weights if self.is_fallback else self.message.weights
 
 

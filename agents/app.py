@@ -193,7 +193,7 @@ def build_app(
         _agent(app, name, names, lanes[name])
     Membership(app, lanes, inputs).connect(settings.app.tick_s)
     if settings.app.web_port > 0:
-        add_web(app, settings, learning, lanes, inputs)
+        add_web(app, settings, attribution, learning, lanes, inputs)
     if settings.notifications.url:
         app.task(Notifier(settings).follow)
     return Application(faust=app, attribution=attribution, learning=learning, lanes=lanes)

@@ -5,6 +5,7 @@ from typing import Any
 
 from faust.exceptions import ConsumerNotStarted
 
+from agents.attribute import AttributionShell
 from agents.learn import LearningShell
 from agents.metrics import metrics_page
 from agents.settings import Settings
@@ -18,6 +19,7 @@ __all__ = ["add_web"]
 def add_web(
     app: Any,
     settings: Settings,
+    attribution: AttributionShell,
     learning: LearningShell,
     lanes: Mapping[str, Lanes],
     inputs: Mapping[str, tuple[str, ...]],
@@ -30,14 +32,15 @@ def add_web(
         With its web server switched on.
     settings : Settings
         Of the application.
-    learning : LearningShell
-        Knows the newest heartbeats.
+    attribution, learning : AttributionShell, LearningShell
+        Count their dead letters; learning knows the newest heartbeats.
     lanes : mapping of str to Lanes
         By agent.
     inputs : mapping of str to tuple of str
         Input topics by agent.
     """
-    render = metrics_page(learning.heartbeats)
+    set_aside = [shell.set_aside.counts for shell in (attribution, learning)]
+    render = metrics_page(learning.heartbeats, set_aside)
 
     @app.page("/metrics")  # type: ignore[untyped-decorator]
     async def metrics(web: Any, request: Any) -> Any:

@@ -14,7 +14,7 @@ from doc_blocks import PAGES, ROOT, Block, blocks, commands_of
 
 from agents.app import compile_routes
 from agents.cli.main import cli
-from agents.settings import ENVIRONMENT_PREFIX, Settings, load_settings
+from agents.settings import Settings, load_settings
 from schemas.codec import RECORDS
 
 SHELL = ("", "sh", "console", "bash")
@@ -127,14 +127,14 @@ def has_fields_of(kind: Any, value: Any) -> bool:
 
 
 def settings_in(text: str) -> set[str]:
-    return set(re.findall(rf"\b{ENVIRONMENT_PREFIX}[A-Z*]+__\w+", text))
+    return set(re.findall(r"\bLEVERFRAME_[A-Z*]+__\w+", text))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_settings_in_the_environment_exist(page: Path) -> None:
     """Each ``LEVERFRAME_<SECTION>__<KEY>`` that a page names is a setting."""
     for name in settings_in(page.read_text(encoding="utf-8")):
-        section, *keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        section, *keys = name.removeprefix("LEVERFRAME_").lower().split("__")
         kind = {field.name: field.type for field in msgspec.structs.fields(Settings)}[section]
         if section == "routes":
             kind, keys = get_args(kind)[1], keys[1:]

@@ -117,7 +117,7 @@ async def poison(deployment: Deployment) -> None:
 def test_rules_and_panels_work_on_what_a_worker_exports(
     deploy: Callable[..., Any], prometheus: Callable[[int], Prometheus]
 ) -> None:
-    """No expression fails, panels show something, nothing fires while all is well; poison and a kill do."""
+    """No expression fails, panels show something; poison and a kill fire their alerts alone."""
     (port,) = free_ports(1)
 
     async def scenario() -> Deployment:

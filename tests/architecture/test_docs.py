@@ -98,6 +98,22 @@ def test_reference_has_every_module(package: str) -> None:
     assert told == sorted(".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files)
 
 
+def test_links_of_the_site_are_followed(tmp_path: Path) -> None:
+    """A link to a page, a file or a heading that is not there is found; others are not."""
+    (tmp_path / "page.html").write_text('<h1 id="here"></h1><img src="gone.png">')
+    (tmp_path / "index.html").write_text(
+        '<a href="page.html#here"></a><a href="page.html#away"></a><a href="#nowhere"></a>'
+        '<a href="gone.html"></a><a href="https://example.org/"></a><a href="mailto:a@b.c"></a>'
+    )
+    assert generator("check_site").dead_links(tmp_path) == [
+        "index.html: page.html#away",
+        "index.html: #nowhere",
+        "index.html: gone.html",
+        "page.html: gone.png",
+    ]
+    assert generator("check_site").dead_links(tmp_path / "empty") != []
+
+
 def test_architecture_names_files_that_exist() -> None:
     """Boxes of the diagram and rows of the file map are files of the repository."""
     text = read("architecture.md")

@@ -50,6 +50,7 @@ nitpick_ignore_regex = [("py:(class|exc)", ".*")]
 
 html_theme = "furo"
 html_title = "Leverframe"
+html_favicon = "../agents/web/static/icon.svg"
 html_static_path = ["_static"]
 html_js_files = ["vendor/mermaid/mermaid.tiny.js", "diagrams.js"]
 html_copy_source = False

@@ -32,8 +32,10 @@ def add_web(
         With its web server switched on.
     settings : Settings
         Of the application.
-    attribution, learning : AttributionShell, LearningShell
-        Count their dead letters; learning knows the newest heartbeats.
+    attribution : AttributionShell
+        Counts its dead letters.
+    learning : LearningShell
+        As attribution, and it knows the newest heartbeats.
     lanes : mapping of str to Lanes
         By agent.
     inputs : mapping of str to tuple of str

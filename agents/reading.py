@@ -1,7 +1,8 @@
-"""Reads topics to the end that they have now, read committed."""
+"""Reads topics to the end that they have now, or back from it, read committed."""
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -10,9 +11,10 @@ from aiokafka.errors import KafkaError
 from schemas.errors import BrokerError
 from streams.runtime.kafka import BrokerSettings, client_options
 
-__all__ = ["read_to_end"]
+__all__ = ["read_back", "read_to_end"]
 
 _SILENCE_S: Final = 30.0
+_FIRST_PORTION: Final = 2_000
 
 
 async def read_to_end(broker: BrokerSettings, partitions: Sequence[TopicPartition]) -> list[Any]:
@@ -35,6 +37,68 @@ async def read_to_end(broker: BrokerSettings, partitions: Sequence[TopicPartitio
     BrokerError
         If no broker answers, or one gives nothing for half a minute.
     """
+    async with _consumer(broker, partitions) as consumer:
+        ends = await consumer.end_offsets(partitions)
+        records: list[Any] = []
+        async for found in _up_to(consumer, ends):
+            records += found
+        return records
+
+
+async def read_back(
+    broker: BrokerSettings,
+    tp: TopicPartition,
+    until_ms: int | None,
+    is_enough: Callable[[list[Any]], bool],
+) -> list[Any]:
+    """Read a partition back from its end, in portions that grow.
+
+    Parameters
+    ----------
+    broker : BrokerSettings
+        How to reach Kafka.
+    tp : TopicPartition
+        That exists.
+    until_ms : int, optional
+        Nothing that is newer, ms since the epoch.
+    is_enough : callable
+        Asked after each portion, with all records so far.
+
+    Returns
+    -------
+    list of ConsumerRecord
+        As they lie.
+
+    Raises
+    ------
+    BrokerError
+        If no broker answers, or one gives nothing for half a minute.
+    """
+    async with _consumer(broker, [tp]) as consumer:
+        begin = (await consumer.beginning_offsets([tp]))[tp]
+        high = (await consumer.end_offsets([tp]))[tp]
+        if until_ms is not None:
+            found = (await consumer.offsets_for_times({tp: until_ms + 1})).get(tp)
+            high = high if found is None else found.offset
+        records: list[Any] = []
+        portion = _FIRST_PORTION
+        while high > begin:
+            low = max(begin, high - portion)
+            consumer.seek(tp, low)
+            read: list[Any] = []
+            async for fetched in _up_to(consumer, {tp: high}):
+                read += fetched
+            records = [record for record in read if record.offset < high] + records
+            if is_enough(records):
+                break
+            high, portion = low, 2 * portion
+        return records
+
+
+@contextlib.asynccontextmanager
+async def _consumer(
+    broker: BrokerSettings, partitions: Sequence[TopicPartition]
+) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
         **client_options(broker),
         isolation_level="read_committed",
@@ -42,28 +106,35 @@ async def read_to_end(broker: BrokerSettings, partitions: Sequence[TopicPartitio
         enable_auto_commit=False,
         fetch_max_wait_ms=20,
     )
-    names = ", ".join(sorted({tp.topic for tp in partitions}))
     try:
         await consumer.start()
         consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
-        records: list[Any] = []
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + _SILENCE_S
-        while not all([await consumer.position(tp) >= ends[tp] for tp in partitions]):
-            for found in (await consumer.getmany(timeout_ms=100)).values():
-                records += found
-                deadline = loop.time() + _SILENCE_S
-            if loop.time() > deadline:
-                raise BrokerError(
-                    f"{names} at {broker.servers} gave nothing for {_SILENCE_S:.0f} s before its "
-                    "end. Look at the broker's log"
-                )
+        yield consumer
     except (KafkaError, OSError) as error:
         raise BrokerError(
-            f"cannot read {names} at {broker.servers}: {error!r}. "
+            f"cannot read {_names(partitions)} at {broker.servers}: {error!r}. "
             "Set LEVERFRAME_BROKER, or: leverframe topics create"
         ) from error
     finally:
         await consumer.stop()
-    return records
+
+
+async def _up_to(
+    consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
+) -> AsyncIterator[list[Any]]:
+    """Fetches until every partition has come to its end."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _SILENCE_S
+    while not all([await consumer.position(tp) >= end for tp, end in ends.items()]):
+        for found in (await consumer.getmany(timeout_ms=100)).values():
+            yield found
+            deadline = loop.time() + _SILENCE_S
+        if loop.time() > deadline:
+            raise BrokerError(
+                f"{_names(ends)} gave nothing for {_SILENCE_S:.0f} s before its end. "
+                "Look at the broker's log"
+            )
+
+
+def _names(partitions: Iterable[TopicPartition]) -> str:
+    return ", ".join(sorted({tp.topic for tp in partitions}))

@@ -11,7 +11,7 @@ from policies.guard.interval import confidence_interval
 from policies.guard.verdict import arm_alpha, judge
 from schemas.control import ControlKind
 from streams.arm import NANO
-from streams.guarding import DIGITS, compared, guard, verdict_of
+from streams.guarding import DIGITS, compared_for_life, guard, verdict_of
 from streams.rollout import move, promote
 from streams.routes import Route
 from streams.state import RouteState
@@ -112,7 +112,7 @@ def _promotion(state: RouteState, route: Route, now_ms: int) -> dict[str, Any] |
         alpha = arm_alpha(settings.guard.alpha, arm.registration)
         _, _, better = judge(arm.evidence, alpha=alpha, has_floor=False)
         if better >= math.log(1 / alpha):
-            cause = {"arm": name} | compared(state, name)
+            cause = {"arm": name} | compared_for_life(state, name)
             cause |= {
                 "alpha": settings.guard.alpha,
                 "log_evidence": round(better, DIGITS),

@@ -11,7 +11,7 @@ from streams.rollout import roll_back
 from streams.routes import Route
 from streams.state import RouteState
 
-__all__ = ["compared", "count_first", "guard", "verdict_of"]
+__all__ = ["compared", "compared_for_life", "count_first", "guard", "verdict_of"]
 
 DIGITS: Final = 6
 
@@ -140,7 +140,7 @@ def _reference_of(state: RouteState, name: str) -> str | None:
 
 
 def compared(state: RouteState, name: str) -> dict[str, Any]:
-    """Return counts and means of an arm and its reference, since evidence began to gather.
+    """Return counts and means of an arm and its reference, since evidence against it gathered.
 
     Parameters
     ----------
@@ -154,8 +154,30 @@ def compared(state: RouteState, name: str) -> dict[str, Any]:
     dict
         For the cause of a control message.
     """
+    return _beside(state, name, state.arms[name].evidence.versus.since)
+
+
+def compared_for_life(state: RouteState, name: str) -> dict[str, Any]:
+    """Return counts and means of an arm and its reference, of all their labels.
+
+    Parameters
+    ----------
+    state : RouteState
+        Any.
+    name : str
+        An arm that has a reference.
+
+    Returns
+    -------
+    dict
+        For the cause of a promotion: evidence for an arm leaves no stretch behind.
+    """
+    return _beside(state, name, [0, 0, 0, 0])
+
+
+def _beside(state: RouteState, name: str, since: list[int]) -> dict[str, Any]:
     arm = state.arms[name]
-    since, reference = arm.evidence.versus.since, arm.evidence.reference
+    reference = arm.evidence.reference
     own = _since(arm, since[:2])
     other = _since(state.arms[reference], since[2:])
     return own | {

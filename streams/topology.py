@@ -136,6 +136,9 @@ class Topics:
             if "compact" in spec.cleanup:
                 config["min.cleanable.dirty.ratio"] = "0.3"
                 config["segment.ms"] = str(DAY_MS)
+            if spec.name == "control":
+                # A day of history: what the dashboard shows and explain explains.
+                config["min.compaction.lag.ms"] = str(DAY_MS)
             if spec.name.endswith("-changelog"):
                 config["max.message.bytes"] = str(MAX_ENTRY_BYTES)
             if spec.name in {"predictions", "ground-truth", "commands", "control-acks"}:

@@ -37,11 +37,11 @@ def explain(route: str, at: str | None, last: int, config: Path | None, *, as_js
     from schemas.errors import LeverframeError
 
     until_ms = None if at is None else _time_ms(at)
-    messages = asyncio.run(_recorded(load_settings(config), route))
+    messages = asyncio.run(_recorded(load_settings(config), route, until_ms, last))
     if not messages:
         raise LeverframeError(
-            f"nothing was ever published for route {route!r}; those that are known: "
-            "leverframe status"
+            f"nothing of route {route!r} is kept{'' if until_ms is None else ' up to then'}; "
+            "routes that are known: leverframe status"
         )
     changes = explained(messages, until_ms, last)
     if not changes:
@@ -82,29 +82,38 @@ def _time_ms(text: str) -> int:
     return round(at.timestamp() * 1000) + (999 if not at.microsecond else 0)
 
 
-async def _recorded(settings: Any, route: str) -> list[Any]:
-    """All messages of a route that its partition still holds, and that are signed as they must."""
+async def _recorded(settings: Any, route: str, until_ms: int | None, last: int) -> list[Any]:
+    """Messages of a route, signed as they must be: the wanted changes and the one before them."""
     from aiokafka import TopicPartition
 
-    from agents.reading import read_to_end
-    from schemas.codec import decode
-    from schemas.control import ControlMessage
-    from schemas.errors import ControlError, RecordError
-    from schemas.signing import verify
+    from agents.reading import read_back
     from streams.runtime.kafka import partition_of
 
     key = route.encode()
     partition = partition_of(key, settings.topics.route_partitions)
+
+    def own(records: list[Any]) -> list[Any]:
+        return [record for record in records if record.key == key and record.value is not None]
+
+    def is_enough(records: list[Any]) -> bool:
+        changes = (b'"kind":"heartbeat"' not in record.value for record in own(records))
+        return sum(changes) > last
+
     where = TopicPartition(settings.topic_names.control, partition)
-    found = []
-    for record in await read_to_end(settings.broker, [where]):
-        if record.key != key or record.value is None:
-            continue
-        try:
-            message = decode(ControlMessage, record.value)
-            if settings.control_key is not None:
-                verify(message, settings.control_key)
-        except (ControlError, RecordError):
-            continue  # nobody follows it either
-        found.append(message)
-    return found
+    records = await read_back(settings.broker, where, until_ms, is_enough)
+    return [message for record in own(records) if (message := _message(record, settings))]
+
+
+def _message(record: Any, settings: Any) -> Any:
+    from schemas.codec import decode
+    from schemas.control import ControlMessage
+    from schemas.errors import ControlError, RecordError
+    from schemas.signing import verify
+
+    try:
+        message = decode(ControlMessage, record.value)
+        if settings.control_key is not None:
+            verify(message, settings.control_key)
+    except (ControlError, RecordError):
+        return None  # nobody follows it either
+    return message

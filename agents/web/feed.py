@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 
 from agents.settings import Settings
 from agents.web.history import History
+from agents.web.sampling import SAMPLED_EVERY_MS, SAMPLING, offsets_at, samples
 from schemas.codec import decode
 from schemas.control import ControlMessage
 from schemas.errors import ControlError, LeverframeError, RecordError
@@ -27,12 +28,10 @@ __all__ = ["Feed"]
 log = logging.getLogger("leverframe")
 
 _DAY_MS: Final = 86_400_000
-_SAMPLED_EVERY_MS: Final = 300_000
-_WHOLE_RECORDS: Final = 50_000
+WHOLE_RECORDS: Final = 50_000
 # A step is short, and the job itself goes on between two of them.
 _STEP_RECORDS: Final = 200
 _STEP_PAUSE_S: Final = 0.005
-_SAMPLE_RECORDS: Final = 2_000
 _RETRY_S: Final = 5.0
 _FLUSH_S: Final = 0.25
 _MOST_VIEWERS: Final = 50
@@ -47,6 +46,8 @@ class Feed:
         Of the application.
     now_ms : callable
         Wall time, ms since the epoch.
+    whole_records : int
+        So many of the newest are read whole.
 
     Attributes
     ----------
@@ -57,9 +58,13 @@ class Feed:
     """
 
     def __init__(
-        self, settings: Settings, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+        self,
+        settings: Settings,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        whole_records: int = WHOLE_RECORDS,
     ) -> None:
         self._settings = settings
+        self._whole_records = whole_records
         self._now_ms = now_ms
         self.history = History()
         self.share_read = 0.0
@@ -123,21 +128,29 @@ class Feed:
         partitions = [
             TopicPartition(topic, p) for p in range(self._settings.topics.route_partitions)
         ]
+        async with self._consumer(partitions, **SAMPLING) as sampling:
+            begins = await self._begins(sampling, partitions)
+        async with self._consumer(partitions) as consumer:
+            await self._catch_up(consumer, begins)
+            self.share_read = 1.0
+            while True:
+                await self._step(consumer, timeout_ms=500)
+
+    @contextlib.asynccontextmanager
+    async def _consumer(
+        self, partitions: list[TopicPartition], **options: Any
+    ) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
             **client_options(self._settings.broker),
             isolation_level="read_committed",
             auto_offset_reset="earliest",
             enable_auto_commit=False,
-            fetch_max_wait_ms=500,
+            **options,
         )
         try:
             await consumer.start()
             consumer.assign(partitions)
-            begins = await self._begins(consumer, partitions)
-            await self._catch_up(consumer, begins)
-            self.share_read = 1.0
-            while True:
-                await self._step(consumer, timeout_ms=500)
+            yield consumer
         finally:
             with contextlib.suppress(KafkaError):
                 await consumer.stop()
@@ -146,35 +159,21 @@ class Feed:
         self, consumer: Any, partitions: list[TopicPartition]
     ) -> dict[TopicPartition, int]:
         """From where all is read; what lies before is sampled here."""
-        ends = await consumer.end_offsets(partitions)
         now_ms = self._now_ms()
-        day = await self._offsets_at(consumer, partitions, now_ms - _DAY_MS, ends)
-        if sum(ends[tp] - day[tp] for tp in partitions) <= _WHOLE_RECORDS:
+        day = await offsets_at(consumer, partitions, now_ms - _DAY_MS)
+        ends = await consumer.end_offsets(partitions)
+        if sum(ends[tp] - day[tp] for tp in partitions) <= self._whole_records:
             return day
-        whole = _WHOLE_RECORDS // len(partitions)
+        whole = self._whole_records // len(partitions)
         begins = {tp: max(day[tp], ends[tp] - whole) for tp in partitions}
-        for at_ms in range(now_ms - _DAY_MS, now_ms, _SAMPLED_EVERY_MS):
-            offsets = await self._offsets_at(consumer, partitions, at_ms, ends)
-            open_ones = [tp for tp in partitions if offsets[tp] < begins[tp]]
-            if not open_ones:
-                break
-            for tp in open_ones:
-                consumer.seek(tp, offsets[tp])
-                fetched = await consumer.getmany(tp, timeout_ms=200, max_records=_SAMPLE_RECORDS)
-                self._note_each_route_once(record for part in fetched.values() for record in part)
-                await asyncio.sleep(_STEP_PAUSE_S)
-            self.share_read = 0.8 * (1 - (now_ms - at_ms) / _DAY_MS)
+        times_ms = range(now_ms - _DAY_MS, now_ms, SAMPLED_EVERY_MS)
+        for done, (tp, begin) in enumerate(begins.items()):
+            async for at_ms, records in samples(consumer, tp, begin, times_ms):
+                for record in records:
+                    self._note(record)
+                part = 1 - (now_ms - at_ms) / _DAY_MS
+                self.share_read = 0.8 * (done + part) / len(begins)
         return begins
-
-    @staticmethod
-    async def _offsets_at(
-        consumer: Any,
-        partitions: list[TopicPartition],
-        at_ms: int,
-        ends: dict[TopicPartition, int],
-    ) -> dict[TopicPartition, int]:
-        found = await consumer.offsets_for_times(dict.fromkeys(partitions, at_ms))
-        return {tp: ends[tp] if (one := found.get(tp)) is None else one.offset for tp in partitions}
 
     async def _catch_up(self, consumer: Any, begins: dict[TopicPartition, int]) -> None:
         partitions = list(begins)
@@ -197,11 +196,6 @@ class Feed:
         for records in fetched.values():
             for record in records:
                 self._note(record)
-
-    def _note_each_route_once(self, records: Any) -> None:
-        """The last record of each route in a sample stands for its five minutes."""
-        for record in {record.key: record for record in records}.values():
-            self._note(record)
 
     def _note(self, record: Any) -> None:
         if record.value is None or record.key is None:

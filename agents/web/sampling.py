@@ -1,0 +1,97 @@
+"""A few records of every five minutes of a topic, where reading it whole would take too long."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, Final
+
+from aiokafka import TopicPartition
+
+__all__ = ["SAMPLED_EVERY_MS", "SAMPLING", "offsets_at", "samples"]
+
+SAMPLED_EVERY_MS: Final = 300_000
+
+# What is fetched beyond a sample is thrown away.
+SAMPLING: Final[Mapping[str, Any]] = {
+    "max_partition_fetch_bytes": 64 << 10,
+    "fetch_max_wait_ms": 20,
+}
+"""Options of a consumer that samples."""
+
+_STEP_RECORDS: Final = 500
+_WAIT_MS: Final = 1_000
+_PAUSE_S: Final = 0.002
+
+
+async def offsets_at(
+    consumer: Any, partitions: Iterable[TopicPartition], at_ms: int
+) -> dict[TopicPartition, int]:
+    """Return the offset of the first record that is not older, by partition.
+
+    Parameters
+    ----------
+    consumer : AIOKafkaConsumer
+        Started.
+    partitions : iterable of TopicPartition
+        Assigned to it.
+    at_ms : int
+        Ms since the epoch.
+
+    Returns
+    -------
+    dict of TopicPartition to int
+        The end where all are older.
+    """
+    found = await consumer.offsets_for_times(dict.fromkeys(partitions, at_ms))
+    missing = [tp for tp in partitions if found.get(tp) is None]
+    ends = await consumer.end_offsets(missing) if missing else {}
+    return {tp: ends[tp] if tp in ends else found[tp].offset for tp in partitions}
+
+
+async def samples(
+    consumer: Any, tp: TopicPartition, until: int, times_ms: Iterable[int]
+) -> AsyncIterator[tuple[int, list[Any]]]:
+    """Yield a record of each key of a partition soon after each time.
+
+    Parameters
+    ----------
+    consumer : AIOKafkaConsumer
+        Started with ``SAMPLING``. It gets this partition alone: with several, aiokafka waits 100 ms
+        after each seek for somebody to take what it fetched for the others.
+    tp : TopicPartition
+        Sampled.
+    until : int
+        Offset from which on nothing is sampled.
+    times_ms : iterable of int
+        Rising, ``SAMPLED_EVERY_MS`` apart.
+
+    Yields
+    ------
+    tuple of int and list of ConsumerRecord
+        The time, and what was found.
+    """
+    consumer.assign([tp])
+    keys: set[bytes] = set()
+    for at_ms in times_ms:
+        offset = (await offsets_at(consumer, [tp], at_ms))[tp]
+        if offset >= until:
+            return
+        consumer.seek(tp, offset)
+        found = await _sample(consumer, tp, at_ms + SAMPLED_EVERY_MS, keys)
+        keys = set(found)
+        yield at_ms, list(found.values())
+
+
+async def _sample(
+    consumer: Any, tp: TopicPartition, until_ms: int, expected: set[bytes]
+) -> dict[bytes, Any]:
+    """Until all keys of the sample before are there, or no new one comes."""
+    found: dict[bytes, Any] = {}
+    while not expected or expected - found.keys():
+        fetched = await consumer.getmany(tp, timeout_ms=_WAIT_MS, max_records=_STEP_RECORDS)
+        records = fetched.get(tp, [])
+        fresh = {r.key: r for r in records if r.timestamp < until_ms and r.key not in found}
+        found |= fresh
+        await asyncio.sleep(_PAUSE_S)
+        if not fresh:
+            break
+    return found

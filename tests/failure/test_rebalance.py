@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka.errors import KafkaError
+from drills.fleet import Fleet
 from harness import Deployment, Script, produce, verify, wait_for_rewards
 
 from schemas.errors import LedgerError
@@ -21,6 +23,8 @@ from streams.runtime.store import Memory
 from streams.runtime.takeover import open_ledger
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+
+_OPEN_S = 20.0
 
 
 async def owns(deployment: Deployment, name: str) -> None:
@@ -197,24 +201,29 @@ def test_worker_and_subscriber_survive_a_broker_restart(tmp_path: Path) -> None:
     async def drill() -> None:
         running = start_broker(port=None, detached=False, **options)  # type: ignore[arg-type]
         deployment = await Deployment.create(running.bootstrap, "restart-", tmp_path)
+        fleet = Fleet(deployment)
         try:
-            worker = deployment.start()
-            script = Script(pairs=4000, seed=24)
-            producing = asyncio.create_task(produce(deployment, script, 1000))
-            await wait_for_rewards(deployment, 300, 30)
-            topics = deployment.settings.topic_names
-            async with Subscriber(running.bootstrap, control=topics.control) as routing:
-                os.kill(running.pid, signal.SIGKILL)
-                port = int(running.bootstrap.rpartition(":")[2])
-                while _is_alive(running.pid):
-                    await asyncio.sleep(0.1)
-                running = start_broker(port=port, detached=False, **options)  # type: ignore[arg-type]
-                await producing
-                await verify(deployment, script)
-                assert worker.poll() is None, deployment.log()[-3000:]
-                assert routing.in_force("route-0") is not None
+            async with fleet.supervised():
+                fleet.start("w")
+                script = Script(pairs=4000, seed=24)
+                producing = asyncio.create_task(produce(deployment, script, 1000))
+                await wait_for_rewards(deployment, 300, 30)
+                topics = deployment.settings.topic_names
+                async with Subscriber(running.bootstrap, control=topics.control) as routing:
+                    gone_s = time.monotonic()
+                    os.kill(running.pid, signal.SIGKILL)
+                    port = int(running.bootstrap.rpartition(":")[2])
+                    while _is_alive(running.pid):
+                        await asyncio.sleep(0.1)
+                    running = start_broker(port=port, detached=False, **options)  # type: ignore[arg-type]
+                    away_s = time.monotonic() - gone_s
+                    await producing
+                    await verify(deployment, script, patience_s=80)
+                    # A broker aborts what was open for 30 s: on a machine as slow as that the
+                    # worker had to end, and all else must hold none the less.
+                    assert not fleet.exits or away_s > _OPEN_S, deployment.log()[-3000:]
+                    assert routing.in_force("route-0") is not None
         finally:
-            deployment.stop_all()
             running.stop()
 
     asyncio.run(drill())

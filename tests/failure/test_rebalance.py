@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from aiokafka.errors import KafkaError
 from drills.fleet import Fleet
-from harness import Deployment, Script, produce, verify, wait_for_rewards
+from harness import SHORT_SESSION, Deployment, Script, produce, verify, wait_for_rewards
 
 from schemas.errors import LedgerError
 from serving.subscriber import Subscriber
@@ -40,7 +40,7 @@ def test_workers_that_join_and_leave_lose_and_double_nothing(deploy: Callable[..
     """A second worker joins, the first leaves by SIGTERM, a third joins: each label counts once."""
 
     async def drill() -> None:
-        deployment = await deploy()
+        deployment = await deploy(**SHORT_SESSION)
         script = Script(pairs=12_000, seed=21)
         first = deployment.start("first")
         producing = asyncio.create_task(produce(deployment, script, 1_500))
@@ -61,7 +61,7 @@ def test_zombie_is_fenced(deploy: Callable[..., Any]) -> None:
     """A worker frozen past its session and resumed is fenced: it ends, and nothing counts twice."""
 
     async def drill() -> None:
-        deployment = await deploy()
+        deployment = await deploy(**SHORT_SESSION)
         script = Script(pairs=12_000, seed=22)
         zombie = deployment.start("zombie")
         producing = asyncio.create_task(produce(deployment, script, 1_000))
@@ -162,13 +162,13 @@ def test_spare_worker_takes_over_however_long_it_had_nothing_to_do(
         deployment = await deploy(
             LEVERFRAME_TOPICS__PARTITIONS="1",
             LEVERFRAME_TOPICS__ROUTE_PARTITIONS="1",
-            LEVERFRAME_APP__POLL_INTERVAL_S="7",
+            LEVERFRAME_APP__POLL_INTERVAL_S="5",
         )
         owner = deployment.start("owner")
         await owns(deployment, "owner")
         spare = deployment.start("spare")
         # What is tested is that this time passes without harm.
-        await asyncio.sleep(16)
+        await asyncio.sleep(11)
         heir_name, gone = ("spare", owner)
         if re.search(r"attribution-\d+: open", deployment.log("spare")):
             heir_name, gone = ("owner", spare)

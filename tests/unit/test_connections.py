@@ -1,15 +1,23 @@
-"""What a client does with a connection that its broker has just reset."""
+"""What aiokafka's clients do when brokers go and come."""
 
 import asyncio
 from typing import Any
 
 import pytest
 import uvloop
+from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.errors import KafkaConnectionError, NodeNotReadyError, NotLeaderForPartitionError
 from aiokafka.protocol.admin import ApiVersionRequest
 
-from serving.connections import survive_resets
+from serving.connections import outlive_brokers
+
+
+@pytest.fixture(autouse=True)
+def outliving() -> None:
+    """Close the gaps, as a worker and a subscriber do."""
+    outlive_brokers()
 
 
 async def _reset_connection() -> tuple[AIOKafkaConnection, list[Any]]:
@@ -36,11 +44,10 @@ async def _reset_connection() -> tuple[AIOKafkaConnection, list[Any]]:
 
 def test_connections_that_are_closed_below_count_as_broken() -> None:
     """The client gets the error that it retries after, and the connection is given up."""
-    survive_resets()
 
     async def sent() -> None:
         connection, closed = await _reset_connection()
-        with pytest.raises(KafkaConnectionError, match="closed"):
+        with pytest.raises(NodeNotReadyError, match="closed"):
             await connection.send(ApiVersionRequest())
         assert not connection.connected()
         assert closed
@@ -48,9 +55,35 @@ def test_connections_that_are_closed_below_count_as_broken() -> None:
     uvloop.run(sent())
 
 
-def test_survive_resets_may_be_called_again() -> None:
-    """Each part of a process that makes clients calls it; only one wrapper comes of that."""
-    survive_resets()
-    first = AIOKafkaConnection.send
-    survive_resets()
-    assert AIOKafkaConnection.send is first
+class _Client:
+    """Stands for a client: its broker answers every request with an error."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.updates = 0
+
+    def get_random_node(self) -> int:
+        return 1
+
+    async def send(self, *_: Any) -> Any:
+        raise self.error
+
+    def force_metadata_update(self) -> None:
+        self.updates += 1
+
+
+def test_a_connection_lost_under_the_question_for_a_coordinator_is_asked_again() -> None:
+    """Transactional producers retry after this error and end after the other."""
+    client = _Client(KafkaConnectionError("closed"))
+    with pytest.raises(NodeNotReadyError):
+        asyncio.run(AIOKafkaClient.coordinator_lookup(client, 1, "the-id"))
+
+
+def test_who_does_not_lead_any_more_is_not_asked_for_offsets_again() -> None:
+    """The metadata is refreshed, so that the next question goes to the leader."""
+    client = _Client(NotLeaderForPartitionError())
+    fetcher = Fetcher.__new__(Fetcher)
+    fetcher._client, fetcher._isolation_level, fetcher._fetch_task = client, 1, None
+    with pytest.raises(NotLeaderForPartitionError):
+        asyncio.run(fetcher._proc_offset_request(1, {"topic": [(0, -2)]}))
+    assert client.updates == 1

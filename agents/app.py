@@ -21,6 +21,7 @@ from agents.notifying import Notifier
 from agents.settings import OTHER_ROUTES, Settings
 from agents.web.wiring import add_web
 from schemas.errors import LeverframeError
+from serving.connections import outlive_brokers
 from streams.routes import Routes
 from streams.runtime.fetched import read_any_record
 from streams.runtime.kafka import BrokerSettings
@@ -132,6 +133,7 @@ def build_app(
     check_faust()
     read_any_record()
     ask_again_soon()
+    outlive_brokers()
     routes = compile_routes(settings)
     attribution = AttributionShell(settings, routes)
     learning = LearningShell(settings, routes)

@@ -22,6 +22,7 @@ from aiokafka.errors import KafkaError
 from schemas.control import ControlMessage
 from schemas.errors import ControlError
 from serving.acks import Acknowledger
+from serving.connections import outlive_brokers
 from serving.routing import InForce, RoutingTable
 
 __all__ = ["Subscriber", "ThreadSubscriber"]
@@ -106,6 +107,7 @@ class Subscriber:
         KafkaError
             If the broker or the topic is not there at the start; later outages are waited out.
         """
+        outlive_brokers()
         consumer = AIOKafkaConsumer(
             self._control,
             bootstrap_servers=self._servers,

@@ -38,6 +38,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerAddress]:
         cache=cache_root(),
         report=_report,
         detached=False,
+        extra_properties={"group.min.session.timeout.ms": "1000"},
     )
     try:
         yield BrokerAddress(running.bootstrap)

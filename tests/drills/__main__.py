@@ -34,7 +34,7 @@ SCALES: Final = {
     "network-slow": (6, 2),
     "clock": (8, 2),
     "upgrade": (3, 3),
-    "throughput": (3, 1),
+    "throughput": (4, 2),
 }
 WORKERS: Final[dict[str, Drill]] = {
     drill.name: drill for drill in (*workers.DRILLS, *changes.DRILLS)

@@ -73,16 +73,19 @@ def _check_out(ref: str, home: Path) -> None:
 async def compare_throughput(stage: Stage, times: int) -> None:
     """Under all the load there is: how much is done in a minute with a rebalance, and without."""
     ratios = []
-    for _ in range(times):
+    for number in range(times):
         await until(lambda: stage.fleet.has_joined("w1"), _BACK_S, "both work")
         await flows(stage.pauses)
         calm = await _done_in(stage, 30.0)
         task = asyncio.create_task(_done_in(stage, 60.0))
-        await stage.fleet.dismiss("w1")
-        stage.fleet.start("w1")
+        if number % 2 == 0:
+            stage.fleet.start("w2")
+        else:
+            await stage.fleet.dismiss("w2")
         disturbed = await task
         ratios.append(round(disturbed / calm, 2))
-        stage.injected(f"{calm:.0f} records/s undisturbed, {disturbed:.0f} with a rebalance")
+        how = "left" if number % 2 else "joined"
+        stage.injected(f"{calm:.0f} records/s undisturbed, {disturbed:.0f} as a worker {how}")
     stage.notes["ratio"] = ratios
     if min(ratios) < 0.7:
         raise AssertionError(f"throughput with a rebalance a minute is {min(ratios)} of calm")

@@ -16,6 +16,7 @@ from drills.launcher_points import NAMED, Point
 __all__ = ["DRILLS", "harm_disks", "kill_at_points"]
 
 _BACK_S: Final = 60.0
+_RESUMED_S: Final = 3.0
 HARMS: Final = (*DAMAGES, "disk full")
 
 
@@ -180,6 +181,8 @@ async def stop_gently(stage: Stage, times: int) -> None:
         stage.injected(f"{name}: pause {pauses[-1]:.2f} s, resumed in {resumed[-1]:.2f} s")
     stage.notes |= {"pause_s": max(pauses), "pauses_s": pauses, "resumed_s": resumed}
     stage.pauses.reset()
+    if max(resumed) > _RESUMED_S:
+        raise AssertionError(f"a worker resumed {max(resumed)} s after its start")
 
 
 DRILLS: Final = (

@@ -1,15 +1,16 @@
 """The drills of ``make drills`` in a short, seeded form."""
 
 import asyncio
-from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from drills.__main__ import one_broker
 from drills.drill import Drill, Place, run_drill
 from drills.launcher_points import NAMED
 from drills.workers import freeze, harm_disks, kill_at_points
+from harness import SHORT_SESSION
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 
@@ -18,13 +19,6 @@ _POINTS = [
     for point in NAMED
     if (point.agent + point.name) in {"attribution/after", "learning/inside"}
 ]
-
-
-@pytest.fixture(scope="module")
-def quick_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give a broker that allows sessions of 2 s."""
-    with one_broker(tmp_path_factory.mktemp("drills"), print) as servers:
-        yield servers
 
 
 @pytest.mark.parametrize(
@@ -36,9 +30,15 @@ def quick_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ],
     ids=lambda value: value.name if isinstance(value, Drill) else "",
 )
-def test_short_drill_holds(drill: Drill, times: int, quick_broker: str, tmp_path: Path) -> None:
+def test_short_drill_holds(
+    drill: Drill, times: int, broker: Any, unique_prefix: str, tmp_path: Path
+) -> None:
     """Everything that is promised holds afterwards; see docs/promises.md."""
-    place = Place(servers=quick_broker, folder=tmp_path, seed=8, rate=1000.0, session_s=2.0)
+    session_s = 2.0 if SHORT_SESSION else 6.0
+    place = Place(
+        servers=broker.bootstrap, folder=tmp_path, seed=8, rate=1000.0, session_s=session_s
+    )
+    drill = replace(drill, name=unique_prefix + drill.name)
     result = asyncio.run(run_drill(drill, place, times))
     assert result.injections == times
     assert not result.faults, result

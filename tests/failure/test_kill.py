@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from harness import Script, committed_lag, lose_disk, produce, verify
+from harness import SHORT_SESSION, Script, committed_lag, lose_disk, produce, verify
 
 
 async def killed(
     deploy: Callable[..., Any], *, kills: int, pairs: int, rate: float, seed: int
 ) -> Any:
-    deployment = await deploy()
+    deployment = await deploy(**SHORT_SESSION)
     script = Script(pairs=pairs, seed=seed)
     rng = random.Random(seed)
     producing = asyncio.create_task(produce(deployment, script, rate))

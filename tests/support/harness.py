@@ -30,6 +30,11 @@ from schemas.reward import Reward
 from streams.runtime.topics import create_topics
 from streams.state import RouteState, decode_route
 
+# Who is killed is missed after this time; a broker that is not ours may refuse less than 6 s.
+SHORT_SESSION = (
+    {} if os.environ.get("LEVERFRAME_BROKER") else {"LEVERFRAME_APP__SESSION_TIMEOUT_S": "3"}
+)
+
 
 @dataclass
 class Deployment:

@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+import secrets
 import shlex
 import subprocess
 import tempfile
@@ -15,6 +16,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from agents.asking import ask
+from agents.devbroker.ports import HOST, free_ports
 from agents.settings import Settings, load_settings
 from experiments.demo.models import ARMS, CHALLENGER, load_data, train
 from experiments.demo.observer import Observer
@@ -86,6 +88,7 @@ def run_demo(options: DemoOptions) -> Summary:
         say("starting the worker, two model servers and a label source")
         log = options.output / "worker.log"
         worker = stack.enter_context(running_worker(environment, log, keep=options.keep))
+        say(f"dashboard: http://{HOST}:{settings.app.web_port}/#/route/{ROUTE}")
         context = multiprocessing.get_context("spawn")
         broken, stop = context.Event(), context.Event()
         stack.enter_context(
@@ -110,6 +113,9 @@ def _settings(servers: str, folder: Path) -> tuple[Settings, dict[str, str]]:
     environment = {
         "LEVERFRAME_BROKER": servers,
         "LEVERFRAME_APP__DATADIR": str(folder / "worker"),
+        "LEVERFRAME_APP__WEB_PORT": str(free_ports(1)[0]),
+        # Whoever runs the demo may press; the token ends with it.
+        "LEVERFRAME_APP__WEB_TOKEN": secrets.token_urlsafe(16),
         "LEVERFRAME_TOPICS__PREFIX": f"demo-{uuid.uuid4().hex[:6]}-",
         route + "REGISTER_ARMS": "command",
         route + "WINDOW_S": "60",
@@ -218,7 +224,14 @@ def _tell_how_to_go_on(
     folder: Path,
     say: Callable[[str], None],
 ) -> None:
-    exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
+    token = environment["LEVERFRAME_APP__WEB_TOKEN"]
+    port = environment["LEVERFRAME_APP__WEB_PORT"]
+    exports = " ".join(
+        f"{name}={shlex.quote(value)}"
+        for name, value in environment.items()
+        if not name.startswith("LEVERFRAME_APP__WEB")
+    )
     say(f"kept running: broker at {servers}, worker with pid {worker.pid}. To look:")
+    say(f"  http://{HOST}:{port}/ (to press there: token {token})")
     say(f"  {exports} leverframe status")
     say(f"to end them: kill {worker.pid}; leverframe broker stop --data-dir {folder / 'broker'}")

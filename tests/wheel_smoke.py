@@ -21,6 +21,9 @@ assert len(folders) == 1, folders
 assert pathlib.Path(sys.argv[1]) not in [*folders, *list(folders)[0].parents], folders
 assert (pathlib.Path(serving.__file__).parent / "vectors.json").is_file()
 assert (pathlib.Path(schemas.__file__).parent / "py.typed").is_file()
+pages = pathlib.Path(agents.__file__).parent / "web" / "static"
+for name in ("index.html", "app.js", "vendor/uplot/uPlot.esm.js", "vendor/uplot/LICENSE"):
+    assert (pages / name).is_file(), name
 from agents.app import build_app
 from agents.settings import load_settings
 build_app(load_settings(None, {}))

@@ -161,9 +161,10 @@ class Subscriber:
                         if record.value is not None:
                             self._take(record.value, record.key)
                 self._look()
-                if not self._ready.is_set():
-                    if all([await consumer.position(tp) >= ends[tp] for tp in tps]):
-                        self._ready.set()
+                if not self._ready.is_set() and all(
+                    [await consumer.position(tp) >= ends[tp] for tp in tps]
+                ):
+                    self._ready.set()
         finally:
             await consumer.stop()
 

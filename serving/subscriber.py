@@ -161,18 +161,17 @@ class Subscriber:
                         if record.value is not None:
                             self._take(record.value, record.key)
                 self._look()
-                if not self._ready.is_set():
-                    reached = [await consumer.position(tp) >= ends[tp] for tp in tps]
-                    if all(reached):
-                        self._ready.set()
+                if not self._ready.is_set() and all(
+                    [await consumer.position(tp) >= ends[tp] for tp in tps]
+                ):
+                    self._ready.set()
         finally:
             await consumer.stop()
 
     async def _fetch(self, consumer: Any) -> Mapping[Any, Any]:
+        fetching = consumer.getmany(timeout_ms=200, max_records=_RECORDS_AT_ONCE)
         try:
-            fetched: Mapping[Any, Any] = await consumer.getmany(
-                timeout_ms=200, max_records=_RECORDS_AT_ONCE
-            )
+            fetched: Mapping[Any, Any] = await fetching
         except KafkaError as error:
             log.warning(
                 "control topic: %r; trying again", error, extra={"event": "control_unreadable"}

@@ -91,7 +91,7 @@ async def soak(options: argparse.Namespace, servers: str, folder: Path) -> list[
         subscriber = await stack.enter_async_context(following(deployment))
         await stack.enter_async_context(fleet.supervised())
         fleet.start("w0")
-        await until(lambda: "worker of" in deployment.log("w0"), 60, "the worker is up")
+        await until(lambda: fleet.has_joined("w0"), 60, "the worker has joined")
         process = psutil.Process(fleet.running["w0"].pid)
         load = await stack.enter_async_context(sending(deployment, arrivals, options.rate))
         began_s = time.monotonic()

@@ -121,7 +121,7 @@ def signature_of(body: bytes, key: str, at_s: int) -> str:
     Examples
     --------
     >>> signature_of(b"{}", "key", 1)[:12]
-    't=1,v1=43d92'
+    't=1,v1=1ba6b'
     """
     mac = hmac.new(key.encode(), b"%d.%s" % (at_s, body), hashlib.sha256)
     return f"t={at_s},v1={mac.hexdigest()}"

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.codec import encode
 from schemas.control import ControlAck, ControlMessage
+from serving.tasks import end_task
 
 __all__ = ["Acknowledger", "weights_digest"]
 
@@ -74,9 +75,7 @@ class Acknowledger:
     async def stop(self) -> None:
         """End; what still waits is not sent."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end_task(self._task)
 
     def put(self, message: ControlMessage) -> None:
         """Note that a message is applied; returns at once.

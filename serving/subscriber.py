@@ -24,6 +24,7 @@ from schemas.errors import ControlError
 from serving.acks import Acknowledger
 from serving.connections import outlive_brokers
 from serving.routing import InForce, RoutingTable
+from serving.tasks import end_task
 
 __all__ = ["Subscriber", "ThreadSubscriber"]
 
@@ -137,9 +138,7 @@ class Subscriber:
     async def stop(self) -> None:
         """Stop following; what is in force stays readable."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end_task(self._task)
         if self._acknowledger is not None:
             await self._acknowledger.stop()
 
@@ -205,7 +204,8 @@ class Subscriber:
             if state.is_fallback:
                 silent_s = state.message.ttl_ms / 1000
                 told = {"event": "safe_weights", "route": route, "silent_s": silent_s}
-                log.warning("%s: silent, safe weights %s", route, state.weights, extra=told)
+                text = "%s: silent for %g s, safe weights %s"
+                log.warning(text, route, silent_s, state.weights, extra=told)
             elif before is not None and before[0]:
                 told = {"event": "heard_again", "route": route}
                 log.warning("%s: heard again, weights %s", route, state.weights, extra=told)

@@ -1,5 +1,6 @@
 """Assigner and routing table: what runs inside a serving system."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from schemas.errors import ControlError
 from schemas.signing import sign
 from serving.assigner import Assigner, assign
 from serving.routing import RoutingTable
+from serving.tasks import end_task
 
 VECTORS = Path(serving.__file__).parent / "vectors.json"
 
@@ -174,3 +176,23 @@ def test_routing_refuses_nonsense() -> None:
         table.offer(b"{}")
     assert table.in_force("r") is not None
     assert table.assign("elsewhere", "u") is None
+
+
+def test_a_task_that_loses_a_cancellation_is_ended_all_the_same() -> None:
+    """As asyncio.wait_for of Python 3.11 may lose one."""
+
+    async def deaf() -> None:
+        for _ in range(2):
+            try:
+                await asyncio.sleep(30)
+            except asyncio.CancelledError:
+                continue
+        raise RuntimeError("its own end is its own matter")
+
+    async def scenario() -> None:
+        task = asyncio.create_task(deaf())
+        await asyncio.sleep(0)
+        await asyncio.wait_for(end_task(task), 10)
+        assert task.done()
+
+    asyncio.run(scenario())

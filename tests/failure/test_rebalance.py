@@ -41,7 +41,7 @@ def test_workers_that_join_and_leave_lose_and_double_nothing(deploy: Callable[..
 
     async def drill() -> None:
         deployment = await deploy(**SHORT_SESSION)
-        script = Script(pairs=12_000, seed=21)
+        script = Script(pairs=8_000, seed=21)
         first = deployment.start("first")
         producing = asyncio.create_task(produce(deployment, script, 1_500))
         await owns(deployment, "first")
@@ -62,7 +62,7 @@ def test_zombie_is_fenced(deploy: Callable[..., Any]) -> None:
 
     async def drill() -> None:
         deployment = await deploy(**SHORT_SESSION)
-        script = Script(pairs=12_000, seed=22)
+        script = Script(pairs=8_000, seed=22)
         zombie = deployment.start("zombie")
         producing = asyncio.create_task(produce(deployment, script, 1_000))
         await owns(deployment, "zombie")

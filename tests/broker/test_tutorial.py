@@ -116,10 +116,17 @@ class Reader:
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
-    """Give a reader with an empty folder."""
+    """Give a reader with an empty folder, whose Ctrl-C is heard also where ours is ignored.
+
+    A process inherits that SIGINT is ignored, as in what a shell started in the background.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     somebody = Reader(tmp_path)
-    yield somebody
-    somebody.end()
+    try:
+        yield somebody
+    finally:
+        somebody.end()
+        signal.signal(signal.SIGINT, before)
 
 
 def weights(detail: Any) -> dict[str, float]:

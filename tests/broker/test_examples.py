@@ -273,7 +273,8 @@ def test_frozen_job_means_safe_weights(
     began = time.monotonic()
     health = until(lambda: (found := server.call("/health"))[0] == 503 and found[1], "safe weights")
     fell_back_s = time.monotonic() - began
-    safe = server.routing()
+    # Noticed when the subscriber looks next; the health is asked for afresh.
+    safe = until(lambda: (now := server.routing())["since"] > before["since"] and now, "noticed")
     answers = server.predict(60)
     worker.send_signal(signal.SIGCONT)
     assert health == {

@@ -193,7 +193,7 @@ async def _shots(address: str, folder: Path) -> None:
                 await page.wait_for_selector("canvas >> nth=1")
                 await page.get_by_role("button", name="24 h").click()
             await page.wait_for_timeout(300)
-            await page.screenshot(path=folder / f"{name}.png")
+            await page.screenshot(path=folder / f"{name}.png", full_page=name == "dashboard-route")
     async with _page(f"{address}/#/route/route-007", width=390, scheme="dark") as page:
         await page.wait_for_selector("canvas >> nth=1")
         await page.screenshot(path=folder / "dashboard-phone.png")

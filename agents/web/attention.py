@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from schemas.control import ControlMessage
 
-__all__ = ["Attention", "Level", "attention"]
+__all__ = ["ALARMS", "Attention", "Level", "attention"]
 
 _LATELY_MS: Final = 3_600_000
 # Fewer would make the coverage of a route that has just begun look bad.
@@ -81,7 +81,7 @@ def _silence(message: ControlMessage, now_ms: int) -> list[Attention]:
     return []
 
 
-_ALARMS: Final = {
+ALARMS: Final = {
     "rollback_not_effective": (Level.critical, "an arm that was rolled back still answers"),
     "weights_not_followed": (Level.warning, "arms do not answer in the published shares"),
     "suspected_partitioner_mismatch": (
@@ -89,12 +89,13 @@ _ALARMS: Final = {
         "predictions and labels do not meet: leverframe doctor",
     ),
 }
+"""By name in the cause: how much each presses, and what it says."""
 
 
 def _alarms(message: ControlMessage) -> list[Attention]:
     following = message.cause.get("following", {})
     found = [
-        Attention(*_ALARMS.get(name, (Level.warning, str(name))))
+        Attention(*ALARMS.get(name, (Level.warning, str(name))))
         for name in following.get("alarms", {})
     ]
     behind = following.get("behind", [])

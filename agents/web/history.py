@@ -13,6 +13,7 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from agents.explaining import Explained, explain, sentences
+from agents.web.attention import ALARMS
 from schemas.control import ControlMessage
 
 __all__ = ["FIELDS", "History", "Mark", "RouteHistory"]
@@ -41,7 +42,7 @@ class Mark(Struct, frozen=True):
     epoch, seq : int
         Of its message.
     kind : str
-        Of its message, or ``command`` or ``registered``.
+        ``rollback``, ``promotion``, ``command``, ``registered``, ``drift``, ``alarm`` or ``shift``.
     text : str
         Why.
     """
@@ -262,9 +263,9 @@ def _mark_kind(kind: str, cause: dict[str, Any]) -> str:
         return kind
     if why in {"guard", "better"}:
         return "rollback" if why == "guard" else "promotion"
-    if why in {"command", "registered"}:
+    if why in {"command", "registered", "drift"}:
         return str(why)
-    return "shift"
+    return "alarm" if why in ALARMS else "shift"
 
 
 def _mark_text(cause: dict[str, Any]) -> str:

@@ -84,10 +84,16 @@ def test_marks_tell_changes_also_those_that_were_compacted_away() -> None:
         "last_change": {"why": "command", "action": "promote", "arm": "b", "actor": "eve"},
     }
     history.note(message(9, T0 + 9000, epoch=3, cause=later))
+    drifted = {"why": "drift", "arm": "a", "action": "hold"}
+    history.note(message(10, T0 + 9500, kind="routing", epoch=3, cause=drifted))
+    alarmed = {"why": "rollback_not_effective"}
+    history.note(message(11, T0 + 9600, kind="routing", epoch=3, cause=alarmed))
     marks = list(history.routes["r"].marks)
     assert [(mark.kind, mark.text) for mark in marks] == [
         ("rollback", "guard: b"),
         ("command", "promote b by eve"),
+        ("drift", "drift: a"),
+        ("alarm", "rollback_not_effective"),
     ]
     assert history.routes["r"].rollback is not None
 

@@ -58,7 +58,7 @@ class Notifier:
         while True:
             try:
                 await self._follow()
-            except (KafkaError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - no webhook may end the job
                 log.warning(
                     "notifications: %r; trying again",
                     error,

@@ -78,7 +78,7 @@ class Feed:
             while True:
                 try:
                     await self._read()
-                except (KafkaError, OSError, LeverframeError) as error:
+                except Exception as error:  # noqa: BLE001 - no page may end the job
                     log.warning(
                         "the dashboard cannot read the control topic, again soon: %r",
                         error,

@@ -36,8 +36,6 @@ __all__ = ["Application", "build_app", "compile_routes"]
 
 log = logging.getLogger("leverframe")
 
-_BLOCK_CACHE_BYTES: Final = 64 << 20
-_MEMTABLE_BYTES: Final = 128 << 20
 _BUFFERED_BATCHES: Final = 16
 
 
@@ -139,7 +137,7 @@ def build_app(
     learning = LearningShell(settings, routes)
     app = _faust_app(settings)
     topics = settings.topic_names
-    memory = Memory(_BLOCK_CACHE_BYTES, _MEMTABLE_BYTES)
+    memory = Memory(settings.app.block_cache_mb << 20, settings.app.memtable_mb << 20)
 
     def opener(agent: str, changelog: str) -> Callable[[int], Any]:
         ledgers = LedgerSettings(

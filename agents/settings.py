@@ -28,6 +28,10 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         Names the consumer group, the transactional ids and the changelogs.
     datadir : str
         Folder of the local caches; each worker of a machine needs its own.
+    block_cache_mb : int
+        Of each process, for blocks read from RocksDB, of all its partitions together.
+    memtable_mb : int
+        Likewise, for what RocksDB has not written to tables yet.
     processes : int
         Of one worker, which share its partitions; as many as there are cores for it.
     web_bind, web_port
@@ -60,6 +64,8 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
     id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,80}$")] = "leverframe"
     datadir: str = "leverframe-data"
+    block_cache_mb: Annotated[int, Meta(ge=1, le=65_536)] = 64
+    memtable_mb: Annotated[int, Meta(ge=8, le=65_536)] = 128
     processes: Annotated[int, Meta(ge=1, le=256)] = 1
     web_bind: str = "127.0.0.1"
     web_port: Annotated[int, Meta(ge=0, le=65535)] = 0

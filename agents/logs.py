@@ -4,6 +4,7 @@ Whoever logs gives ``extra={"event": ..., ...}``; what else is in ``extra`` beco
 line. Names of events are public: docs/logs.md.
 """
 
+import json
 import logging
 import sys
 from datetime import UTC, datetime
@@ -43,9 +44,10 @@ class JsonFormatter(logging.Formatter):
         told |= {name: value for name, value in vars(record).items() if name not in _KNOWN}
         if record.exc_info:
             told["trace"] = self.formatException(record.exc_info)
-        return orjson.dumps(told, default=str, option=orjson.OPT_NON_STR_KEYS).decode(
-            "utf-8", "replace"
-        )
+        try:
+            return orjson.dumps(told, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        except TypeError:  # half of a surrogate pair: what no UTF-8 can hold is escaped
+            return json.dumps(told, default=str)
 
 
 def set_up_logging(level: str, form: Literal["text", "json"]) -> None:

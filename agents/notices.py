@@ -11,11 +11,12 @@ from agents.explaining import explain, sentences
 from schemas.codec import encode
 from schemas.control import ControlMessage
 
-__all__ = ["Notice", "body_of", "notice_of", "signature_of"]
+__all__ = ["ALARMS", "Notice", "body_of", "notice_of", "signature_of"]
 
-_ALARMS: Final = frozenset(
+ALARMS: Final = frozenset(
     {"rollback_not_effective", "weights_not_followed", "suspected_partitioner_mismatch"}
 )
+"""What a cause's ``why`` is when an alarm is raised."""
 
 
 class Notice(Struct, frozen=True):
@@ -69,7 +70,7 @@ def _event(message: ControlMessage) -> str | None:
         return None
     if why == "drift" and message.cause.get("action") == "hold":
         return "ramp_held"
-    return "alarm" if why in _ALARMS else None
+    return "alarm" if why in ALARMS else None
 
 
 def body_of(notice: Notice, form: str) -> bytes:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
+from urllib.parse import quote
 
 import aiohttp
 from aiokafka import AIOKafkaConsumer
@@ -79,8 +80,8 @@ class Notifier:
             # A webhook may be away for long; the partition stays here meanwhile.
             max_poll_interval_ms=round(2 * _GIVE_UP_S * 1000),
         )
-        await consumer.start()
         try:
+            await consumer.start()
             async with aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=_ANSWER_S)
             ) as session:
@@ -99,10 +100,20 @@ class Notifier:
         fetched = await consumer.getmany(timeout_ms=1000, max_records=200)
         for records in fetched.values():
             for record in records:
-                notice = self._notice_in(record)
-                if notice is not None:
-                    await self.deliver(notice, session)
-                    delivered += 1
+                try:
+                    notice = self._notice_in(record)
+                    if notice is not None:
+                        await self.deliver(notice, session)
+                        delivered += 1
+                except Exception:
+                    # It would be met again at every start, and nothing behind it would be told.
+                    log.exception(
+                        "the notification of %s-%d at %d is given up",
+                        record.topic,
+                        record.partition,
+                        record.offset,
+                        extra={"event": "notification_given_up"},
+                    )
         return delivered
 
     def _notice_in(self, record: Any) -> Notice | None:
@@ -162,7 +173,7 @@ class Notifier:
     async def _post(
         self, body: bytes, notice: Notice, session: aiohttp.ClientSession
     ) -> tuple[str, bool] | None:
-        headers = {"Content-Type": "application/json", "Leverframe-Id": notice.id}
+        headers = {"Content-Type": "application/json", "Leverframe-Id": quote(notice.id)}
         if self._how.key:
             headers["Leverframe-Signature"] = signature_of(
                 body, self._how.key, int(self._clock_s())

@@ -111,7 +111,8 @@ def convert(value: Any, kind: Any, path: str, faults: list[str]) -> Any:
     """
     if isinstance(value, _FromEnvironment):
         # A password of digits is a password, not a number.
-        value = str(value) if kind is str else value.literal
+        plain = typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind
+        value = str(value) if plain is str else value.literal
     if isinstance(kind, type) and issubclass(kind, Struct) and isinstance(value, dict):
         return _convert_struct(value, kind, path, faults)
     if typing.get_origin(kind) is dict and isinstance(value, dict):

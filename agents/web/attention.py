@@ -1,11 +1,13 @@
 """What on a route an operator should look at, and how much it presses. Pure."""
 
+from collections.abc import Mapping
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from agents.web.history import RouteHistory
 from schemas.control import ControlMessage
 
-__all__ = ["ALARMS", "Attention", "Level", "attention"]
+__all__ = ["Attention", "Level", "attention"]
 
 _LATELY_MS: Final = 3_600_000
 # Fewer would make the coverage of a route that has just begun look bad.
@@ -37,51 +39,42 @@ class Attention(NamedTuple):
     text: str
 
 
-def attention(
-    message: ControlMessage,
-    now_ms: int,
-    rollback: ControlMessage | None,
-    promotion: ControlMessage | None,
-) -> list[Attention]:
+def attention(known: RouteHistory, now_ms: int) -> list[Attention]:
     """Say what needs a look, the most pressing first.
 
     Parameters
     ----------
-    message : ControlMessage
-        The newest of the route; a heartbeat says the most.
+    known : RouteHistory
+        Of the route.
     now_ms : int
         Wall time, ms since the epoch.
-    rollback : ControlMessage, optional
-        The newest of its kind.
-    promotion : ControlMessage, optional
-        The newest of its kind.
 
     Returns
     -------
     list of Attention
         Empty when all is well.
     """
+    beat = {} if known.beat is None else known.beat.cause
     found = [
-        *_silence(message, now_ms),
-        *_alarms(message),
-        *_lately(rollback, now_ms, Level.warning, "rolled back"),
-        *_arms(message),
-        *_held(message),
-        *_join(message),
-        *_lately(promotion, now_ms, Level.notice, "promoted"),
+        *_silence(known.newest.ttl_ms, now_ms - known.heard_ms),
+        *_alarms(beat),
+        *_lately(known.rollback, now_ms, Level.warning, "rolled back"),
+        *_arms(known.newest, known.told.cause.get("arms", {})),
+        *_held(beat),
+        *_join(beat),
+        *_lately(known.promotion, now_ms, Level.notice, "promoted"),
     ]
     return sorted(found, key=lambda one: -one.level)
 
 
-def _silence(message: ControlMessage, now_ms: int) -> list[Attention]:
-    silent_ms = now_ms - message.issued_at_ms
-    if message.kind == "heartbeat" and silent_ms > message.ttl_ms:
+def _silence(ttl_ms: int, silent_ms: int) -> list[Attention]:
+    if silent_ms > ttl_ms:
         text = f"no heartbeat for {silent_ms // 1000} s: serving systems use the safe weights"
         return [Attention(Level.critical, text)]
     return []
 
 
-ALARMS: Final = {
+_ALARMS: Final = {
     "rollback_not_effective": (Level.critical, "an arm that was rolled back still answers"),
     "weights_not_followed": (Level.warning, "arms do not answer in the published shares"),
     "suspected_partitioner_mismatch": (
@@ -92,10 +85,10 @@ ALARMS: Final = {
 """By name in the cause: how much each presses, and what it says."""
 
 
-def _alarms(message: ControlMessage) -> list[Attention]:
-    following = message.cause.get("following", {})
+def _alarms(beat: Mapping[str, Any]) -> list[Attention]:
+    following = beat.get("following", {})
     found = [
-        Attention(*ALARMS.get(name, (Level.warning, str(name))))
+        Attention(*_ALARMS.get(name, (Level.warning, str(name))))
         for name in following.get("alarms", {})
     ]
     behind = following.get("behind", [])
@@ -116,8 +109,7 @@ def _lately(
     return [Attention(level, f"{arm} was {what} {when}")]
 
 
-def _arms(message: ControlMessage) -> list[Attention]:
-    arms = message.cause.get("arms", {})
+def _arms(message: ControlMessage, arms: Mapping[str, Any]) -> list[Attention]:
     found = []
     harmful = [name for name, known in arms.items() if known.get("verdict") == "harmful"]
     active = [name for name in harmful if message.weights.get(name, 0) > 0]
@@ -135,17 +127,17 @@ def _arms(message: ControlMessage) -> list[Attention]:
     return found
 
 
-def _held(message: ControlMessage) -> list[Attention]:
+def _held(beat: Mapping[str, Any]) -> list[Attention]:
     found = []
-    if pinned := message.cause.get("pinned"):
+    if pinned := beat.get("pinned"):
         found.append(Attention(Level.notice, f"pinned to {pinned}: no guard, no policy"))
-    if message.cause.get("frozen"):
+    if beat.get("frozen"):
         found.append(Attention(Level.notice, "frozen: weights do not move"))
     return found
 
 
-def _join(message: ControlMessage) -> list[Attention]:
-    join = message.cause.get("joins", {})
+def _join(beat: Mapping[str, Any]) -> list[Attention]:
+    join = beat.get("joins", {})
     coverage = join.get("coverage")
     if coverage is None or coverage >= _POOR_COVERAGE:
         return []

@@ -37,6 +37,14 @@ _FLUSH_S: Final = 0.25
 _MOST_VIEWERS: Final = 50
 
 
+class _Viewer:
+    """Who watches, and what they have not been told yet."""
+
+    def __init__(self) -> None:
+        self.changed: set[str] = set()
+        self.due = asyncio.Event()
+
+
 class Feed:
     """What the page knows, and who is watching.
 
@@ -68,7 +76,8 @@ class Feed:
         self._now_ms = now_ms
         self.history = History()
         self.share_read = 0.0
-        self._viewers: set[asyncio.Queue[frozenset[str]]] = set()
+        self._viewers: set[_Viewer] = set()
+        self._is_closed = False
         self._changed: set[str] = set()
 
     async def follow(self) -> None:
@@ -103,25 +112,32 @@ class Feed:
         """
         if len(self._viewers) >= _MOST_VIEWERS:
             raise LeverframeError(f"{_MOST_VIEWERS} pages are open already; close some")
-        queue: asyncio.Queue[frozenset[str]] = asyncio.Queue()
-        self._viewers.add(queue)
+        viewer = _Viewer()
+        self._viewers.add(viewer)
         try:
             yield frozenset(self.history.routes)
-            while True:
-                changed = await queue.get()
-                while not queue.empty():
-                    changed |= queue.get_nowait()
+            while not self._is_closed:
+                await viewer.due.wait()
+                viewer.due.clear()
+                changed, viewer.changed = frozenset(viewer.changed), set()
                 yield changed
         finally:
-            self._viewers.discard(queue)
+            self._viewers.discard(viewer)
+
+    async def close(self, _: object = None) -> None:
+        """End what the viewers wait for: the server waits for open pages before it stops."""
+        self._is_closed = True
+        for viewer in self._viewers:
+            viewer.due.set()
 
     async def _flush(self) -> None:
         while True:
             await asyncio.sleep(_FLUSH_S)
             if self._changed and self.share_read == 1.0:
                 changed, self._changed = frozenset(self._changed), set()
-                for queue in self._viewers:
-                    queue.put_nowait(changed)
+                for viewer in self._viewers:
+                    viewer.changed |= changed
+                    viewer.due.set()
 
     async def _read(self) -> None:
         topic = self._settings.topic_names.control
@@ -206,5 +222,5 @@ class Feed:
                 verify(message, self._settings.control_key)
         except (ControlError, RecordError):
             return  # no subscriber follows it either
-        if message.route.encode() == record.key and self.history.note(message):
+        if message.route.encode() == record.key and self.history.note(message, record.timestamp):
             self._changed.add(message.route)

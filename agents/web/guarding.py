@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -24,6 +25,8 @@ SECURITY_HEADERS: Final = {
 """Of every answer."""
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+# Asked for by address, by what watches over the process; they tell nothing that could be abused.
+_ASKED_BY_ADDRESS: Final = ("/health/", "/metrics")
 _REFUSAL_S: Final = 1.0
 
 
@@ -85,11 +88,9 @@ def guarded(app: AppSettings) -> Any:
     callable
         For aiohttp.
     """
-    names = _LOOPBACK | set(app.web_hosts)
-    checks_names = app.web_bind in _LOOPBACK or bool(app.web_hosts)
 
     async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if checks_names and _host_name(request.host) not in names:
+        if _is_refused(request.host, request.path, app):
             why = f"this server is not called {request.host!r}; see app.web_hosts"
             return answer({"error": why}, 421)
         try:
@@ -109,6 +110,22 @@ def guarded(app: AppSettings) -> Any:
         return told
 
     return middleware
+
+
+def _is_refused(host: str, path: str, app: AppSettings) -> bool:
+    is_loopback = _is_loopback(app.web_bind)
+    if _host_name(host) in _LOOPBACK.union(app.web_hosts) or not (is_loopback or app.web_hosts):
+        return False
+    return is_loopback or not path.startswith(_ASKED_BY_ADDRESS)
+
+
+def _is_loopback(address: str) -> bool:
+    if address in _LOOPBACK:
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def _host_name(host: str) -> str:
@@ -146,6 +163,8 @@ async def require_token(headers: Mapping[str, str], host: str, token: str) -> No
     if origin is not None and origin.partition("://")[2] != host:
         raise RefusedError(403, f"this page was not served here but by {origin}")
     scheme, _, given = headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), token.encode()):
+    if scheme.lower() != "bearer" or not hmac.compare_digest(
+        given.encode("utf-8", "surrogateescape"), token.encode()
+    ):
         await asyncio.sleep(_REFUSAL_S)
         raise RefusedError(403, "the token is wrong; it is what app.web_token says")

@@ -13,7 +13,7 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from agents.explaining import Explained, explain, sentences
-from agents.web.attention import ALARMS
+from agents.notices import ALARMS
 from schemas.control import ControlMessage
 
 __all__ = ["FIELDS", "History", "Mark", "RouteHistory"]
@@ -45,6 +45,8 @@ class Mark(Struct, frozen=True):
         ``rollback``, ``promotion``, ``command``, ``registered``, ``drift``, ``alarm`` or ``shift``.
     text : str
         Why.
+    since_ms, times : int
+        Of the first of several shifts in a row, and how many they are.
     """
 
     at_ms: int
@@ -52,12 +54,15 @@ class Mark(Struct, frozen=True):
     seq: int
     kind: str
     text: str
+    since_ms: int
+    times: int
 
 
 class _Point(Struct, frozen=True, gc=False):
     at_ms: int
     values: array  # type: ignore[type-arg]
     is_change: bool
+    is_event: bool
 
 
 class RouteHistory(Struct):
@@ -68,13 +73,19 @@ class RouteHistory(Struct):
     newest : ControlMessage
         With the highest (epoch, seq).
     told : ControlMessage
-        The newest one that tells of the arms: most often a heartbeat.
+        The newest one that tells of the arms.
+    beat : ControlMessage or None
+        The newest heartbeat: it alone tells of the join, of followers, and of what is held.
+    heard_ms : int
+        When the newest was written, ms since the epoch; decisions are issued by stream time.
     arms : list of str
         All that were seen; a point's values are in this order.
     """
 
     newest: ControlMessage
     told: ControlMessage
+    beat: ControlMessage | None = None
+    heard_ms: int = 0
     arms: list[str] = field(default_factory=list)
     fine: deque[_Point] = field(default_factory=deque)
     coarse: deque[_Point] = field(default_factory=lambda: deque(maxlen=_COARSE_POINTS))
@@ -83,13 +94,15 @@ class RouteHistory(Struct):
     rollback: ControlMessage | None = None
     promotion: ControlMessage | None = None
 
-    def note(self, message: ControlMessage) -> bool:
+    def note(self, message: ControlMessage, heard_ms: int) -> bool:
         """Take in a message.
 
         Parameters
         ----------
         message : ControlMessage
             Of the route.
+        heard_ms : int
+            When it was written, ms since the epoch.
 
         Returns
         -------
@@ -101,8 +114,11 @@ class RouteHistory(Struct):
         if not is_first and version <= (self.newest.epoch, self.newest.seq):
             return False
         before, self.newest = self.newest, message
+        self.heard_ms = max(self.heard_ms, heard_ms)
         if message.cause.get("arms"):
             self.told = message
+        if message.kind == "heartbeat":
+            self.beat = message
         if message.kind != "heartbeat":
             self._change(message)
         elif is_first or message.epoch > before.epoch:
@@ -125,14 +141,14 @@ class RouteHistory(Struct):
             self._mark(message, cause)
 
     def _mark(self, message: ControlMessage, cause: dict[str, Any]) -> None:
+        kind, at_ms = _mark_kind(message.kind, cause), message.issued_at_ms
+        since_ms, times = at_ms, 1
+        if kind == "shift" and self.marks and self.marks[-1].kind == "shift":
+            # What a policy does all day is one mark between two other events.
+            last = self.marks.pop()
+            since_ms, times = last.since_ms, last.times + 1
         self.marks.append(
-            Mark(
-                message.issued_at_ms,
-                message.epoch,
-                message.seq,
-                _mark_kind(message.kind, cause),
-                _mark_text(cause),
-            )
+            Mark(at_ms, message.epoch, message.seq, kind, _mark_text(cause), since_ms, times)
         )
 
     def _append(self, message: ControlMessage) -> None:
@@ -144,8 +160,11 @@ class RouteHistory(Struct):
         for name in arms:
             values.extend(_values(message.weights.get(name), known.get(name)))
         is_change = message.kind != "heartbeat"
-        point = _Point(message.issued_at_ms, values, is_change)
+        is_event = is_change and message.cause.get("why") != "policy"
         fine = self.fine
+        # Decisions go by stream time, heartbeats by the clock: the chart's time never goes back.
+        at_ms = max(message.issued_at_ms, fine[-1].at_ms if fine else 0)
+        point = _Point(at_ms, values, is_change, is_event)
         last = fine[-1] if fine else None
         if (
             last is not None
@@ -162,7 +181,7 @@ class RouteHistory(Struct):
         while fine and (fine[0].at_ms < now_ms - _HOUR_MS or len(fine) > _FINE_POINTS):
             old = fine.popleft()
             is_new = not coarse or coarse[-1].at_ms // _COARSE_MS != old.at_ms // _COARSE_MS
-            if is_new or old.is_change:
+            if is_new or old.is_event:
                 coarse.append(old)
         while coarse and coarse[0].at_ms < now_ms - _DAY_MS:
             coarse.popleft()
@@ -218,13 +237,15 @@ class History:
     def __init__(self) -> None:
         self.routes: dict[str, RouteHistory] = {}
 
-    def note(self, message: ControlMessage) -> bool:
+    def note(self, message: ControlMessage, heard_ms: int | None = None) -> bool:
         """Take in a message.
 
         Parameters
         ----------
         message : ControlMessage
             Of any route.
+        heard_ms : int, optional
+            When it was written, ms since the epoch; when it was issued if left out.
 
         Returns
         -------
@@ -236,7 +257,7 @@ class History:
             if len(self.routes) >= _MOST_ROUTES:
                 return False
             known = self.routes[message.route] = RouteHistory(message, message)
-        return known.note(message)
+        return known.note(message, message.issued_at_ms if heard_ms is None else heard_ms)
 
 
 def _values(weight: float | None, known: dict[str, Any] | None) -> tuple[float, ...]:

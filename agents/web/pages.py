@@ -1,6 +1,5 @@
 """The web server's pages and its JSON interface (docs/dashboard.md)."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from msgspec import Struct
 
 from agents.asking import ask
 from agents.settings import Settings
+from agents.web.events import or_silence, send
 from agents.web.feed import Feed
 from agents.web.guarding import SECURITY_HEADERS, RefusedError, answer, guarded, require_token
 from agents.web.history import RouteHistory
@@ -104,6 +104,7 @@ def add_dashboard(app: web.Application, feed: Feed, settings: Settings) -> None:
         Of the application.
     """
     pages = _Pages(feed, settings)
+    app.on_shutdown.append(feed.close)
     app.router.add_get("/", pages.index)
     app.router.add_static("/static/", _STATIC, append_version=False)
     app.router.add_get("/api/routes", pages.routes)
@@ -172,27 +173,29 @@ class _Pages:
             }
         )
         await stream.prepare(request)
-        with suppress(ConnectionError):
+        with suppress(ConnectionError, TimeoutError):
             try:
                 await self._tell(stream, shown)
             except LeverframeError as error:
-                await _send(stream, "refused", {"error": str(error)})
+                await send(stream, "refused", {"error": str(error)})
         return stream
 
     async def _tell(self, stream: web.StreamResponse, shown: str | None) -> None:
         since_ms: int | None = None
-        async for changed in _or_silence(self._feed.changes(), _KEEP_ALIVE_S):
+        async for changed in or_silence(self._feed.changes(), _KEEP_ALIVE_S):
             now_ms, routes = _now_ms(), self._feed.history.routes
-            lines = [summary(routes[name], now_ms) for name in changed if name in routes]
+            # Also what merely passes changes what needs a look: silence, a rollback an hour ago.
+            names = changed or routes.keys()
+            lines = [summary(routes[name], now_ms) for name in names if name in routes]
             told = self._now(now_ms) | {"routes": lines}
-            if shown in changed and shown in routes:
+            if shown in names and shown in routes:
                 known = routes[shown]
                 told["detail"] = detail(known, now_ms)
                 newest_ms = known.newest.issued_at_ms
                 told["history"] = known.columns(newest_ms if since_ms is None else since_ms + 1)
                 told["marks"] = _built(known)[-_FRESH_MARKS:]
                 since_ms = newest_ms
-            await _send(stream, "routes", told)
+            await send(stream, "routes", told)
 
     async def command(self, request: web.Request) -> web.Response:
         """Send a command as the command line does, and wait for its answer."""
@@ -250,36 +253,12 @@ def _built(known: RouteHistory) -> list[dict[str, Any]]:
     return [msgspec.to_builtins(mark) for mark in known.marks]
 
 
-async def _or_silence(changes: Any, longest_s: float) -> Any:
-    """What changed, and nothing at all when that takes long: so a closed page is noticed."""
-    pending: asyncio.Future[frozenset[str]] | None = None
-    try:
-        while True:
-            pending = pending or asyncio.ensure_future(anext(changes))
-            done, _ = await asyncio.wait({pending}, timeout=longest_s)
-            if done:
-                changed, pending = pending.result(), None
-                yield changed
-            else:
-                yield frozenset()
-    finally:
-        if pending is not None:
-            pending.cancel()
-            with suppress(asyncio.CancelledError, StopAsyncIteration):
-                await pending
-        await changes.aclose()
-
-
-async def _send(stream: web.StreamResponse, event: str, told: Any) -> None:
-    await stream.write(b"event: %s\ndata: %s\n\n" % (event.encode(), orjson.dumps(told)))
-
-
 async def _asked(request: web.Request) -> Asked:
     if request.content_type != "application/json":
         raise RefusedError(415, "a command is JSON")
     try:
         return msgspec.json.decode(await request.read(), type=Asked)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RefusedError(400, f"not a command: {error}") from error
 
 

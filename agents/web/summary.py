@@ -25,9 +25,9 @@ def summary(known: RouteHistory, now_ms: int) -> dict[str, Any]:
     dict
         Weights and arms in force, level of attention with its reasons.
     """
-    newest, told = known.newest, known.told
-    found = attention(told, now_ms, known.rollback, known.promotion)
-    arms = told.cause.get("arms", {})
+    newest = known.newest
+    found = attention(known, now_ms)
+    arms = known.told.cause.get("arms", {})
     return {
         "route": newest.route,
         "level": found[0].level.name if found else "fine",
@@ -35,12 +35,12 @@ def summary(known: RouteHistory, now_ms: int) -> dict[str, Any]:
         "kind": newest.kind,
         "epoch": newest.epoch,
         "seq": newest.seq,
-        "issued_at_ms": newest.issued_at_ms,
+        "heard_ms": known.heard_ms,
         "champion": newest.champion,
         "weights": newest.weights,
         "quarantined": newest.quarantined,
         "labels": sum(one.get("labels", 0) for one in arms.values()),
-        "coverage": told.cause.get("joins", {}).get("coverage"),
+        "coverage": _beat(known).get("joins", {}).get("coverage"),
         "marks": len(known.marks),
     }
 
@@ -60,8 +60,8 @@ def detail(known: RouteHistory, now_ms: int) -> dict[str, Any]:
     dict
         The summary, and by arm the evidence; how the join fares, who follows, what is held.
     """
-    newest, cause = known.newest, known.told.cause
-    arms = cause.get("arms", {})
+    newest, cause = known.newest, _beat(known)
+    arms = known.told.cause.get("arms", {})
     return summary(known, now_ms) | {
         "arms": {
             arm: {"weight": weight}
@@ -77,3 +77,8 @@ def detail(known: RouteHistory, now_ms: int) -> dict[str, Any]:
         "pinned": cause.get("pinned"),
         "frozen": bool(cause.get("frozen")),
     }
+
+
+def _beat(known: RouteHistory) -> dict[str, Any]:
+    """What the newest heartbeat tells; nothing before there is one."""
+    return {} if known.beat is None else known.beat.cause

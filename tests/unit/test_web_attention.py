@@ -11,8 +11,9 @@ from agents.web.summary import detail, summary
 
 
 def levels(cause: dict[str, Any], now_ms: int = T0 + 1000, **more: Any) -> list[tuple[Level, str]]:
-    beat = message(1, T0, cause={"why": "heartbeat", **cause}, **more)
-    return [(one.level, one.text) for one in attention(beat, now_ms, None, None)]
+    history = History()
+    history.note(message(1, T0, cause={"why": "heartbeat", **cause}, **more))
+    return [(one.level, one.text) for one in attention(history.routes["r"], now_ms)]
 
 
 def test_a_healthy_route_needs_no_look() -> None:
@@ -56,6 +57,23 @@ def test_silence_is_critical_and_comes_first() -> None:
         "no heartbeat for 60 s: serving systems use the safe weights",
     )
     assert found[1][0] == Level.notice
+
+
+def test_a_decision_hides_nothing_that_a_heartbeat_told() -> None:
+    """Alarms and what is held stay until the next heartbeat; a job that died then is silent too."""
+    history = History()
+    beat = {
+        "why": "heartbeat",
+        "frozen": True,
+        "following": {"alarms": {"weights_not_followed": {}}},
+    }
+    history.note(message(1, T0, cause=beat))
+    decided = {"why": "policy", "arms": arms(a=0.5, b=0.4)}
+    history.note(message(2, T0 - 60_000, kind="routing", cause=decided), heard_ms=T0 + 500)
+    known = history.routes["r"]
+    assert [one.level for one in attention(known, T0 + 1000)] == [Level.warning, Level.notice]
+    assert attention(known, T0 + 16_000)[0].level == Level.critical
+    assert detail(known, T0)["frozen"]
 
 
 def test_no_labels_for_the_champion_and_a_harmful_arm() -> None:

@@ -10,13 +10,15 @@ const reading = document.getElementById("reading");
 let page = null;
 let stop = () => {};
 let opening = 0;
+let again;
 
 const status = {
   now(told) {
     document.getElementById("app-id").textContent = told.app;
     reading.hidden = told.share_read >= 1;
     reading.textContent = `Reading what happened in the last 24 hours: ${Math.round(told.share_read * 100)} %`;
-    if (told.share_read < 1) setTimeout(show, 1500);
+    clearTimeout(again);
+    if (told.share_read < 1) again = setTimeout(show, 1500);
   },
   say(text) {
     live.textContent = text;
@@ -57,6 +59,7 @@ async function show(keepsFocus = true) {
     },
     changed(update) {
       connected(true, "live");
+      status.now(update);
       page?.changed(update);
     },
     lost: (text) => connected(false, text),

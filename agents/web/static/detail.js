@@ -165,10 +165,10 @@ export async function detail(main, status, name) {
   function drawTimeline() {
     redraw(
       timeline,
-      joined(marks)
+      [...marks]
         .reverse()
-        .map(({ mark, times, since }) => {
-          const many = times > 1 ? ` (${times} times since ${clock(since)})` : "";
+        .map((mark) => {
+          const many = mark.times > 1 ? ` (${mark.times} times since ${clock(mark.since_ms)})` : "";
           return h(
             "tr",
             {},
@@ -181,17 +181,6 @@ export async function detail(main, status, name) {
     );
   }
 
-  // What a policy does all day is one line between two other events.
-  function joined(all) {
-    const lines = [];
-    for (const mark of all) {
-      const last = lines.at(-1);
-      if (last && mark.kind === "shift" && last.mark.kind === "shift") Object.assign(last, { mark, times: last.times + 1 });
-      else lines.push({ mark, times: 1, since: mark.at_ms });
-    }
-    return lines;
-  }
-
   async function explain(atMs, last) {
     try {
       const { changes } = await api.explain(name, atMs, last);
@@ -199,7 +188,7 @@ export async function detail(main, status, name) {
         why,
         changes.length
           ? changes.reverse().map((change) => h("div", { class: "told" }, change.sentences.map((line) => h("p", {}, line))))
-          : h("p", { class: "muted" }, `No change up to then is kept here. To recompute: leverframe replay ${name} --until ${atMs ?? now.issued_at_ms}`),
+          : h("p", { class: "muted" }, `No change up to then is kept here. To recompute: leverframe replay ${name} --until ${atMs ?? now.heard_ms}`),
       );
     } catch (error) {
       replace(why, h("p", { class: "problem" }, error.message));
@@ -233,7 +222,7 @@ export async function detail(main, status, name) {
         ["Safe weights", Object.entries(now.safe_weights).map(([arm, weight]) => `${arm} ${percent(weight)}`).join(", ")],
         ["Last known good", now.last_known_good.map((reign) => reign.arm).join(", ")],
       ]),
-      ...alarms.map(([alarm, since]) => h("p", {}, badge("critical", alarm), ` since ${day(since.since_ms)}`)),
+      ...alarms.map(([alarm, since]) => h("p", {}, badge("warning", alarm), ` since ${day(since.since_ms)}`)),
       ...now.reasons.map((one) => h("p", {}, badge(one.level), ` ${one.text}`)),
     );
   }
@@ -264,12 +253,17 @@ export async function detail(main, status, name) {
       now = update.detail;
       const known = history.arms.length;
       append(history, update.history);
-      const before = marks.length;
+      const before = marks.at(-1);
       for (const mark of update.marks) {
         const last = marks.at(-1);
-        if (!last || mark.epoch > last.epoch || (mark.epoch === last.epoch && mark.seq > last.seq)) marks.push(mark);
+        if (last && mark.epoch === last.epoch && mark.seq <= last.seq) continue;
+        if (last && mark.epoch < last.epoch) continue;
+        // Several shifts in a row are one mark, which grows.
+        if (last && mark.kind === "shift" && mark.since_ms === last.since_ms && last.kind === "shift") marks.pop();
+        marks.push(mark);
+        if (marks.length > 300) marks.shift();
       }
-      if (marks.length > before && isFollowing) explain(undefined, 1);
+      if (marks.at(-1) !== before && isFollowing) explain(undefined, 1);
       drawAll();
       if (history.arms.length > known) {
         drawLegend();

@@ -25,7 +25,7 @@ function row(line, nowMs) {
     h("td", { class: "name", "data-title": "champion" }, line.champion ?? "none"),
     h("td", { class: "number wide" }, whole(line.labels)),
     h("td", { class: "number wide" }, line.coverage === null ? "" : percent(line.coverage)),
-    h("td", { class: "number wide" }, ago(line.issued_at_ms, nowMs)),
+    h("td", { class: "number wide" }, ago(line.heard_ms, nowMs)),
   );
 }
 
@@ -47,7 +47,10 @@ export async function overview(main, status) {
     // Where the order stays, only lines that changed are made anew: focus and selection survive.
     const wantedRows = sorted.map((line) => {
       const known = rows.get(line.route);
-      if (known && known.line === line) return known.element;
+      if (known && known.line === line) {
+        known.element.lastChild.textContent = ago(line.heard_ms, nowMs);
+        return known.element;
+      }
       const element = row(line, nowMs);
       rows.set(line.route, { line, element });
       return element;

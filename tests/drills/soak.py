@@ -10,7 +10,7 @@ import json
 import sys
 import tempfile
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -78,6 +78,15 @@ def faults_of(samples: list[Sample], mb_per_hour: float) -> tuple[list[str], dic
     return faults, told
 
 
+def stored(folder: Path) -> int:
+    """Bytes in a folder; a file that goes away meanwhile counts for nothing."""
+    size = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            size += path.stat().st_size if path.is_file() else 0
+    return size
+
+
 async def soak(options: argparse.Namespace, servers: str, folder: Path) -> list[str]:
     """Run, look, judge; return what is not as promised."""
     deployment = await Deployment.create(
@@ -99,7 +108,7 @@ async def soak(options: argparse.Namespace, servers: str, folder: Path) -> list[
         load = await stack.enter_async_context(sending(deployment, arrivals, options.rate))
         began_s = time.monotonic()
         while (at_s := time.monotonic() - began_s) < options.minutes * 60:
-            size = sum(p.stat().st_size for p in deployment.datadir("w0").rglob("*") if p.is_file())
+            size = stored(deployment.datadir("w0"))
             samples.append(
                 Sample(
                     round(at_s, 1),

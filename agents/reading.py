@@ -48,7 +48,7 @@ async def read_to_end(broker: BrokerSettings, partitions: Sequence[TopicPartitio
 async def read_back(
     broker: BrokerSettings,
     tp: TopicPartition,
-    until_ms: int | None,
+    keep: Callable[[Any], bool],
     is_enough: Callable[[list[Any]], bool],
 ) -> list[Any]:
     """Read a partition back from its end, in portions that grow.
@@ -59,10 +59,10 @@ async def read_back(
         How to reach Kafka.
     tp : TopicPartition
         That exists.
-    until_ms : int, optional
-        Nothing that is newer, ms since the epoch.
+    keep : callable
+        Says of a record whether it is wanted; others are let go at once.
     is_enough : callable
-        Asked after each portion, with all records so far.
+        Asked after each portion, with those of the portion that were kept, oldest first.
 
     Returns
     -------
@@ -77,9 +77,6 @@ async def read_back(
     async with _consumer(broker, [tp]) as consumer:
         begin = (await consumer.beginning_offsets([tp]))[tp]
         high = (await consumer.end_offsets([tp]))[tp]
-        if until_ms is not None:
-            found = (await consumer.offsets_for_times({tp: until_ms + 1})).get(tp)
-            high = high if found is None else found.offset
         records: list[Any] = []
         portion = _FIRST_PORTION
         while high > begin:
@@ -87,9 +84,10 @@ async def read_back(
             consumer.seek(tp, low)
             read: list[Any] = []
             async for fetched in _up_to(consumer, {tp: high}):
-                read += fetched
-            records = [record for record in read if record.offset < high] + records
-            if is_enough(records):
+                read += filter(keep, fetched)
+            kept = [record for record in read if record.offset < high]
+            records = kept + records
+            if is_enough(kept):
                 break
             high, portion = low, 2 * portion
         return records

@@ -92,16 +92,21 @@ async def _recorded(settings: Any, route: str, until_ms: int | None, last: int) 
     key = route.encode()
     partition = partition_of(key, settings.topics.route_partitions)
 
-    def own(records: list[Any]) -> list[Any]:
-        return [record for record in records if record.key == key and record.value is not None]
+    messages: list[Any] = []
+
+    def is_own(record: Any) -> bool:
+        return record.value is not None and bool(record.key == key)
 
     def is_enough(records: list[Any]) -> bool:
-        changes = (b'"kind":"heartbeat"' not in record.value for record in own(records))
-        return sum(changes) > last
+        # By the time of issue, which is stream time: a record may have been written much later.
+        told = [message for record in records if (message := _message(record, settings))]
+        messages[:0] = told
+        changes = [one for one in messages if one.kind != "heartbeat"]
+        return sum(until_ms is None or one.issued_at_ms <= until_ms for one in changes) > last
 
     where = TopicPartition(settings.topic_names.control, partition)
-    records = await read_back(settings.broker, where, until_ms, is_enough)
-    return [message for record in own(records) if (message := _message(record, settings))]
+    await read_back(settings.broker, where, is_own, is_enough)
+    return messages
 
 
 def _message(record: Any, settings: Any) -> Any:

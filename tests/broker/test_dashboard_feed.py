@@ -1,6 +1,7 @@
 """What the dashboard reads back of a day that others wrote, on a real broker."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -8,9 +9,11 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from click.testing import CliRunner
 from control_records import arms, message
 from harness import Deployment
 
+from agents.cli.main import cli
 from agents.web.feed import Feed
 from schemas.codec import encode
 from schemas.control import ControlMessage
@@ -48,7 +51,7 @@ def a_day(route: str, end_ms: int) -> list[ControlMessage]:
     return told
 
 
-async def write(deployment: Deployment, messages: list[ControlMessage]) -> None:
+async def write(deployment: Deployment, messages: list[ControlMessage], lag_ms: int = 0) -> None:
     settings = deployment.settings
     producer = AIOKafkaProducer(bootstrap_servers=settings.broker.servers, compression_type="gzip")
     await producer.start()
@@ -60,7 +63,7 @@ async def write(deployment: Deployment, messages: list[ControlMessage]) -> None:
                 encode(one),
                 key=key,
                 partition=partition_of(key, settings.topics.route_partitions),
-                timestamp_ms=one.issued_at_ms,
+                timestamp_ms=one.issued_at_ms + lag_ms,
             )
         await producer.flush()
     finally:
@@ -102,5 +105,31 @@ def test_a_day_is_read_back(deploy: Callable[..., Any], whole_records: int) -> N
             await changes.aclose()
         finally:
             following.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_a_change_far_back_is_explained(deploy: Callable[..., Any]) -> None:
+    """By the time at which it was issued, though it was written a minute later."""
+
+    async def scenario() -> None:
+        deployment = await deploy()
+        end_ms = time.time_ns() // 1_000_000
+        days = [a_day(route, end_ms) for route in ROUTES]
+        await write(
+            deployment, [one for minute in zip(*days, strict=True) for one in minute], MINUTE_MS
+        )
+        old, new = (one.issued_at_ms for one in days[2] if one.kind == "rollback")
+        found = []
+        for at_ms in (old, old + MINUTE_MS, new, None):
+            command = ["explain", "route-2", "--json"]
+            command += [] if at_ms is None else ["--at", str(at_ms)]
+            shown = await asyncio.to_thread(
+                CliRunner().invoke, cli, command, env=deployment.environment
+            )
+            assert shown.exit_code == 0, shown.output
+            (change,) = json.loads(shown.output)
+            found.append((at_ms, change["message"]["issued_at_ms"]))
+        assert [issued for _, issued in found] == [old, old, new, new]
 
     asyncio.run(scenario())

@@ -102,7 +102,8 @@ async def _recorded(settings: Any, route: str, until_ms: int | None, last: int) 
         told = [message for record in records if (message := _message(record, settings))]
         messages[:0] = told
         changes = [one for one in messages if one.kind != "heartbeat"]
-        return sum(until_ms is None or one.issued_at_ms <= until_ms for one in changes) > last
+        found: int = sum(until_ms is None or one.issued_at_ms <= until_ms for one in changes)
+        return found > last
 
     where = TopicPartition(settings.topic_names.control, partition)
     await read_back(settings.broker, where, is_own, is_enough)

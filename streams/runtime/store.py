@@ -196,6 +196,7 @@ def _options(memory: Memory, *, is_bulk: bool) -> Options:
     options.set_max_background_jobs(2)
     options.set_max_open_files(256)
     options.set_keep_log_file_num(2)
+    options.set_max_log_file_size(4 << 20)
     options.set_compression_type(DBCompressionType.lz4())
     # One thread writes to a store.
     options.set_allow_concurrent_memtable_write(False)

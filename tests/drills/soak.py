@@ -1,6 +1,6 @@
 """``python -m drills.soak``: a fixed rate for long; memory, descriptors, disk and lag stay flat.
 
-The attribution window is short beside the run and RocksDB's memory is small, so that what is kept
+The attribution window is short beside the run and RocksDB's block cache is small, so that what is kept
 must reach its bound early.
 """
 
@@ -95,7 +95,6 @@ async def soak(options: argparse.Namespace, servers: str, folder: Path) -> list[
         folder,
         LEVERFRAME_APP__MAX_VALUE_BYTES="16384",
         LEVERFRAME_APP__BLOCK_CACHE_MB="4",
-        LEVERFRAME_APP__MEMTABLE_MB="16",
         **{"LEVERFRAME_ROUTES__*__WINDOW_S": str(options.window)},
     )
     arrivals, fleet, samples = Arrivals(options.seed), Fleet(deployment), list[Sample]()

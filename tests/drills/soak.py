@@ -1,7 +1,7 @@
 """``python -m drills.soak``: a fixed rate for long; memory, descriptors, disk and lag stay flat.
 
-The attribution window is short beside the run and RocksDB's block cache is small, so that what is kept
-must reach its bound early.
+The attribution window is short beside the run and RocksDB's block cache is small, so that what is
+kept must reach its bound early.
 """
 
 import argparse

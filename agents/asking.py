@@ -15,8 +15,8 @@ from schemas.codec import decode, encode
 from schemas.command import Action, Command
 from schemas.control import ControlAck, ControlMessage
 from schemas.dead_letter import HEADER_PREFIX
-from schemas.errors import BrokerError, ControlError, LeverframeError, RecordError
-from schemas.signing import verify
+from schemas.errors import BrokerError, LeverframeError, RecordError
+from schemas.signing import trusted
 from streams.runtime.kafka import client_options
 
 __all__ = ["Answer", "ask"]
@@ -160,8 +160,7 @@ class _Conversation:
                 if tp.topic == self._topics.control_acks:
                     self._note(record)
                 elif self._command.command_id.encode() in (record.value or b""):
-                    with contextlib.suppress(ControlError, RecordError):
-                        answered = self._answer_in(tp.topic, record) or answered
+                    answered = self._answer_in(tp.topic, record) or answered
         return answered
 
     async def acknowledged(self, message: ControlMessage) -> None:
@@ -197,11 +196,10 @@ class _Conversation:
 
     def _answer_in(self, topic: str, record: Any) -> ControlMessage | None:
         if topic == self._topics.control:
-            message = decode(ControlMessage, record.value)
-            if self._key is not None:
-                verify(message, self._key)  # nobody follows what is forged
-            is_answer = message.cause.get("command_id") == self._command.command_id
-            return message if is_answer else None
+            message = trusted(record.value, self._key)
+            if message is None or message.cause.get("command_id") != self._command.command_id:
+                return None
+            return message
         if orjson.loads(record.value).get("command_id") != self._command.command_id:
             return None
         headers = {name.removeprefix(HEADER_PREFIX): v for name, v in record.headers}

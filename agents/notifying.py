@@ -18,10 +18,7 @@ from aiokafka.errors import KafkaError
 
 from agents.notices import Notice, body_of, notice_of, signature_of
 from agents.settings import NotificationSettings, Settings
-from schemas.codec import decode
-from schemas.control import ControlMessage
-from schemas.errors import ControlError, RecordError
-from schemas.signing import verify
+from schemas.signing import trusted
 from streams.runtime.kafka import client_options
 
 __all__ = ["Notifier"]
@@ -117,15 +114,8 @@ class Notifier:
         return delivered
 
     def _notice_in(self, record: Any) -> Notice | None:
-        if record.value is None or b'"kind":"heartbeat"' in record.value:
-            return None
-        try:
-            message = decode(ControlMessage, record.value)
-            if self._settings.control_key is not None:
-                verify(message, self._settings.control_key)
-        except (ControlError, RecordError):
-            return None  # no subscriber follows it either
-        notice = notice_of(message)
+        message = trusted(record.value, self._settings.control_key)
+        notice = None if message is None else notice_of(message)
         return notice if notice is not None and notice.event in self._how.events else None
 
     async def deliver(self, notice: Notice, session: aiohttp.ClientSession) -> bool:

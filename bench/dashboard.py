@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -40,7 +41,7 @@ from streams.runtime.kafka import partition_of
 from streams.runtime.topics import create_topics
 
 _DAY_MS: Final = 86_400_000
-_BROWSER: Final = "/usr/bin/chromium"
+_BROWSER: Final = os.environ.get("LEVERFRAME_BROWSER") or shutil.which("chromium")
 _FLAGS: Final = ["--no-sandbox", "--disable-gpu", "--enable-precise-memory-info"]
 
 

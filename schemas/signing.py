@@ -5,11 +5,11 @@ import hmac
 
 import msgspec
 
-from schemas.codec import encode
+from schemas.codec import decode, encode
 from schemas.control import ControlMessage
-from schemas.errors import ControlError
+from schemas.errors import ControlError, RecordError
 
-__all__ = ["sign", "verify"]
+__all__ = ["sign", "trusted", "verify"]
 
 
 def _mac(message: ControlMessage, key: bytes) -> str:
@@ -59,3 +59,29 @@ def verify(message: ControlMessage, key: bytes) -> None:
         raise ControlError(f"control message of {message.route!r} cannot be checked") from error
     if not hmac.compare_digest(message.signature.encode("utf-8", "replace"), expected):
         raise ControlError(f"control message of {message.route!r} has a wrong signature")
+
+
+def trusted(value: bytes | None, key: bytes | None) -> ControlMessage | None:
+    """Read a control message as a subscriber does.
+
+    Parameters
+    ----------
+    value : bytes or None
+        Of a record of ``control``.
+    key : bytes or None
+        Shared with the job; nothing has to be signed when it is None.
+
+    Returns
+    -------
+    ControlMessage or None
+        None where no subscriber would follow it: a tombstone, unreadable, unsigned, forged.
+    """
+    if value is None:
+        return None
+    try:
+        message = decode(ControlMessage, value)
+        if key is not None:
+            verify(message, key)
+    except (ControlError, RecordError):
+        return None
+    return message

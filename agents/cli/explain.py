@@ -87,11 +87,11 @@ async def _recorded(settings: Any, route: str, until_ms: int | None, last: int) 
     from aiokafka import TopicPartition
 
     from agents.reading import read_back
+    from schemas.signing import trusted
     from streams.runtime.kafka import partition_of
 
     key = route.encode()
     partition = partition_of(key, settings.topics.route_partitions)
-
     messages: list[Any] = []
 
     def is_own(record: Any) -> bool:
@@ -99,8 +99,8 @@ async def _recorded(settings: Any, route: str, until_ms: int | None, last: int) 
 
     def is_enough(records: list[Any]) -> bool:
         # By the time of issue, which is stream time: a record may have been written much later.
-        told = [message for record in records if (message := _message(record, settings))]
-        messages[:0] = told
+        told = [trusted(record.value, settings.control_key) for record in records]
+        messages[:0] = [one for one in told if one is not None]
         changes = [one for one in messages if one.kind != "heartbeat"]
         found: int = sum(until_ms is None or one.issued_at_ms <= until_ms for one in changes)
         return found > last
@@ -108,18 +108,3 @@ async def _recorded(settings: Any, route: str, until_ms: int | None, last: int) 
     where = TopicPartition(settings.topic_names.control, partition)
     await read_back(settings.broker, where, is_own, is_enough)
     return messages
-
-
-def _message(record: Any, settings: Any) -> Any:
-    from schemas.codec import decode
-    from schemas.control import ControlMessage
-    from schemas.errors import ControlError, RecordError
-    from schemas.signing import verify
-
-    try:
-        message = decode(ControlMessage, record.value)
-        if settings.control_key is not None:
-            verify(message, settings.control_key)
-    except (ControlError, RecordError):
-        return None  # nobody follows it either
-    return message

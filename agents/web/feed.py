@@ -17,17 +17,15 @@ from aiokafka.errors import KafkaError
 from agents.settings import Settings
 from agents.web.history import History
 from agents.web.sampling import SAMPLED_EVERY_MS, SAMPLING, offsets_at, samples
-from schemas.codec import decode
-from schemas.control import ControlMessage
-from schemas.errors import ControlError, LeverframeError, RecordError
-from schemas.signing import verify
+from schemas.errors import LeverframeError
+from schemas.signing import trusted
 from streams.runtime.kafka import client_options
+from streams.topology import DAY_MS
 
 __all__ = ["Feed"]
 
 log = logging.getLogger("leverframe")
 
-_DAY_MS: Final = 86_400_000
 WHOLE_RECORDS: Final = 50_000
 # A step is short, and the job itself goes on between two of them.
 _STEP_RECORDS: Final = 200
@@ -176,18 +174,18 @@ class Feed:
     ) -> dict[TopicPartition, int]:
         """From where all is read; what lies before is sampled here."""
         now_ms = self._now_ms()
-        day = await offsets_at(consumer, partitions, now_ms - _DAY_MS)
+        day = await offsets_at(consumer, partitions, now_ms - DAY_MS)
         ends = await consumer.end_offsets(partitions)
         if sum(ends[tp] - day[tp] for tp in partitions) <= self._whole_records:
             return day
         whole = self._whole_records // len(partitions)
         begins = {tp: max(day[tp], ends[tp] - whole) for tp in partitions}
-        times_ms = range(now_ms - _DAY_MS, now_ms, SAMPLED_EVERY_MS)
+        times_ms = range(now_ms - DAY_MS, now_ms, SAMPLED_EVERY_MS)
         for done, (tp, begin) in enumerate(begins.items()):
             async for at_ms, records in samples(consumer, tp, begin, times_ms):
                 for record in records:
                     self._note(record)
-                part = 1 - (now_ms - at_ms) / _DAY_MS
+                part = 1 - (now_ms - at_ms) / DAY_MS
                 self.share_read = 0.8 * (done + part) / len(begins)
         return begins
 
@@ -214,13 +212,8 @@ class Feed:
                 self._note(record)
 
     def _note(self, record: Any) -> None:
-        if record.value is None or record.key is None:
+        message = trusted(record.value, self._settings.control_key)
+        if message is None or message.route.encode() != record.key:
             return
-        try:
-            message = decode(ControlMessage, record.value)
-            if self._settings.control_key is not None:
-                verify(message, self._settings.control_key)
-        except (ControlError, RecordError):
-            return  # no subscriber follows it either
-        if message.route.encode() == record.key and self.history.note(message, record.timestamp):
+        if self.history.note(message, record.timestamp):
             self._changed.add(message.route)

@@ -13,17 +13,17 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from agents.explaining import Explained, explain, sentences
-from agents.notices import ALARMS
+from agents.web.marks import Mark, mark_of
 from schemas.control import ControlMessage
+from streams.topology import DAY_MS
 
-__all__ = ["FIELDS", "History", "Mark", "RouteHistory"]
+__all__ = ["FIELDS", "History", "RouteHistory"]
 
 _FINE_MS: Final = 10_000
 _COARSE_MS: Final = 300_000
 _HOUR_MS: Final = 3_600_000
-_DAY_MS: Final = 24 * _HOUR_MS
 _FINE_POINTS: Final = 1_000
-_COARSE_POINTS: Final = 2 * _DAY_MS // _COARSE_MS
+_COARSE_POINTS: Final = 2 * DAY_MS // _COARSE_MS
 _MARKS: Final = 300
 _WHOLE: Final = 30
 _MOST_ROUTES: Final = 10_000
@@ -32,37 +32,17 @@ FIELDS: Final = ("weight", "mean", "low", "high", "labels")
 """What a point holds of each arm."""
 
 
-class Mark(Struct, frozen=True):
-    """A change of a route.
-
-    Attributes
-    ----------
-    at_ms : int
-        Issued at, ms since the epoch.
-    epoch, seq : int
-        Of its message.
-    kind : str
-        ``rollback``, ``promotion``, ``command``, ``registered``, ``drift``, ``alarm`` or ``shift``.
-    text : str
-        Why.
-    since_ms, times : int
-        Of the first of several shifts in a row, and how many they are.
-    """
-
-    at_ms: int
-    epoch: int
-    seq: int
-    kind: str
-    text: str
-    since_ms: int
-    times: int
-
-
 class _Point(Struct, frozen=True, gc=False):
     at_ms: int
     values: array  # type: ignore[type-arg]
     is_change: bool
     is_event: bool
+
+
+def _stands_for(point: _Point, last: _Point) -> bool:
+    """Whether a heartbeat follows another one within the same ten seconds."""
+    is_same = point.at_ms // _FINE_MS == last.at_ms // _FINE_MS
+    return is_same and not (point.is_change or last.is_change)
 
 
 class RouteHistory(Struct):
@@ -141,15 +121,11 @@ class RouteHistory(Struct):
             self._mark(message, cause)
 
     def _mark(self, message: ControlMessage, cause: dict[str, Any]) -> None:
-        kind, at_ms = _mark_kind(message.kind, cause), message.issued_at_ms
-        since_ms, times = at_ms, 1
-        if kind == "shift" and self.marks and self.marks[-1].kind == "shift":
-            # What a policy does all day is one mark between two other events.
-            last = self.marks.pop()
-            since_ms, times = last.since_ms, last.times + 1
-        self.marks.append(
-            Mark(at_ms, message.epoch, message.seq, kind, _mark_text(cause), since_ms, times)
-        )
+        last = self.marks[-1] if self.marks else None
+        mark = mark_of(message, cause, last)
+        if mark.times > 1:
+            self.marks.pop()
+        self.marks.append(mark)
 
     def _append(self, message: ControlMessage) -> None:
         arms = self.arms
@@ -165,12 +141,7 @@ class RouteHistory(Struct):
         # Decisions go by stream time, heartbeats by the clock: the chart's time never goes back.
         at_ms = max(message.issued_at_ms, fine[-1].at_ms if fine else 0)
         point = _Point(at_ms, values, is_change, is_event)
-        last = fine[-1] if fine else None
-        if (
-            last is not None
-            and not (last.is_change or is_change)
-            and last.at_ms // _FINE_MS == point.at_ms // _FINE_MS
-        ):
+        if fine and _stands_for(point, fine[-1]):
             fine[-1] = point
         else:
             fine.append(point)
@@ -183,8 +154,13 @@ class RouteHistory(Struct):
             is_new = not coarse or coarse[-1].at_ms // _COARSE_MS != old.at_ms // _COARSE_MS
             if is_new or old.is_event:
                 coarse.append(old)
-        while coarse and coarse[0].at_ms < now_ms - _DAY_MS:
+        while coarse and coarse[0].at_ms < now_ms - DAY_MS:
             coarse.popleft()
+
+    @property
+    def newest_ms(self) -> int:
+        """Time of the newest point, ms since the epoch."""
+        return self.fine[-1].at_ms
 
     def columns(self, since_ms: int) -> dict[str, Any]:
         """Return the points as columns.
@@ -276,22 +252,3 @@ def _told(values: Any, at: int) -> float | None:
     if at >= len(values) or math.isnan(values[at]):
         return None
     return float(f"{values[at]:.5g}")
-
-
-def _mark_kind(kind: str, cause: dict[str, Any]) -> str:
-    why = cause.get("why")
-    if kind in {"rollback", "promotion"}:
-        return kind
-    if why in {"guard", "better"}:
-        return "rollback" if why == "guard" else "promotion"
-    if why in {"command", "registered", "drift"}:
-        return str(why)
-    return "alarm" if why in ALARMS else "shift"
-
-
-def _mark_text(cause: dict[str, Any]) -> str:
-    why = str(cause.get("why", ""))
-    if why == "command":
-        arm = f" {cause['arm']}" if cause.get("arm") else ""
-        return f"{cause.get('action')}{arm} by {cause.get('actor')}"
-    return f"{why}: {cause['arm']}" if "arm" in cause else why

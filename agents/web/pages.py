@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from agents.asking import ask
 from agents.settings import Settings
+from agents.web.attention import Level
 from agents.web.events import or_silence, send
 from agents.web.feed import Feed
 from agents.web.guarding import SECURITY_HEADERS, RefusedError, answer, guarded, require_token
@@ -23,13 +24,13 @@ from schemas.codec import encode
 from schemas.command import Action
 from schemas.errors import BrokerError, LeverframeError
 from schemas.fields import ArmName, RouteName
+from streams.topology import DAY_MS
 
 __all__ = ["add_dashboard", "add_health", "protect"]
 
 log = logging.getLogger("leverframe")
 
 _STATIC: Final = Path(__file__).parent / "static"
-_DAY_MS: Final = 86_400_000
 _MOST_EXPLAINED: Final = 30
 _ANSWER_S: Final = 15.0
 _ACKS_S: Final = 3.0
@@ -129,15 +130,14 @@ class _Pages:
         """All routes, those that need a look first."""
         now_ms = _now_ms()
         lines = [summary(known, now_ms) for known in self._feed.history.routes.values()]
-        order = {"critical": 0, "warning": 1, "notice": 2, "fine": 3}
-        lines.sort(key=lambda line: (order[line["level"]], line["route"]))
+        lines.sort(key=lambda line: (-Level[line["level"]], line["route"]))
         return answer(self._now(now_ms) | {"routes": lines})
 
     async def route(self, request: web.Request) -> web.Response:
         """One route with its history."""
         known = self._known(request)
         now_ms = _now_ms()
-        since_ms = _whole(request, "since_ms", now_ms - _DAY_MS)
+        since_ms = _whole(request, "since_ms", now_ms - DAY_MS)
         return answer(
             self._now(now_ms)
             | {
@@ -191,10 +191,10 @@ class _Pages:
             if shown in names and shown in routes:
                 known = routes[shown]
                 told["detail"] = detail(known, now_ms)
-                newest_ms = known.newest.issued_at_ms
-                told["history"] = known.columns(newest_ms if since_ms is None else since_ms + 1)
+                # From the newest point that was told: it may have been replaced meanwhile.
+                told["history"] = known.columns(known.newest_ms if since_ms is None else since_ms)
                 told["marks"] = _built(known)[-_FRESH_MARKS:]
-                since_ms = newest_ms
+                since_ms = known.newest_ms
             await send(stream, "routes", told)
 
     async def command(self, request: web.Request) -> web.Response:

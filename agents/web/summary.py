@@ -41,7 +41,6 @@ def summary(known: RouteHistory, now_ms: int) -> dict[str, Any]:
         "quarantined": newest.quarantined,
         "labels": sum(one.get("labels", 0) for one in arms.values()),
         "coverage": _beat(known).get("joins", {}).get("coverage"),
-        "marks": len(known.marks),
     }
 
 

@@ -127,3 +127,11 @@ def test_a_flood_of_dead_letters_is_one_line(caplog: pytest.LogCaptureFixture) -
     assert [record.count for record in caplog.records] == [1, 1000]  # type: ignore[attr-defined]
     assert caplog.records[0].request == "r-\ufffd"  # type: ignore[attr-defined]
     assert told.counts == {"unreadable": 1001}
+
+
+def test_json_lines_hold_what_is_no_text() -> None:
+    """Half of a surrogate pair, as from bytes that are not UTF-8, costs no line."""
+    record = logging.makeLogRecord({"msg": "asked \udcff", "event": "dead_letters"})
+    assert (
+        orjson.loads(JsonFormatter().format(record).replace("\\udcff", "?"))["message"] == "asked ?"
+    )

@@ -1,14 +1,20 @@
 """Which control messages become notifications, and what is posted."""
 
+import asyncio
 import hashlib
 import hmac
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
 from control_records import T0, message
 
 from agents.notices import body_of, notice_of, signature_of
+from agents.notifying import Notifier
+from agents.settings import load_settings
+from schemas.codec import encode
 from schemas.control import ControlKind
 
 GUARD = {
@@ -91,3 +97,42 @@ def test_signature_covers_time_and_body() -> None:
     at, mac = signature_of(b"body", "key", 1234).split(",")
     assert at == "t=1234"
     assert mac == "v1=" + hmac.new(b"key", b"1234.body", hashlib.sha256).hexdigest()
+
+
+def test_a_name_with_a_line_break_fits_into_a_header() -> None:
+    """It is escaped, and a record that cannot be told stops none behind it."""
+    posted: list[tuple[str, bytes]] = []
+
+    async def take(request: web.Request) -> web.Response:
+        posted.append((request.headers["Leverframe-Id"], await request.read()))
+        return web.Response(status=204)
+
+    class Topic:
+        """What a consumer gives: a rollback whose cause says nothing, then two good ones."""
+
+        async def getmany(self, **_: Any) -> dict[str, list[Any]]:
+            broken = message(1, T0, kind="rollback", cause={"why": "guard"}, route="broken")
+            command = {"why": "command", "action": "rollback", "actor": "ada"}
+            good = message(2, T0, kind="rollback", cause=command, route="two\nlines")
+            last = message(3, T0, kind="rollback", cause=command)
+            return {"tp": [Record(encode(one)) for one in (broken, good, last)]}
+
+    async def scenario() -> int:
+        app = web.Application()
+        app.router.add_post("/", take)
+        async with TestServer(app) as server, ClientSession() as session:
+            url = str(server.make_url("/"))
+            settings = load_settings(None, {"LEVERFRAME_NOTIFICATIONS__URL": url})
+            return await Notifier(settings)._deliver_some(Topic(), session)
+
+    assert asyncio.run(scenario()) == 2
+    assert [name for name, _ in posted] == ["two%0Alines/1.2", "r/1.3"]
+
+
+class Record(NamedTuple):
+    """As aiokafka gives one."""
+
+    value: bytes
+    topic: str = "control"
+    partition: int = 0
+    offset: int = 0

@@ -14,7 +14,7 @@ import serving
 from schemas.codec import encode
 from schemas.control import ControlMessage
 from schemas.errors import ControlError
-from schemas.signing import sign
+from schemas.signing import sign, trusted
 from serving.assigner import Assigner, assign
 from serving.routing import RoutingTable
 from serving.tasks import end_task
@@ -196,3 +196,15 @@ def test_a_task_that_loses_a_cancellation_is_ended_all_the_same() -> None:
         assert task.done()
 
     asyncio.run(scenario())
+
+
+def test_only_what_a_subscriber_follows_is_trusted() -> None:
+    """Signed where a key is set; never a tombstone or what cannot be read."""
+    bare = message()
+    signed = sign(bare, b"key")
+    assert trusted(encode(signed), b"key") == signed
+    assert trusted(encode(bare), None) == bare
+    assert trusted(encode(bare), b"key") is None
+    assert trusted(encode(signed), b"other") is None
+    assert trusted(b"{", b"key") is None
+    assert trusted(None, None) is None

@@ -96,3 +96,11 @@ def test_settings_keep_secrets_out_of_their_text() -> None:
     settings = load_settings(None, environment)
     assert settings.broker.password == "hunter2"  # noqa: S105 - a test's
     assert "hunter" not in repr(settings) + repr(settings.broker) + repr(settings.app)
+
+
+def test_text_of_digits_in_the_environment_stays_text() -> None:
+    """Also where the text has a pattern to keep, such as a token."""
+    settings = load_settings(
+        None, {"LEVERFRAME_APP__WEB_TOKEN": "12345678901234567", "LEVERFRAME_APP__ID": "42"}
+    )
+    assert (settings.app.web_token, settings.app.id) == ("12345678901234567", "42")

@@ -1,6 +1,7 @@
 """Who may ask the web server, and who may act through it: over real HTTP, without a job."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from control_records import T0, message
 
 from agents.settings import load_settings
+from agents.web.events import or_silence
 from agents.web.feed import Feed
 from agents.web.pages import add_dashboard, add_health, protect
 
@@ -166,3 +168,71 @@ def test_what_is_asked_wrongly_is_told() -> None:
         assert (await client.get("/static/../pages.py")).status == 404
 
     asked(ask)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/health/live", 200), ("/api/routes", 421)])
+def test_what_watches_over_the_process_asks_by_address(path: str, status: int) -> None:
+    """Beyond loopback a probe names no host of ours; it gets the health, and no page."""
+
+    async def ask(client: Client, _: Feed) -> None:
+        answer = await client.get(path, headers={"Host": "10.1.2.3:6066"})
+        assert answer.status == status
+
+    environment = {"LEVERFRAME_APP__WEB_BIND": "0.0.0.0"}  # noqa: S104 - what is tested
+    asked(ask, LEVERFRAME_APP__WEB_HOSTS='["ops.local"]', **environment)
+
+
+def test_every_address_of_loopback_is_loopback() -> None:
+    """Names are looked at on 127.0.0.2 as on 127.0.0.1."""
+
+    async def ask(client: Client, _: Feed) -> None:
+        answer = await client.get("/api/routes", headers={"Host": "evil.example"})
+        assert answer.status == 421
+
+    asked(ask, LEVERFRAME_APP__WEB_BIND="127.0.0.2")
+
+
+def test_bytes_that_are_no_text_are_refused() -> None:
+    """In the token and in the body: an answer with its reason, not a trace."""
+
+    async def ask(client: Client, _: Feed) -> None:
+        token = {"Authorization": b"Bearer \xff\xfe".decode("utf-8", "surrogateescape")}
+        answer = await client.post("/api/command", headers=token, json={})
+        assert answer.status == 403
+        headers = with_token() | {"Content-Type": "application/json"}
+        body = b'{"route":"\xff","action":"freeze","actor":"e"}'
+        answer = await client.post("/api/command", headers=headers, data=body)
+        assert answer.status == 400
+
+    asked(ask, LEVERFRAME_APP__WEB_TOKEN=TOKEN)
+
+
+def test_an_open_page_keeps_no_server_from_stopping() -> None:
+    """It is told that this is the end; otherwise aiohttp waits a minute for it, twice."""
+
+    async def scenario() -> float:
+        async with serving() as (client, _):
+            page = await client.get("/api/changes")
+            assert (await page.content.readline()) == b"event: routes\n"
+            began_s = time.monotonic()
+        return time.monotonic() - began_s
+
+    assert asyncio.run(scenario()) < 5
+
+
+def test_an_open_page_hears_of_silence() -> None:
+    """Nothing comes from the job, and the page is told that nothing does."""
+
+    async def scenario() -> list[list[str]]:
+        feed = Feed(load_settings(None, NO_BROKER))
+        return [sorted(one) async for one in _first(3, or_silence(feed.changes(), 0.01))]
+
+    assert asyncio.run(scenario()) == [[], [], []]
+
+
+async def _first(count: int, source: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for one in source:
+        yield one
+        count -= 1
+        if not count:
+            return

@@ -112,3 +112,28 @@ def test_changes_are_explained_from_memory() -> None:
     assert change.moved == {"a": (0.75, 0.5), "b": (0.25, 0.5)}
     assert any("a fell from 0.750 to 0.500" in line for line in told)
     assert history.routes["r"].explained(T0 - 1, 1) == []
+
+
+def test_a_policy_at_work_pushes_out_neither_the_day_nor_its_events() -> None:
+    """A shift each ten seconds: the day is still there, and so is the rollback at its begin."""
+    history = History()
+    rolled = {"why": "guard", "arm": "b"}
+    history.note(message(1, T0, kind="rollback", cause=rolled))
+    for seq in range(2, 24 * HOUR_MS // 10_000):
+        history.note(message(seq, T0 + seq * 10_000, kind="routing", cause={"why": "policy"}))
+    known = history.routes["r"]
+    at_ms = known.columns(0)["at_ms"]
+    assert at_ms[-1] - at_ms[0] > 23 * HOUR_MS
+    assert len(at_ms) < 360 + 300
+    assert [(mark.kind, mark.times) for mark in known.marks] == [("rollback", 1), ("shift", 8638)]
+
+
+def test_time_never_goes_back_where_decisions_lag() -> None:
+    """A decision of an hour ago, told between two heartbeats, has its place between them."""
+    history = History()
+    history.note(message(1, T0))
+    history.note(message(2, T0 - HOUR_MS, kind="routing", cause={"why": "policy"}), T0 + 1000)
+    history.note(message(3, T0 + 20_000))
+    known = history.routes["r"]
+    assert known.columns(0)["at_ms"] == [T0, T0, T0 + 20_000]
+    assert known.heard_ms == T0 + 20_000

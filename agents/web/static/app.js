@@ -34,11 +34,12 @@ function connected(isOn, text) {
 async function show(keepsFocus = true) {
   const mine = (opening += 1);
   const match = location.hash.match(/^#\/route\/(.+)$/);
-  const name = match ? decodeURIComponent(match[1]) : null;
+  let name = null;
   stop();
   page?.end();
   page = null;
   try {
+    if (match) name = decodeURIComponent(match[1]);
     const next = await (name === null ? overview(main, status) : detail(main, status, name));
     if (mine !== opening) return next.end();
     page = next;

@@ -130,7 +130,7 @@ export function rewardsChart(holder, history, marks, shown) {
   );
 }
 
-// What live updates append; a point of the same ten seconds as the last takes its place.
+// What live updates append; a point of the same time as the last takes its place.
 export function append(history, fresh) {
   const fields = ["weight", "mean", "low", "high", "labels"];
   for (const arm of fresh.arms) {
@@ -139,11 +139,13 @@ export function append(history, fresh) {
     for (const field of fields) history[field].push(new Array(history.at_ms.length).fill(null));
   }
   fresh.at_ms.forEach((ms, at) => {
-    if (history.at_ms.length && ms <= history.at_ms.at(-1)) return;
-    history.at_ms.push(ms);
+    const last = history.at_ms.at(-1);
+    if (ms < last) return;
+    if (ms !== last) history.at_ms.push(ms);
+    const place = history.at_ms.length - 1;
     history.arms.forEach((arm, to) => {
       const from = fresh.arms.indexOf(arm);
-      for (const field of fields) history[field][to].push(from < 0 ? null : fresh[field][from][at]);
+      for (const field of fields) history[field][to][place] = from < 0 ? null : fresh[field][from][at];
     });
   });
   const oldest = history.at_ms.at(-1) - 86_400_000;

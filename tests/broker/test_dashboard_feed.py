@@ -17,6 +17,7 @@ from agents.cli.main import cli
 from agents.web.feed import Feed
 from schemas.codec import encode
 from schemas.control import ControlMessage
+from serving.tasks import end_task
 from streams.runtime.kafka import partition_of
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(60)]
@@ -104,7 +105,7 @@ def test_a_day_is_read_back(deploy: Callable[..., Any], whole_records: int) -> N
                     assert "route-3" in await anext(changes)
             await changes.aclose()
         finally:
-            following.cancel()
+            await end_task(following)
 
     asyncio.run(scenario())
 

@@ -156,9 +156,14 @@ _FILLS_AND_DIES = """
 import os, sys
 from pathlib import Path
 from streams.runtime.store import Memory, Place, open_store
-store = open_store(Path(sys.argv[1]), Memory(1 << 20, 4 << 20), is_bulk=True)
-for step in range(60):
+folder = Path(sys.argv[1])
+store = open_store(folder, Memory(1 << 20, 4 << 20), is_bulk=True)
+step = 0
+# Tables are written by another thread; the third is begun when the first is in the manifest.
+while len(list(folder.glob("*.sst"))) < 3:
     store.write([(b"%d-%d" % (step, at), os.urandom(1000)) for at in range(300)], Place(step, 9))
+    step += 1
+print(step - 1, flush=True)
 os._exit(9)
 """
 
@@ -166,11 +171,12 @@ os._exit(9)
 def test_bulk_store_that_died_is_never_ahead(tmp_path: Path) -> None:
     """Killed while it is filled: all entries up to the place that is found are there."""
     command = [sys.executable, "-c", _FILLS_AND_DIES, str(tmp_path / "0")]
-    assert subprocess.run(command, check=False).returncode == 9
+    died = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert died.returncode == 9, died.stderr
     store = open_store(tmp_path / "0", Memory(1 << 20, 8 << 20))
     place: Any = store.place
     assert place is not None, "nothing was flushed on the way: the test shows nothing"
-    assert place.next_offset < 59
+    assert place.next_offset < int(died.stdout), "all was flushed: the test shows nothing"
     for step in range(place.next_offset + 1):
         assert None not in store.get_many([b"%d-%d" % (step, at) for at in range(300)])
     store.close()

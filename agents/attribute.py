@@ -157,6 +157,7 @@ class AttributionShell:
         bool
             Whether more is due at once.
         """
+        self.set_aside.tell()
         limit_ms = self._stream_time_ms(ledger.positions, idle) - GRACE_MS
         if not self._sweeps.is_due(ledger, limit_ms):
             traffic = self._traffic(ledger, max(0, limit_ms))

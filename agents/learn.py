@@ -124,6 +124,7 @@ class LearningShell:
             False: all that was due is done.
         """
         del idle
+        self.set_aside.tell()
         now_s = time.monotonic()
         due = []
         for name, at_s in self._published(ledger).items():

@@ -1,6 +1,7 @@
 """What the job tells its log of its own work: what was decided, and what was set aside."""
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -32,26 +33,30 @@ class DeadLetterLog:
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = now_s
-        self._told_s = -_EVERY_S
+        self._told_s = -math.inf
         self._untold = 0
+        self._newest: DeadLetter | None = None
         self.counts: Counter[str] = Counter()
 
     def note(self, letters: Sequence[DeadLetter]) -> None:
-        """Count them; tell of the newest one at most each ten seconds.
+        """Count them, and tell of them if it is time.
 
         Parameters
         ----------
         letters : sequence of DeadLetter
             Of one transaction.
         """
-        if not letters:
+        if letters:
+            self.counts.update(letter.reason for letter in letters)
+            self._untold += len(letters)
+            self._newest = letters[-1]
+        self.tell()
+
+    def tell(self) -> None:
+        """Tell of the newest, and how many there were, at most each ten seconds."""
+        newest, now_s = self._newest, self._now_s()
+        if newest is None or now_s - self._told_s < _EVERY_S:
             return
-        self.counts.update(letter.reason for letter in letters)
-        self._untold += len(letters)
-        now_s = self._now_s()
-        if now_s - self._told_s < _EVERY_S:
-            return
-        newest = letters[-1]
         log.warning(
             "%d dead letters, the newest: %s-%d at %d, %s: %s",
             self._untold,
@@ -70,7 +75,7 @@ class DeadLetterLog:
                 "request": _shown(newest.key),
             },
         )
-        self._told_s, self._untold = now_s, 0
+        self._told_s, self._untold, self._newest = now_s, 0, None
 
 
 def _shown(key: bytes | None) -> str | None:

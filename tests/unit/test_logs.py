@@ -122,11 +122,13 @@ def test_a_flood_of_dead_letters_is_one_line(caplog: pytest.LogCaptureFixture) -
     told.note([])
     for letter in letters:
         told.note([letter])
+    told.tell()
     now[0] += 11
-    told.note(letters[:1])
-    assert [record.count for record in caplog.records] == [1, 1000]  # type: ignore[attr-defined]
+    told.tell()
+    told.tell()
+    assert [record.count for record in caplog.records] == [1, 999]  # type: ignore[attr-defined]
     assert caplog.records[0].request == "r-\ufffd"  # type: ignore[attr-defined]
-    assert told.counts == {"unreadable": 1001}
+    assert told.counts == {"unreadable": 1000}
 
 
 def test_json_lines_hold_what_is_no_text() -> None:

@@ -1,7 +1,8 @@
 """What control messages told of each route, over a day, in bounded memory. Pure.
 
 The last hour is kept finely, what is older at one point in five minutes. Changes (anything but a
-heartbeat) are kept as marks, and the newest of them whole, so that they can be explained.
+heartbeat) are kept as marks, and the newest of them whole, so that they can be explained. With
+very many routes less is kept of each (``agents/web/room.py``).
 """
 
 import math
@@ -14,18 +15,13 @@ from msgspec import Struct, field
 
 from agents.explaining import Explained, explain, sentences
 from agents.web.marks import Mark, mark_of
+from agents.web.room import Room, room_for
 from schemas.control import ControlMessage
 from streams.topology import DAY_MS
 
 __all__ = ["FIELDS", "History", "RouteHistory"]
 
-_FINE_MS: Final = 10_000
-_COARSE_MS: Final = 300_000
 _HOUR_MS: Final = 3_600_000
-_FINE_POINTS: Final = 1_000
-_COARSE_POINTS: Final = 2 * DAY_MS // _COARSE_MS
-_MARKS: Final = 300
-_WHOLE: Final = 30
 _MOST_ROUTES: Final = 10_000
 
 FIELDS: Final = ("weight", "mean", "low", "high", "labels")
@@ -39,10 +35,18 @@ class _Point(Struct, frozen=True, gc=False):
     is_event: bool
 
 
-def _stands_for(point: _Point, last: _Point) -> bool:
-    """Whether a heartbeat follows another one within the same ten seconds."""
-    is_same = point.at_ms // _FINE_MS == last.at_ms // _FINE_MS
-    return is_same and not (point.is_change or last.is_change)
+def _stands_for(point: _Point, last: _Point, room: Room) -> bool:
+    """Whether a heartbeat follows another one within the same few seconds."""
+    if point.at_ms // room.fine_ms != last.at_ms // room.fine_ms:
+        return False
+    if room.is_scarce:
+        return not (point.is_event or last.is_event)
+    return not (point.is_change or last.is_change)
+
+
+def _trim(kept: deque[Any], most: int) -> None:
+    while len(kept) > most:
+        kept.popleft()
 
 
 class RouteHistory(Struct):
@@ -68,13 +72,13 @@ class RouteHistory(Struct):
     heard_ms: int = 0
     arms: list[str] = field(default_factory=list)
     fine: deque[_Point] = field(default_factory=deque)
-    coarse: deque[_Point] = field(default_factory=lambda: deque(maxlen=_COARSE_POINTS))
-    marks: deque[Mark] = field(default_factory=lambda: deque(maxlen=_MARKS))
-    changes: deque[ControlMessage] = field(default_factory=lambda: deque(maxlen=_WHOLE))
+    coarse: deque[_Point] = field(default_factory=deque)
+    marks: deque[Mark] = field(default_factory=deque)
+    changes: deque[ControlMessage] = field(default_factory=deque)
     rollback: ControlMessage | None = None
     promotion: ControlMessage | None = None
 
-    def note(self, message: ControlMessage, heard_ms: int) -> bool:
+    def note(self, message: ControlMessage, heard_ms: int, room: Room) -> bool:
         """Take in a message.
 
         Parameters
@@ -83,6 +87,8 @@ class RouteHistory(Struct):
             Of the route.
         heard_ms : int
             When it was written, ms since the epoch.
+        room : Room
+            How much is kept.
 
         Returns
         -------
@@ -103,7 +109,9 @@ class RouteHistory(Struct):
             self._change(message)
         elif is_first or message.epoch > before.epoch:
             self._missed(message)
-        self._append(message)
+        _trim(self.marks, room.marks)
+        _trim(self.changes, room.whole)
+        self._append(message, room)
         return True
 
     def _change(self, message: ControlMessage) -> None:
@@ -127,7 +135,7 @@ class RouteHistory(Struct):
             self.marks.pop()
         self.marks.append(mark)
 
-    def _append(self, message: ControlMessage) -> None:
+    def _append(self, message: ControlMessage, room: Room) -> None:
         arms = self.arms
         arms += [name for name in message.weights if name not in arms]
         # A command says nothing of the arms: what was known of them holds.
@@ -141,19 +149,20 @@ class RouteHistory(Struct):
         # Decisions go by stream time, heartbeats by the clock: the chart's time never goes back.
         at_ms = max(message.issued_at_ms, fine[-1].at_ms if fine else 0)
         point = _Point(at_ms, values, is_change, is_event)
-        if fine and _stands_for(point, fine[-1]):
+        if fine and _stands_for(point, fine[-1], room):
             fine[-1] = point
         else:
             fine.append(point)
-        self._thin(point.at_ms)
+        self._thin(point.at_ms, room)
 
-    def _thin(self, now_ms: int) -> None:
+    def _thin(self, now_ms: int, room: Room) -> None:
         fine, coarse = self.fine, self.coarse
-        while fine and (fine[0].at_ms < now_ms - _HOUR_MS or len(fine) > _FINE_POINTS):
-            old = fine.popleft()
-            is_new = not coarse or coarse[-1].at_ms // _COARSE_MS != old.at_ms // _COARSE_MS
+        while fine and (fine[0].at_ms < now_ms - _HOUR_MS or len(fine) > room.fine_points):
+            old, slot = fine.popleft(), room.coarse_ms
+            is_new = not coarse or coarse[-1].at_ms // slot != old.at_ms // slot
             if is_new or old.is_event:
                 coarse.append(old)
+        _trim(coarse, room.coarse_points)
         while coarse and coarse[0].at_ms < now_ms - DAY_MS:
             coarse.popleft()
 
@@ -233,7 +242,8 @@ class History:
             if len(self.routes) >= _MOST_ROUTES:
                 return False
             known = self.routes[message.route] = RouteHistory(message, message)
-        return known.note(message, message.issued_at_ms if heard_ms is None else heard_ms)
+        heard_ms = message.issued_at_ms if heard_ms is None else heard_ms
+        return known.note(message, heard_ms, room_for(len(self.routes)))
 
 
 def _values(weight: float | None, known: dict[str, Any] | None) -> tuple[float, ...]:

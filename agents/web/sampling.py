@@ -18,6 +18,8 @@ SAMPLING: Final[Mapping[str, Any]] = {
 """Options of a consumer that samples."""
 
 _STEP_RECORDS: Final = 500
+# Between two heartbeats of a calm route lie many decisions of a hot one.
+_MOST_RECORDS: Final = 4_000
 _WAIT_MS: Final = 1_000
 _PAUSE_S: Final = 0.002
 
@@ -70,28 +72,33 @@ async def samples(
         The time, and what was found.
     """
     consumer.assign([tp])
-    keys: set[bytes] = set()
+    # A route that was missed once is looked for again; one that has gone is not for long.
+    before: set[bytes] = set()
+    last: set[bytes] = set()
     for at_ms in times_ms:
         offset = (await offsets_at(consumer, [tp], at_ms))[tp]
         if offset >= until:
             return
         consumer.seek(tp, offset)
-        found = await _sample(consumer, tp, at_ms + SAMPLED_EVERY_MS, keys)
-        keys = set(found)
+        found = await _sample(consumer, tp, at_ms + SAMPLED_EVERY_MS, before | last)
+        before, last = last, set(found)
         yield at_ms, list(found.values())
 
 
 async def _sample(
     consumer: Any, tp: TopicPartition, until_ms: int, expected: set[bytes]
 ) -> dict[bytes, Any]:
-    """Until all keys of the sample before are there, or no new one comes."""
+    """Until all keys of the samples before are there; at first, all that is looked at."""
     found: dict[bytes, Any] = {}
-    while not expected or expected - found.keys():
+    looked_at = 0
+    while looked_at < _MOST_RECORDS and (not expected or expected - found.keys()):
         fetched = await consumer.getmany(tp, timeout_ms=_WAIT_MS, max_records=_STEP_RECORDS)
         records = fetched.get(tp, [])
-        fresh = {r.key: r for r in records if r.timestamp < until_ms and r.key not in found}
-        found |= fresh
+        for record in records:
+            if record.timestamp < until_ms:
+                found.setdefault(record.key, record)
+        looked_at += len(records)
         await asyncio.sleep(_PAUSE_S)
-        if not fresh:
+        if not records or records[-1].timestamp >= until_ms:
             break
     return found

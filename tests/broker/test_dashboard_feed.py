@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner
 from control_records import arms, message
 from harness import Deployment
+from msgspec.structs import replace
 
 from agents.cli.main import cli
 from agents.web.feed import Feed
@@ -104,6 +105,34 @@ def test_a_day_is_read_back(deploy: Callable[..., Any], whole_records: int) -> N
                 while feed.history.routes["route-3"].newest != fresh:
                     assert "route-3" in await anext(changes)
             await changes.aclose()
+        finally:
+            await end_task(following)
+
+    asyncio.run(scenario())
+
+
+def test_a_calm_route_is_sampled_beside_a_hot_one(deploy: Callable[..., Any]) -> None:
+    """Between two of its heartbeats lie more decisions of the other than one fetch brings."""
+
+    async def scenario() -> None:
+        deployment = await deploy(LEVERFRAME_TOPICS__ROUTE_PARTITIONS="1")
+        end_ms = time.time_ns() // 1_000_000
+        calm = a_day("calm", end_ms)[-60:]
+        busy = message(1, end_ms - HOUR_MS, kind="routing", route="hot")
+        told = []
+        for beat in calm:
+            times_ms = range(beat.issued_at_ms + 1, beat.issued_at_ms + MINUTE_MS, MINUTE_MS // 900)
+            told += [beat, *(replace(busy, issued_at_ms=at_ms) for at_ms in times_ms)]
+        await write(deployment, told)
+        feed = Feed(deployment.settings, whole_records=100)
+        following = asyncio.create_task(feed.follow())
+        try:
+            async with asyncio.timeout(40):
+                while feed.share_read < 1:
+                    await asyncio.sleep(0.05)
+            at_ms = feed.history.routes["calm"].columns(0)["at_ms"]
+            assert at_ms[-1] - at_ms[0] > 50 * MINUTE_MS
+            assert max(two - one for one, two in pairwise(at_ms)) <= 7 * MINUTE_MS
         finally:
             await end_task(following)
 

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.web.history import FIELDS, History
+from agents.web.room import IN_FULL, Room, room_for
 from schemas.control import ControlKind
+from streams.topology import DAY_MS
 
 HOUR_MS = 3_600_000
 
@@ -40,6 +42,35 @@ def test_a_day_of_heartbeats_is_kept_in_bounded_memory() -> None:
     assert max(fine) <= 20_000
     assert max(coarse) <= 600_000
     assert len(at_ms) <= 360 + 290
+
+
+def test_of_very_many_routes_less_is_kept_but_every_event() -> None:
+    """Steps of a policy stand for one another then; a rollback keeps its own point."""
+    history, most = History(), 5_000
+    for at in range(most):
+        history.note(message(1, T0, route=f"route-{at}"))
+    rollbacks = []
+    for step in range(1, 24 * 360):
+        at_ms = T0 + step * 10_000
+        kind: ControlKind = "rollback" if step % 700 == 0 else "routing"
+        rollbacks += [at_ms] if kind == "rollback" else []
+        cause = {"why": "guard" if kind == "rollback" else "policy"}
+        history.note(message(1 + step, at_ms, kind=kind, cause=cause, route="route-7"))
+    known, room = history.routes["route-7"], room_for(most)
+    kept = known.columns(0)["at_ms"]
+    assert set(rollbacks) <= set(kept)
+    assert len(kept) <= 3600_000 // room.fine_ms + DAY_MS // room.coarse_ms + len(rollbacks) + 3
+    assert kept[-1] - kept[0] >= 0.95 * DAY_MS
+    assert len(known.changes) == room.whole
+    assert known.rollback is not None
+
+
+def test_room_shrinks_with_the_number_of_routes() -> None:
+    """Up to some hundred routes all is kept; what is kept of all together hardly grows then."""
+    assert room_for(1) == room_for(IN_FULL) == Room()
+    points = [n * (3600_000 // r.fine_ms) for n in (IN_FULL, 10_000) for r in [room_for(n)]]
+    assert points[1] <= 2 * points[0]
+    assert room_for(10_000).whole >= 3
 
 
 @given(st.lists(st.tuples(st.integers(0, 60_000), st.booleans()), min_size=1, max_size=60))

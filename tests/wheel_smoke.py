@@ -32,6 +32,29 @@ from importlib.metadata import entry_points
 assert point.load().__name__ == "MicrobatchTransport"
 """
 
+AS_INSTALLED = """
+import sys
+from pathlib import Path
+import agents
+from agents.cli.packages import is_ours_alone
+home = Path(agents.__file__).parents[1]
+# The environment of the one that builds may hold the checkout too, by a path file.
+assert is_ours_alone(home, [str(home)]), "what the installer wrote is not what RECORD says"
+"""
+
+
+def intrude(site: Path) -> None:
+    """Install another distribution that brings a package ``agents``, as pip would."""
+    (site / "agents" / "tool.py").write_text("", encoding="utf-8")
+    told = site / "openai_agents-1.0.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: openai-agents\nVersion: 1.0\n", encoding="utf-8"
+    )
+    (told / "RECORD").write_text(
+        "agents/tool.py,,0\nopenai_agents-1.0.dist-info/METADATA,,\n", encoding="utf-8"
+    )
+
 
 def run(*command: str, cwd: Path) -> str:
     """Run a command outside the checkout; stop with its output if it fails."""
@@ -67,6 +90,14 @@ def main() -> None:
         for word in ("worker", "demo", "rollback", "broker"):
             if word not in helped:
                 sys.exit(f"--help does not name {word}:\n{helped}")
+        run(python, "-c", AS_INSTALLED, cwd=outside)
+        intrude(site)
+        refused = subprocess.run(
+            [python, "-m", "agents.cli.main", "--help"],
+            cwd=outside, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if refused.returncode != 2 or "pip uninstall openai-agents" not in refused.stderr:
+            sys.exit(f"an intruder in our packages was not refused:\n{refused.stderr}")
         print(f"{wheel.name}: installs, imports and answers outside the checkout")
 
 

@@ -98,14 +98,44 @@ def test_pins_satisfy_what_pyproject_asks_for() -> None:
                 assert requirement.specifier.contains(version), requirement
 
 
-def test_collisions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_collisions_are_refused() -> None:
     """Another distribution with our package's name is named, with the cure."""
     packages.refuse_collisions()
-    monkeypatch.setattr(
-        packages, "packages_distributions", lambda: {"agents": ["leverframe", "openai-agents"]}
-    )
     with pytest.raises(packages.PackageCollisionError, match=r"openai-agents.*pip uninstall"):
-        packages.refuse_collisions()
+        packages.refuse_others({"agents": ["leverframe", "openai-agents"]})
+
+
+def installed(home: Path) -> Path:
+    """A folder with our packages as an installer leaves them."""
+    lines = []
+    for name in packages.OURS:
+        for path in (home / name / "__init__.py", home / name / "inner" / "deep.py"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("ours", encoding="utf-8")
+            lines.append(f"{path.relative_to(home)},sha256=x,{path.stat().st_size}")
+        (home / name / "__pycache__").mkdir()
+    record = home / "leverframe-1.0.dist-info" / "RECORD"
+    record.parent.mkdir()
+    record.write_text("\n".join(lines), encoding="utf-8")
+    return home
+
+
+def test_a_collision_is_seen_without_asking_all_distributions(tmp_path: Path) -> None:
+    """Another folder, another file, or one that was written over; what was installed is fine."""
+    path = [str(tmp_path / "zip"), str(tmp_path)]
+    assert packages.is_ours_alone(installed(tmp_path), path)
+    (tmp_path / "agents" / "tool.py").touch()
+    assert not packages.is_ours_alone(tmp_path, path)
+    (tmp_path / "agents" / "tool.py").unlink()
+    (tmp_path / "agents" / "realtime").mkdir()
+    assert not packages.is_ours_alone(tmp_path, path)
+    (tmp_path / "agents" / "realtime").rmdir()
+    (tmp_path / "schemas" / "__init__.py").write_text("theirs", encoding="utf-8")
+    assert not packages.is_ours_alone(tmp_path, path)
+    (tmp_path / "schemas" / "__init__.py").write_text("ours", encoding="utf-8")
+    (tmp_path / "elsewhere" / "streams").mkdir(parents=True)
+    assert not packages.is_ours_alone(tmp_path, [*path, str(tmp_path / "elsewhere")])
+    assert packages.is_ours_alone(tmp_path, path)
 
 
 def test_commands_have_help() -> None:

@@ -7,6 +7,7 @@ Names, types, limits and defaults come from the fields, meanings from the docstr
 import json
 import sys
 from collections.abc import Iterator
+from inspect import getdoc
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,9 +85,9 @@ def _meanings(kind: type[Struct]) -> Iterator[tuple[str, str]]:
     """Yield name and meaning of every field in the docstring's ``Attributes``."""
     names: list[str] = []
     text: list[str] = []
-    attributes = (kind.__doc__ or "").partition("----------\n")[2]
-    for line in [*attributes.splitlines(), "    end : str"]:
-        if line.strip() and not line.startswith(" " * 8):
+    attributes = (getdoc(kind) or "").partition("----------\n")[2]
+    for line in [*attributes.splitlines(), "end : str"]:
+        if line.strip() and not line.startswith(" "):
             yield from ((name, " ".join(text).strip().replace("``", "`")) for name in names)
             names, text = line.partition(" : ")[0].replace(" ", "").split(","), []
         else:

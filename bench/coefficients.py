@@ -10,6 +10,7 @@ import msgspec
 from bench.growing import Point
 from bench.growth_results import Growth
 from bench.shapes import BASE
+from bench.touching import batch_labels, per_touch
 
 __all__ = ["WAITING_FREE", "Coefficients", "fitted"]
 
@@ -28,6 +29,11 @@ class Coefficients(msgspec.Struct, frozen=True, kw_only=True):
         each doubling of a worker's waiting predictions beyond ``waiting_free``.
     waiting_free : float
         Waiting predictions of a worker that cost nothing more.
+    batch_labels : float
+        Of a micro-batch under load.
+    worker_us_per_touch, broker_us_per_touch, bytes_per_touch : float
+        More for each route that a micro-batch touches, beyond the routes of the base: microseconds
+        of the worker and of the broker, bytes written to topics.
     learning_us : float
         Of it, learning: microseconds a label.
     light_cores : float
@@ -57,6 +63,10 @@ class Coefficients(msgspec.Struct, frozen=True, kw_only=True):
     worker_us_per_arm: float
     worker_us_per_doubling: float
     waiting_free: float
+    batch_labels: float
+    worker_us_per_touch: float
+    broker_us_per_touch: float
+    bytes_per_touch: float
     learning_us: float
     light_cores: float
     route_cores: float
@@ -102,6 +112,7 @@ def fitted(growth: Growth, starting: Mapping[str, Any]) -> Coefficients:
     changelog, learning = topics("attribution-changelog"), topics("learning-changelog")
     most = max(growth.sizes("waiting"))
     lost = starting["lost"]
+    labels = batch_labels(growth, lambda p: p.worker_us)
     return Coefficients(
         worker_us=base(lambda p: p.worker_us),
         worker_us_per_kb=slope(growth, "value", lambda p: p.worker_us, lambda at: at / 1000),
@@ -113,6 +124,10 @@ def fitted(growth: Growth, starting: Mapping[str, Any]) -> Coefficients:
             lambda at: math.log2(max(at, WAITING_FREE) / WAITING_FREE),
         ),
         waiting_free=WAITING_FREE,
+        batch_labels=labels,
+        worker_us_per_touch=per_touch(growth, lambda p: p.worker_us, labels),
+        broker_us_per_touch=per_touch(growth, lambda p: p.broker_us, labels),
+        bytes_per_touch=per_touch(growth, topic_bytes, labels),
         learning_us=statistics.median(growth.learning_us),
         light_cores=base(lambda p: p.live_us) * rate / 1e6,
         route_cores=max(0.0, slope(growth, "routes", lambda p: p.live_us * rate / 1e6)),

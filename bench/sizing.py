@@ -1,9 +1,9 @@
 """``python -m bench.sizing``: cores, disk and brokers that a rate of events needs.
 
-The formula is in ``bench.sizing_formula``; its coefficients are fitted to bench/growth.json and
-bench/starting.json, which ``bench.growth`` and ``bench.starting`` write. ``--write`` puts the
-tables into docs/sizing.md: predictions for three rates, what single parts bear, the coefficients,
-and every measured point beside what the formula says of it.
+The formula is in ``bench.sizing_formula`` and ``bench.event_costs``; its coefficients are fitted to
+bench/growth.json and bench/starting.json, which ``bench.growth`` and ``bench.starting`` write.
+``--write`` puts the tables into docs/sizing.md: predictions for three rates, what single parts
+bear, the coefficients, and every measured point beside what the formula says of it.
 """
 
 import argparse
@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from bench.coefficients import fitted
+from bench.event_costs import DAY_S, Need
 from bench.growth_results import read_growth
-from bench.sizing_formula import DAY_S, Need, Plan, plan
+from bench.sizing_formula import Plan, plan
 from bench.sizing_tables import body
 
 __all__ = ["described", "seconds", "written"]

@@ -1,7 +1,7 @@
 """What a rate of events needs: cores, disk, brokers. Pure arithmetic, linear in the rate.
 
 Processor time and bytes of an event are measured (``bench.coefficients``); what is assumed of
-machines is in ``Need``.
+machines is in ``bench.event_costs.Need``.
 """
 
 import math
@@ -11,51 +11,18 @@ from typing import Final
 import msgspec
 
 from bench.coefficients import Coefficients
+from bench.event_costs import (
+    DAY_S,
+    Need,
+    broker_event_us,
+    event_bytes,
+    event_us,
+    learning_bytes,
+)
 
-__all__ = [
-    "Limits", "Need", "Plan", "broker_event_us", "event_bytes", "event_us", "limits", "plan",
-]  # fmt: skip
+__all__ = ["Limits", "Plan", "limits", "plan"]
 
-DAY_S: Final = 86_400.0
 _WEEK_S: Final = 7 * DAY_S
-
-
-class Need(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked for, and what is assumed of the machines.
-
-    Attributes
-    ----------
-    rate : float
-        Events a second: half predictions, half labels.
-    window_s : float
-        Attribution window; every prediction is kept that long.
-    value_kb : float
-        Of a prediction, 1000 bytes.
-    arms, routes : int
-        Arms of a route; routes.
-    hottest : float
-        Share of all labels that the busiest route gets, 0 to 1.
-    used : float
-        Share of a core or broker that is to be in use, 0 to 1; the rest is for catching up.
-    replication : int
-        Copies of each topic.
-    broker_mb_per_s, broker_cores : float
-        Writes that a broker bears, its copies of others' partitions included, and its cores.
-    partitions_per_core : int
-        Partitions that each worker process has.
-    """
-
-    rate: float
-    window_s: float = DAY_S
-    value_kb: float = 0.15
-    arms: int = 4
-    routes: int = 10
-    hottest: float = 0.1
-    used: float = 0.6
-    replication: int = 3
-    broker_mb_per_s: float = 100.0
-    broker_cores: float = 8.0
-    partitions_per_core: int = 4
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,73 +90,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     broker_cores: float
 
 
-def event_us(known: Coefficients, need: Need, waiting_each: float = 0.0) -> float:
-    """Return the worker's processor time of an event.
-
-    Parameters
-    ----------
-    known : Coefficients
-        Measured.
-    need : Need
-        Sizes of values and routes.
-    waiting_each : float
-        Predictions that wait in one worker.
-
-    Returns
-    -------
-    float
-        Microseconds.
-    """
-    doublings = math.log2(max(1.0, waiting_each / known.waiting_free))
-    return (
-        known.worker_us
-        + known.worker_us_per_kb * (need.value_kb - 0.15)
-        + known.worker_us_per_arm * (need.arms - 4)
-        + known.worker_us_per_doubling * doublings
-    )
-
-
-def event_bytes(known: Coefficients, need: Need) -> float:
-    """Return what an event makes the broker write, one copy.
-
-    Parameters
-    ----------
-    known : Coefficients
-        Measured.
-    need : Need
-        Size of values.
-
-    Returns
-    -------
-    float
-        Bytes; a value's size counts half, since each second event is a label.
-    """
-    inputs = known.input_bytes + 500 * (need.value_kb - 0.15)
-    return inputs + known.changelog_bytes + known.output_bytes + _learning_bytes(known, need)
-
-
-def _learning_bytes(known: Coefficients, need: Need) -> float:
-    return max(0.0, known.learning_bytes + known.bytes_per_arm * (need.arms - 4))
-
-
-def broker_event_us(known: Coefficients, need: Need) -> float:
-    """Return the processor time of an event of the broker that leads its partitions.
-
-    Parameters
-    ----------
-    known : Coefficients
-        Measured.
-    need : Need
-        Size of values.
-
-    Returns
-    -------
-    float
-        Microseconds.
-    """
-    return known.broker_us + known.broker_us_per_kb * (need.value_kb - 0.15)
-
-
 def limits(known: Coefficients, need: Need) -> Limits:
     """Return what single parts bear.
 
@@ -232,17 +132,19 @@ def plan(known: Coefficients, need: Need) -> Plan:
     idle = need.routes * known.route_cores
 
     def busy(processes: int) -> float:
-        """Cores of all workers: more of them have less waiting each, which makes events cheaper."""
-        return need.rate * event_us(known, need, waiting / processes) / 1e6 + idle
+        """Cores of all workers: with more, each has less waiting and fewer routes."""
+        return need.rate * event_us(known, need, waiting / processes, processes) / 1e6 + idle
 
     processes = 1
     while busy(processes) > processes * need.used:
         processes += 1
     partitions = processes * need.partitions_per_core
     cores = max(busy(processes), processes * known.light_cores + idle)
-    leading = max(need.rate * broker_event_us(known, need) / 1e6, known.broker_light_cores)
+    leading = max(
+        need.rate * broker_event_us(known, need, processes) / 1e6, known.broker_light_cores
+    )
     broker_cores = need.replication * leading
-    written = need.replication * need.rate * event_bytes(known, need) / 1e6
+    written = need.replication * need.rate * event_bytes(known, need, processes) / 1e6
     by = {
         "copies": need.replication,
         "cores": math.ceil(broker_cores / (need.used * need.broker_cores)),
@@ -260,14 +162,14 @@ def plan(known: Coefficients, need: Need) -> Plan:
         brokers_by=brokers_by,
         waiting=waiting,
         store_gb=waiting * known.store_bytes / 1e9,
-        topics_gb=need.replication * need.rate * _kept(known, need) / 1e9,
+        topics_gb=need.replication * need.rate * _kept(known, need, processes) / 1e9,
         restore_s=known.start_s + waiting / processes / known.restored_per_s,
         hottest_cores=hottest,
         limited_by=_limited_by(need, by, processes, hottest),
     )
 
 
-def _kept(known: Coefficients, need: Need) -> float:
+def _kept(known: Coefficients, need: Need, workers: int) -> float:
     """Bytes times seconds: what a rate of one event a second keeps on the topics, one copy.
 
     Deleted topics keep a week or twice the window and a day (``streams.topology``); a compacted one
@@ -278,7 +180,7 @@ def _kept(known: Coefficients, need: Need) -> float:
     return (
         (inputs + known.output_bytes) * kept_s
         + known.changelog_bytes * (need.window_s + DAY_S)
-        + _learning_bytes(known, need) * DAY_S
+        + learning_bytes(known, need, workers) * DAY_S
     )
 
 

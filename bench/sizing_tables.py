@@ -7,18 +7,12 @@ from typing import Final
 import msgspec
 
 from bench.coefficients import Coefficients, topic_bytes
+from bench.event_costs import Need, broker_event_us, event_bytes, event_us
 from bench.growing import Point
 from bench.growth_results import Growth
 from bench.growth_table import table
-from bench.shapes import Shape
-from bench.sizing_formula import (
-    Need,
-    broker_event_us,
-    event_bytes,
-    event_us,
-    limits,
-    plan,
-)
+from bench.shapes import BASE, Shape
+from bench.sizing_formula import limits, plan
 
 __all__ = ["body", "errors_table", "rates_table"]
 
@@ -143,12 +137,17 @@ def _beside(points: list[Point], growth: Growth, known: Coefficients) -> Iterato
     """Medians of the runs, each with its prediction and the error of that."""
     shape, rate = points[0].shape, growth.load.rate
     need = need_of(shape, rate)
-    live = max(known.light_cores, rate * event_us(known, need) / 1e6) * shape.workers
-    live += known.route_cores * (shape.routes - 10)
+    light = msgspec.structs.replace(need, routes=BASE.routes)
+    live = max(known.light_cores, rate * event_us(known, light) / 1e6) * shape.workers
+    live += known.route_cores * (shape.routes - BASE.routes)
     # Waiting predictions are written, too, but bring no label and no reward.
     share = shape.waiting / (shape.waiting + 2 * growth.load.pairs)
     for measured, predicted, form in (
-        (_middle(p.worker_us for p in points), event_us(known, need, _each(shape)), ",.1f"),
+        (
+            _middle(p.worker_us for p in points),
+            event_us(known, need, _each(shape), shape.workers),
+            ",.1f",
+        ),
         (_middle(p.broker_us for p in points), broker_event_us(known, need), ",.1f"),
         (_middle(map(topic_bytes, points)), event_bytes(known, need), ",.0f"),
         (_middle(p.live_us * rate / 1e6 for p in points), live, ".2f"),

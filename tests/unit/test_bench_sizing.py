@@ -9,13 +9,15 @@ import pytest
 
 from bench import sizing
 from bench.coefficients import Coefficients, fitted, slope
+from bench.event_costs import DAY_S, Need, event_bytes, event_us
 from bench.growing import Load, Point
 from bench.growth_results import Growth, Measured, read_growth
 from bench.growth_table import table
 from bench.load import LAG, staggered
 from bench.shapes import AXES, BASE, Shape, environment_of, filled_up, made_pairs
-from bench.sizing_formula import DAY_S, Need, event_bytes, event_us, limits, plan
+from bench.sizing_formula import limits, plan
 from bench.sizing_tables import body
+from bench.touching import batch_labels, per_touch, touched
 from schemas.codec import decoder
 from schemas.prediction import Prediction
 
@@ -27,6 +29,10 @@ KNOWN = Coefficients(
     worker_us_per_arm=0.1,
     worker_us_per_doubling=1.0,
     waiting_free=100_000.0,
+    batch_labels=5_000.0,
+    worker_us_per_touch=400.0,
+    broker_us_per_touch=40.0,
+    bytes_per_touch=1_000.0,
     learning_us=10.0,
     light_cores=0.5,
     route_cores=0.0001,
@@ -69,13 +75,17 @@ def test_plan_is_the_arithmetic_of_the_page() -> None:
     assert found.waiting == 180_000_000
     assert found.processes == 5
     # Each of the five has 36 million waiting, 360 times what costs nothing more.
-    assert found.worker_cores == pytest.approx(0.1 * (20 + math.log2(360)) + 10 * 0.0001)
+    # Each learns of 2 routes, where 10 were measured; a micro-batch touches all of them.
+    fewer = (2 - 10) / (2 * 5000)
+    assert found.worker_cores == pytest.approx(
+        0.1 * (20 + math.log2(360) + 400 * fewer) + 10 * 0.0001
+    )
     assert found.partitions == 4 * found.processes
-    assert found.written_mb_per_s == pytest.approx(3 * 0.1 * 400)
-    assert found.broker_cores == pytest.approx(3 * 0.5)
+    assert found.written_mb_per_s == pytest.approx(3 * 0.1 * (400 + 1000 * fewer))
+    assert found.broker_cores == pytest.approx(3 * 0.1 * (5 + 40 * fewer))
     assert (found.brokers, found.brokers_by) == (3, "copies")
     assert found.store_gb == pytest.approx(18.0)
-    kept = 270 * 7 * DAY_S + 110 * (3600 + DAY_S) + 20 * DAY_S
+    kept = 270 * 7 * DAY_S + 110 * (3600 + DAY_S) + (20 + 1000 * fewer) * DAY_S
     assert found.topics_gb == pytest.approx(3 * 1e5 * kept / 1e9)
     assert found.restore_s == pytest.approx(3 + 180e6 / found.processes / 2e5)
     assert found.hottest_cores == pytest.approx(0.05)
@@ -108,6 +118,7 @@ def test_plan_grows_with_everything() -> None:
         Need(rate=1_000_000, value_kb=10.0),
         Need(rate=1_000_000, arms=1000),
         Need(rate=1_000_000, window_s=7 * DAY_S),
+        Need(rate=1_000_000, routes=10_000),
     ):
         found = plan(KNOWN, more)
         assert found.worker_cores > base.worker_cores
@@ -128,6 +139,28 @@ def test_event_costs_grow_by_their_slopes() -> None:
     assert event_us(KNOWN, Need(rate=0, value_kb=1.15, arms=14)) == pytest.approx(20 + 4 + 1)
     assert event_us(KNOWN, Need(rate=0), 400_000) == pytest.approx(22)
     assert event_bytes(KNOWN, Need(rate=0, value_kb=1.15)) == pytest.approx(400 + 500)
+
+
+def test_many_routes_cost_what_a_micro_batch_touches() -> None:
+    """At most one route for each label, and next to nothing where a micro-batch holds them all."""
+    dear, few = (event_us(KNOWN, Need(rate=0, routes=n)) for n in (10_000_000, 1))
+    assert dear == pytest.approx(20 + 400 * 0.5, rel=0.01)
+    assert few == pytest.approx(20, rel=0.05)
+    shared = event_us(KNOWN, Need(rate=0, routes=10_000), workers=100)
+    assert shared == pytest.approx(event_us(KNOWN, Need(rate=0, routes=100)))
+
+
+def test_touches_are_fitted_to_the_routes_axis() -> None:
+    """Points made by the formula give its figures back."""
+    made = {
+        ("routes", at): [20 + 800 * (touched(at, 3000) - touched(10, 3000))]
+        for at in (1, 10, 100, 1000, 10_000)
+    }
+    found = growth(made)
+    labels = batch_labels(found, lambda p: p.worker_us)
+    assert labels == pytest.approx(3000, rel=0.1)
+    assert per_touch(found, lambda p: p.worker_us, labels) == pytest.approx(800, rel=0.1)
+    assert per_touch(growth({("routes", 10): [20]}), lambda p: p.worker_us, labels) == 0.0
 
 
 def test_slope_is_that_of_the_line_through_the_base() -> None:

@@ -31,7 +31,7 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     block_cache_mb : int
         Of each process, for blocks read from RocksDB, of all its partitions together.
     memtable_mb : int
-        Likewise, for what RocksDB has not written to tables yet; less than some 20 for each
+        Likewise, for what RocksDB has not written to tables yet; less than some 3 for each
         partition makes many small tables.
     processes : int
         Of one worker, which share its partitions; as many as there are cores for it.

@@ -140,6 +140,18 @@ def test_store_writes_changes_and_place_together(tmp_path: Path) -> None:
     store.close()
 
 
+def test_many_stores_share_the_memory_without_writing_tables(tmp_path: Path) -> None:
+    """A store that holds next to nothing takes next to nothing, or all would flush at each write."""
+    memory = Memory(1 << 20, 64 << 20)
+    stores = [open_store(tmp_path / str(at), memory) for at in range(60)]
+    for _ in range(3):
+        for store in stores:
+            store.write([(b"k", b"v")], Place(1, 2))
+    assert not list(tmp_path.glob("*/*.sst"))
+    for store in stores:
+        store.close()
+
+
 def test_store_refuses_a_folder_that_another_worker_holds(tmp_path: Path) -> None:
     """Two workers on one datadir: a clear error with the cure."""
     memory = Memory(1 << 20, 8 << 20)

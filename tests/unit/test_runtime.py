@@ -141,7 +141,7 @@ def test_store_writes_changes_and_place_together(tmp_path: Path) -> None:
 
 
 def test_many_stores_share_the_memory_without_writing_tables(tmp_path: Path) -> None:
-    """A store that holds next to nothing takes next to nothing, or all would flush at each write."""
+    """A store that holds next to nothing takes next to nothing, or all would flush always."""
     memory = Memory(1 << 20, 64 << 20)
     stores = [open_store(tmp_path / str(at), memory) for at in range(60)]
     for _ in range(3):

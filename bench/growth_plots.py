@@ -66,6 +66,9 @@ def _grid(
         cell.grid(axis="y", color="#e6e9ec", linewidth=0.8)
         cell.tick_params(length=0, labelsize=8)
         cell.axvline(_x(axis, getattr(BASE, axis)), color="#d4dade", linewidth=3, zorder=0)
+    if grid.flat[0].get_yscale() == "linear":
+        # The cells share it: set before all are drawn, it would cut off what comes later.
+        grid.flat[0].set_ylim(bottom=0)
     grid.flat[0].legend(fontsize=8, frameon=False)
     figure.supylabel(label, fontsize=9)
     figure.savefig(path, dpi=150)
@@ -106,7 +109,6 @@ def _line(cell: Any, axis: str, groups: dict[int, list[float]], color: str, name
 def _throughput(growth: Growth, axis: str, cell: Any) -> None:
     found = {at: growth.ratios(axis, at) for at in growth.sizes(axis)}
     _line(cell, axis, {at: one for at, one in found.items() if one}, _OURS, "median; dots are runs")
-    cell.set_ylim(bottom=0)
     cell.axhline(1, color=_INK, linewidth=0.8, linestyle=":")
 
 

@@ -109,7 +109,8 @@ async def ask(
         await consumer.stop()
         raise BrokerError(
             f"cannot follow {topics.control} at {settings.broker.servers}: {error!r}. "
-            "Set LEVERFRAME_BROKER, or: leverframe topics create"
+            "Start it (for development: leverframe broker start) or set LEVERFRAME_BROKER; "
+            "leverframe doctor says what else it may be"
         ) from error
     try:
         await consumer.seek_to_end()

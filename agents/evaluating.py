@@ -53,7 +53,8 @@ async def evaluate_route(
     except (KafkaError, OSError) as error:
         raise BrokerError(
             f"cannot read {settings.topic_names.rewards} at {settings.broker.servers}: {error!r}. "
-            "Set LEVERFRAME_BROKER, or: leverframe topics create"
+            "Start it (for development: leverframe broker start) or set LEVERFRAME_BROKER; "
+            "leverframe doctor says what else it may be"
         ) from error
     if not records:
         raise LeverframeError(f"nothing was recorded for route {name!r}")

@@ -11,6 +11,7 @@ from schemas.control import ControlMessage
 __all__ = ["Explained", "explain", "sentences"]
 
 _NOTICED: Final = 0.0005
+_BY_REWARD: Final = frozenset({"policy", "guard", "better", "drift"})
 
 
 class Explained(Struct, frozen=True, kw_only=True):
@@ -102,8 +103,15 @@ def sentences(change: Explained) -> Iterator[str]:
     if record := message.cause.get("record"):
         yield (
             f"  after the record at partition {record['partition']}, offset {record['offset']}; "
-            f"to recompute: leverframe replay {message.route} --until {message.issued_at_ms}"
+            f"to recompute: leverframe replay {message.route} {_up_to(message, record)}"
         )
+
+
+def _up_to(message: ControlMessage, record: Mapping[str, Any]) -> str:
+    """Commands and traffic are placed by time; a reward's own offset is exact."""
+    cause = message.cause
+    by_reward = cause.get("why") in _BY_REWARD or cause.get("how") == "first_reward"
+    return f"--until-reward {record['offset']}" if by_reward else f"--until {message.issued_at_ms}"
 
 
 def _move(before: float | None, after: float | None) -> str:

@@ -111,7 +111,8 @@ async def _consumer(
     except (KafkaError, OSError) as error:
         raise BrokerError(
             f"cannot read {_names(partitions)} at {broker.servers}: {error!r}. "
-            "Set LEVERFRAME_BROKER, or: leverframe topics create"
+            "Start it (for development: leverframe broker start) or set LEVERFRAME_BROKER; "
+            "leverframe doctor says what else it may be"
         ) from error
     finally:
         await consumer.stop()

@@ -69,6 +69,7 @@ def replay(
     *,
     max_value_bytes: int,
     until_ms: int | None = None,
+    until_reward: int | None = None,
 ) -> dict[str, RouteState]:
     """Fold recorded records as a worker would have.
 
@@ -84,14 +85,31 @@ def replay(
         As the worker had it.
     until_ms : int, optional
         Leave out records written after this time, ms since the epoch.
+    until_reward : int, optional
+        Leave out what comes after the reward record at this offset.
 
     Returns
     -------
     dict of str to RouteState
         The states that came out.
     """
-    chosen = [r for r in records if until_ms is None or r.timestamp <= until_ms]
+    chosen = [
+        record
+        for record in _through(records, kinds, until_reward)
+        if until_ms is None or record.timestamp <= until_ms
+    ]
     runs = [
         (kinds[topic], list(run)) for topic, run in groupby(chosen, key=lambda record: record.topic)
     ]
     return learn(runs, {}, routes, max_value_bytes=max_value_bytes).states
+
+
+def _through(
+    records: Sequence[Any], kinds: Mapping[str, InputKind], reward: int | None
+) -> Sequence[Any]:
+    if reward is None:
+        return records
+    for at, record in enumerate(records):
+        if kinds[record.topic] == "rewards" and record.offset >= reward:
+            return records[: at + (record.offset == reward)]
+    return records

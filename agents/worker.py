@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import socket
 import sys
 from pathlib import Path
 from typing import Final, NoReturn
@@ -15,10 +16,10 @@ from agents.app import build_app
 from agents.logs import set_up_logging
 from agents.processes import fork_into
 from agents.settings import Settings
-from schemas.errors import BrokerError
+from schemas.errors import BrokerError, SettingsError
 from streams.runtime.topics import check_topics
 
-__all__ = ["run_worker"]
+__all__ = ["refuse_taken_ports", "run_worker"]
 
 log = logging.getLogger("leverframe")
 
@@ -48,6 +49,7 @@ def run_worker(settings: Settings) -> NoReturn:
     set_up_logging(settings.app.log_level, settings.app.log_format)
     asyncio.run(require_topics(settings))
     Path(settings.app.datadir).mkdir(parents=True, exist_ok=True)
+    refuse_taken_ports(settings)
     if settings.app.processes > 1:
         settings = own_settings(settings, fork_into(settings.app.processes))
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
@@ -73,6 +75,35 @@ def run_worker(settings: Settings) -> NoReturn:
         extra={"event": "worker_started"},
     )
     worker.execute_from_commandline()
+
+
+def refuse_taken_ports(settings: Settings) -> None:
+    """Say that a web port is taken before Faust ends in a trace.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the worker.
+
+    Raises
+    ------
+    SettingsError
+        Naming the port and the cure.
+    """
+    app = settings.app
+    for port in range(app.web_port, app.web_port + app.processes) if app.web_port else ():
+        try:
+            with socket.create_server((app.web_bind, port), family=_family(app.web_bind)):
+                pass
+        except OSError as error:
+            raise SettingsError(
+                f"[app] web_port: {app.web_bind}:{port} cannot be used ({error.strerror}). Another "
+                "worker may have it: give each its own web_port and datadir, or 0 for no pages."
+            ) from error
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def own_settings(settings: Settings, number: int) -> Settings:

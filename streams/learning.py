@@ -168,7 +168,11 @@ class _Step:
     def _route(self, name: str) -> Route:
         route = self.routes.get(name)
         if route is None:
-            raise RecordError("unknown_route", f"route {name!r} has no section in the settings")
+            raise RecordError(
+                "unknown_route",
+                f"route {name!r} has no section in the settings of the running worker; once it has "
+                "one, restart the worker",
+            )
         return route
 
     def reward(self, reward: Reward, _: int) -> None:

@@ -62,6 +62,7 @@ async def newest_messages(settings: Settings) -> dict[str, ControlMessage]:
     except (KafkaError, OSError) as error:
         raise BrokerError(
             f"cannot read {settings.topic_names.control} at {settings.broker.servers}: {error!r}. "
-            "Set LEVERFRAME_BROKER, or: leverframe topics create"
+            "Start it (for development: leverframe broker start) or set LEVERFRAME_BROKER; "
+            "leverframe doctor says what else it may be"
         ) from error
     return {name: state.message for name, state in states.items() if state is not None}

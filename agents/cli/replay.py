@@ -15,13 +15,24 @@ __all__ = ["replay"]
     epilog=examples(
         "leverframe replay checkout",
         "leverframe replay checkout --until 1777903327113 --json",
+        "leverframe replay checkout --until-reward 180015",
     )
 )
 @click.argument("route")
 @click.option("--until", type=int, default=None, help="Only records written up to this time, ms.")
+@click.option(
+    "--until-reward", type=int, default=None, help="Only up to the reward record at this offset."
+)
 @config_option
 @json_option
-def replay(route: str, until: int | None, config: Path | None, *, as_json: bool) -> None:
+def replay(
+    route: str,
+    until: int | None,
+    until_reward: int | None,
+    config: Path | None,
+    *,
+    as_json: bool,
+) -> None:
     """Run the recorded rewards, commands and traffic of ROUTE through the pure steps.
 
     Prints the digest of the state that comes out, and whether it is that of the newest control
@@ -49,6 +60,7 @@ def replay(route: str, until: int | None, config: Path | None, *, as_json: bool)
         input_kinds(settings),
         max_value_bytes=settings.app.max_value_bytes,
         until_ms=until,
+        until_reward=until_reward,
     )
     if route not in states:
         raise LeverframeError(f"nothing was recorded for route {route!r}")
@@ -81,7 +93,8 @@ def replay(route: str, until: int | None, config: Path | None, *, as_json: bool)
         click.echo(
             f"  {shown}: {arm.phase}, weight {weight:.4f}, {arm.count:,} labels, mean {mean}"
         )
-    agrees = "" if until is not None or live is None else (
+    is_part = until is not None or until_reward is not None
+    agrees = "" if is_part or live is None else (
         ", as the newest control message" if live == digest else f", the newest message has {live}"
     )  # fmt: skip
     click.echo(f"state digest {digest}{agrees}")

@@ -34,7 +34,10 @@ class Reader:
         own = {name: value for name, value in os.environ.items() if "LEVERFRAME" not in name}
         bin_folder = str(Path(sys.executable).parent)
         # The port and the folder of the broker are those of the tests, all else is the page's.
-        self.environment = own | {"PATH": f"{bin_folder}{os.pathsep}{own['PATH']}"}
+        self.environment = own | {
+            "PATH": f"{bin_folder}{os.pathsep}{own['PATH']}",
+            "LEVERFRAME_CONFIG": "leverframe.toml",
+        }
         self._broker_options = ["--data-dir", str(folder / "kafka")]
         self._stay: dict[str, subprocess.Popen[bytes]] = {}
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import time
@@ -64,21 +65,24 @@ def reason(record: Any) -> str:
 
 async def explained(deployment: Deployment) -> None:
     """``leverframe explain`` tells the newest change as it was published, and where from."""
-    command = [sys.executable, "-m", "agents.cli.main", "explain", "route-3"]
     environment = {**os.environ, **deployment.environment}
 
-    def told(*options: str) -> str:
+    def said(command: str, *options: str) -> str:
+        whole = [sys.executable, "-m", "agents.cli.main", command, "route-3", *options]
         return subprocess.run(
-            [*command, *options], env=environment, capture_output=True, check=True, text=True
+            whole, env=environment, capture_output=True, check=True, text=True
         ).stdout
 
-    [change] = orjson.loads(await asyncio.to_thread(told, "--json"))
+    [change] = orjson.loads(await asyncio.to_thread(said, "explain", "--json"))
     published = (await control_messages(deployment))["route-3"]
     last = [one for one in published if one.kind != "heartbeat"][-1]
     assert (change["message"]["epoch"], change["message"]["seq"]) == (last.epoch, last.seq)
-    text = await asyncio.to_thread(told, "--last", "100")
+    text = await asyncio.to_thread(said, "explain", "--last", "100")
     assert "was registered (first_reward)" in text
-    assert f"leverframe replay route-3 --until {last.issued_at_ms}" in text
+    [*_, recompute] = re.findall(r"leverframe replay route-3 (--until-reward) (\d+)", text)
+    replayed = orjson.loads(await asyncio.to_thread(said, "replay", *recompute, "--json"))
+    assert replayed["digest"] == last.state_digest
+    assert replayed["weights"] == last.weights
 
 
 def test_worker_joins_learns_and_commits_to_the_end(deploy: Callable[..., Any]) -> None:

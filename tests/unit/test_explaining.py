@@ -52,7 +52,7 @@ def test_a_rollback_is_told_with_its_evidence_and_how_to_recompute_it() -> None:
         "  c left, it had 0.300: mean 0.412 of 1,200 labels, between 0.380 and 0.440, harmful",
         (
             "  after the record at partition 1, offset 77; to recompute: leverframe replay r "
-            "--until 1700000004000"
+            "--until-reward 77"
         ),
     ]
 

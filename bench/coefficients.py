@@ -106,7 +106,9 @@ def fitted(growth: Growth, starting: Mapping[str, Any]) -> Coefficients:
         return statistics.median(map(value, points))
 
     def topics(*names: str) -> float:
-        return base(lambda p: sum(b for name, b in p.topic_bytes.items() if name.endswith(names)))
+        return base(
+            lambda p: math.fsum(b for name, b in p.topic_bytes.items() if name.endswith(names))
+        )
 
     inputs = topics("predictions", "ground-truth")
     changelog, learning = topics("attribution-changelog"), topics("learning-changelog")
@@ -160,7 +162,7 @@ def topic_bytes(point: Point) -> float:
     float
         One copy.
     """
-    return sum(point.topic_bytes.values())
+    return math.fsum(point.topic_bytes.values())
 
 
 def slope(

@@ -1,5 +1,6 @@
 """JSON Schemas and the AsyncAPI document, generated from the structs."""
 
+from inspect import cleandoc
 from typing import Any, Final
 
 import msgspec
@@ -32,7 +33,14 @@ def json_schema(topic: str) -> dict[str, Any]:
     own = dict(definitions[name])
     own["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     own["description"] = _summary(RECORDS[topic])
-    rest = {key: value for key, value in definitions.items() if key != name}
+    # Python 3.13 takes the indent out of docstrings, those before it do not.
+    rest = {
+        key: value | {"description": cleandoc(value["description"])}
+        if "description" in value
+        else value
+        for key, value in definitions.items()
+        if key != name
+    }
     if rest:
         own["$defs"] = rest
     return own

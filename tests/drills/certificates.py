@@ -28,6 +28,8 @@ class Authority:
         self._run(
             *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30"),
             *("-subj", "/CN=drill-authority", "-keyout", self._key, "-out", self.certificate),
+            # Python 3.13 verifies strictly.
+            *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
         )
 
     def keystore(self, name: str, days: int = 30) -> Path:
@@ -43,7 +45,10 @@ class Authority:
         key, request, certificate, extensions, store = (
             self._folder / f"{name}.{ending}" for ending in ("key", "csr", "pem", "ext", "store")
         )
-        extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+        extensions.write_text(
+            "subjectAltName=IP:127.0.0.1,DNS:localhost\n"
+            "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+        )
         self._run(
             *("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1"),
             *("-keyout", key, "-out", request),

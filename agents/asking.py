@@ -10,6 +10,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from agents.reading import unreadable
 from agents.settings import Settings
 from schemas.codec import decode, encode
 from schemas.command import Action, Command
@@ -107,11 +108,7 @@ async def ask(
         await consumer.start()
     except (KafkaError, OSError) as error:
         await consumer.stop()
-        raise BrokerError(
-            f"cannot follow {topics.control} at {settings.broker.servers}: {error!r}. "
-            "Start it (for development: leverframe broker start) or set LEVERFRAME_BROKER; "
-            "leverframe doctor says what else it may be"
-        ) from error
+        raise unreadable(topics.control, settings.broker.servers, error) from error
     try:
         await consumer.seek_to_end()
         for tp in consumer.assignment():

@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 from aiokafka.errors import KafkaError
 
+from agents.reading import unreadable
 from agents.replaying import read_partition
 from agents.settings import Settings
-from schemas.errors import BrokerError, LeverframeError
+from schemas.errors import LeverframeError
 from streams.counterfactual import Answer, evaluate_records
 from streams.route_settings import NamedParams
 from streams.routes import Route
@@ -51,11 +52,7 @@ async def evaluate_route(
     try:
         records = await read_partition(settings, name)
     except (KafkaError, OSError) as error:
-        raise BrokerError(
-            f"cannot read {settings.topic_names.rewards} at {settings.broker.servers}: {error!r}. "
-            "Start it (for development: leverframe broker start) or set LEVERFRAME_BROKER; "
-            "leverframe doctor says what else it may be"
-        ) from error
+        raise unreadable(settings.topic_names.rewards, settings.broker.servers, error) from error
     if not records:
         raise LeverframeError(f"nothing was recorded for route {name!r}")
     return evaluate_records(

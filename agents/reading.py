@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from schemas.errors import BrokerError
 from streams.runtime.kafka import BrokerSettings, client_options
 
-__all__ = ["read_back", "read_to_end"]
+__all__ = ["read_back", "read_to_end", "unreadable"]
 
 _SILENCE_S: Final = 30.0
 _FIRST_PORTION: Final = 2_000
@@ -109,11 +109,7 @@ async def _consumer(
         consumer.assign(partitions)
         yield consumer
     except (KafkaError, OSError) as error:
-        raise BrokerError(
-            f"cannot read {_names(partitions)} at {broker.servers}: {error!r}. "
-            "Start it (for development: leverframe broker start) or set LEVERFRAME_BROKER; "
-            "leverframe doctor says what else it may be"
-        ) from error
+        raise unreadable(_names(partitions), broker.servers, error) from error
     finally:
         await consumer.stop()
 
@@ -137,3 +133,26 @@ async def _up_to(
 
 def _names(partitions: Iterable[TopicPartition]) -> str:
     return ", ".join(sorted({tp.topic for tp in partitions}))
+
+
+def unreadable(what: str, servers: str, error: BaseException) -> BrokerError:
+    """Return the error of a topic that cannot be read.
+
+    Parameters
+    ----------
+    what : str
+        Topics.
+    servers : str
+        Of the broker.
+    error : BaseException
+        Why.
+
+    Returns
+    -------
+    BrokerError
+        With the cure.
+    """
+    return BrokerError(
+        f"cannot read {what} at {servers}: {error!r}. Start it (for development: leverframe broker "
+        "start) or set LEVERFRAME_BROKER; leverframe doctor says what else it may be"
+    )

@@ -30,17 +30,14 @@ def json_schema(topic: str) -> dict[str, Any]:
         [RECORDS[topic]], ref_template="#/$defs/{name}"
     )
     name = str(schema["$ref"]).rsplit("/", 1)[-1]
+    for definition in definitions.values():
+        if "description" in definition:
+            # Python 3.13 takes the indent out of docstrings, those before it do not.
+            definition["description"] = cleandoc(definition["description"])
     own = dict(definitions[name])
     own["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     own["description"] = _summary(RECORDS[topic])
-    # Python 3.13 takes the indent out of docstrings, those before it do not.
-    rest = {
-        key: value | {"description": cleandoc(value["description"])}
-        if "description" in value
-        else value
-        for key, value in definitions.items()
-        if key != name
-    }
+    rest = {key: value for key, value in definitions.items() if key != name}
     if rest:
         own["$defs"] = rest
     return own

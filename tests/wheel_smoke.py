@@ -33,7 +33,6 @@ assert point.load().__name__ == "MicrobatchTransport"
 """
 
 AS_INSTALLED = """
-import sys
 from pathlib import Path
 import agents
 from agents.cli.packages import is_ours_alone

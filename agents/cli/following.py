@@ -4,9 +4,9 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
+from agents.reading import unreadable
 from agents.settings import Settings
 from schemas.control import ControlMessage
-from schemas.errors import BrokerError
 from serving.subscriber import Subscriber
 from streams.runtime.kafka import client_options
 
@@ -60,9 +60,5 @@ async def newest_messages(settings: Settings) -> dict[str, ControlMessage]:
         async with subscriber(settings) as routing:
             states = {name: routing.in_force(name) for name in sorted(routing.table.routes)}
     except (KafkaError, OSError) as error:
-        raise BrokerError(
-            f"cannot read {settings.topic_names.control} at {settings.broker.servers}: {error!r}. "
-            "Start it (for development: leverframe broker start) or set LEVERFRAME_BROKER; "
-            "leverframe doctor says what else it may be"
-        ) from error
+        raise unreadable(settings.topic_names.control, settings.broker.servers, error) from error
     return {name: state.message for name, state in states.items() if state is not None}

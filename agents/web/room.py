@@ -35,7 +35,10 @@ class Room(NamedTuple):
     @property
     def is_scarce(self) -> bool:
         """Whether steps of a policy may stand for one another too, as heartbeats do."""
-        return self.fine_ms > Room().fine_ms
+        return self != _FULL
+
+
+_FULL: Final = Room()
 
 
 def room_for(routes: int) -> Room:
@@ -51,7 +54,7 @@ def room_for(routes: int) -> Room:
     Room
         The default one up to ``IN_FULL`` routes.
     """
-    full = Room()
+    full = _FULL
     if routes <= IN_FULL:
         return full
     share = IN_FULL / routes

@@ -26,7 +26,7 @@ fmt: $(STAMP) ## Format and fix what can be fixed by itself
 
 lint: $(STAMP) ## Ruff, docstrings against code, import directions
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
-	$(BIN)/flake8 schemas policies streams agents serving experiments bench examples
+	$(BIN)/flake8 schemas policies streams agents serving devbroker experiments bench drills examples
 	$(BIN)/lint-imports --no-cache
 
 types: $(STAMP) ## mypy, strict
@@ -36,20 +36,20 @@ test: $(STAMP) ## All tests, on a real broker (started and stopped by the tests)
 	$(BIN)/python -m pytest -m "not drill" -n 2 --dist loadfile $(ARGS)
 
 drills: $(STAMP) ## Failure drills, their table and verdict (minutes; FULL=1: hours, over 5 million labels; ARGS="zombie --seed 2")
-	PYTHONPATH=tests:tests/support $(BIN)/python -m drills --json drills-output/drills.json $(ARGS)
+	PYTHONPATH=.:tests/support $(BIN)/python -m drills --json drills-output/drills.json $(ARGS)
 
 soak: $(STAMP) ## An hour at a fixed rate: memory, descriptors, disk and lag stay flat (ARGS="--minutes 5")
-	PYTHONPATH=tests:tests/support $(BIN)/python -m drills.soak $(ARGS)
+	PYTHONPATH=.:tests/support $(BIN)/python -m drills.soak $(ARGS)
 
 fuzz: $(STAMP) ## Coverage-guided fuzzing of every decoder (ARGS="--seconds 300")
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/fuzz.txt
-	PYTHONPATH=tests:tests/support $(BIN)/python -m drills.fuzz $(ARGS)
+	PYTHONPATH=.:tests/support $(BIN)/python -m drills.fuzz $(ARGS)
 
 bench: $(STAMP) ## Throughput beside Kafka Streams, Quix, Bytewax, Faust and the ceilings (ARGS=--quick for a short form)
 	$(BIN)/python -m bench $(ARGS)
 
 docs: $(STAMP) ## Regenerate JSON Schemas, AsyncAPI and the generated tables
-	$(BIN)/python -m agents.cli.main schemas write
+	$(BIN)/python -m leverframe.agents.cli.main schemas write
 	$(BIN)/python docs/generate_settings.py
 	$(BIN)/python docs/generate_rollout.py
 
@@ -69,17 +69,19 @@ regret: $(STAMP) ## Regret beside the Lai-Robbins bound, and recovery after a ch
 guard: $(STAMP) ## False alarms of the guard and its waits, into docs/guard.md (minutes; ARGS=--json FILE)
 	$(BIN)/python -m bench.guard --write $(ARGS)
 
-wheel: $(STAMP) ## Build the wheel, install it elsewhere, smoke-test it
-	$(BIN)/python tests/wheel_smoke.py
+wheel: $(STAMP) ## Build the wheel; install it elsewhere, beside others, and the client alone
+	$(BIN)/python -m pytest tests/packaging
 
 pins: ## Recompile requirements/*.txt from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -o requirements/dev.txt pyproject.toml
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/worker.txt pyproject.toml
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra worker -o requirements/worker.txt pyproject.toml
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/worker.txt -o requirements/client.txt pyproject.toml
+	echo openai-agents==0.3.3 | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-deps -o requirements/beside.txt -
 
 ratios: $(STAMP) ## A short bench: warns where our rate beside Kafka Streams and getmany has moved
 	$(BIN)/python -m bench --quick --check
 
-ci: lint types test site wheel ratios ## What .ci/run runs
+ci: lint types test site ratios ## What .ci/run runs
 	@echo "ci: all green"
 
 clean: ## Remove what the targets made

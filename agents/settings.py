@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from agents.settings_tree import convert, overlay, read_tree
-from schemas.errors import SettingsError
-from streams.route_settings import RouteSettings
-from streams.runtime.kafka import BrokerSettings
-from streams.topology import Topics
+from leverframe.agents.settings_tree import convert, overlay, read_tree
+from leverframe.schemas.errors import SettingsError
+from leverframe.streams.routes.settings import RouteSettings
+from leverframe.streams.runtime.kafka import BrokerSettings
+from leverframe.streams.topology import Topics
 
 __all__ = ["AppSettings", "NotificationSettings", "Settings", "TopicSettings", "load_settings"]
 
@@ -213,7 +213,7 @@ def load_settings(path: Path | None, environment: Mapping[str, str] | None = Non
     ... )
     Traceback (most recent call last):
         ...
-    schemas.errors.SettingsError: the settings have 2 faults:
+    leverframe.schemas.errors.SettingsError: the settings have 2 faults:
       app.name: unknown key; known: ...
       topics.partitions: Expected `int` >= 1
     """

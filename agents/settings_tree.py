@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from schemas.errors import SettingsError
+from leverframe.schemas.errors import SettingsError
 
 __all__ = ["ENVIRONMENT_PREFIX", "convert", "overlay", "read_tree"]
 

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from bench.ceilings import CEILINGS
+from bench.compare.ceilings import CEILINGS
+from bench.compare.regression import store_ratios, stored_ratios, warnings_of, watched
+from bench.compare.rounds import Comparison, compare, prepared, say
+from bench.compare.tables import summary, table
 from bench.peers.contender import Contender
 from bench.peers.registry import CONTENDERS
-from bench.regression import store_ratios, stored_ratios, warnings_of, watched
-from bench.rounds import Comparison, compare, prepared, say
-from bench.servers import bench_broker
-from bench.tables import summary, table
+from bench.rig.servers import bench_broker
 
 QUICK: Final = ("getmany", "ours", "streams-eos")
 QUICK_PAIRS: Final = 40_000
@@ -85,7 +85,7 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
     if options.plots:
-        from bench.plots import draw
+        from bench.compare.plots import draw
 
         for path in draw(comparison, options.plots):
             print(f"drawn: {path}")

@@ -20,17 +20,17 @@ from pathlib import Path
 import numpy as np
 from aiokafka import AIOKafkaConsumer
 
-from bench.arrivals import Arrivals
-from bench.drain import bench_settings, start_worker
-from bench.load import Keyed, produce_at, staggered
 from bench.peers.latency import COMMIT_MS, measure_streams
-from bench.servers import bench_broker
-from schemas.codec import encode
-from schemas.control import ControlMessage
-from schemas.ground_truth import GroundTruth
-from schemas.prediction import Prediction
-from serving.subscriber import Subscriber
-from streams.runtime.topics import create_topics
+from bench.rig.arrivals import Arrivals
+from bench.rig.drain import bench_settings, start_worker
+from bench.rig.load import Keyed, produce_at, staggered
+from bench.rig.servers import bench_broker
+from leverframe.schemas.codec import encode
+from leverframe.schemas.control import ControlMessage
+from leverframe.schemas.ground_truth import GroundTruth
+from leverframe.schemas.prediction import Prediction
+from leverframe.serving.subscriber import Subscriber
+from leverframe.streams.runtime.topic_admin import create_topics
 
 _WARM_UP_S = 20.0
 _PAIRS_PER_ROUTE = 120

@@ -8,9 +8,9 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.base import Policy
-from policies.registry import POLICIES, make_policy
-from policies.statistics import ArmStats, LinearStats, TimeBuckets
+from leverframe.policies.base import Policy
+from leverframe.policies.registry import POLICIES, make_policy
+from leverframe.policies.statistics import ArmStats, LinearStats, TimeBuckets
 
 BUCKETS = 120
 WIDTH_MS = 10_000

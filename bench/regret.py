@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.base import Policy
-from policies.registry import make_policy
-from policies.statistics import ArmStats, TimeBuckets
+from leverframe.policies.base import Policy
+from leverframe.policies.registry import make_policy
+from leverframe.policies.statistics import ArmStats, TimeBuckets
 
 Floats = NDArray[np.float64]
 

@@ -14,12 +14,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from agents.settings import Settings
-from bench.drain import bench_settings
-from bench.filling import check, fill, running_worker
-from bench.servers import bench_broker
-from bench.usage import resident_mb
-from streams.runtime.topics import create_topics
+from bench.rig.drain import bench_settings
+from bench.rig.filling import check, fill, running_worker
+from bench.rig.servers import bench_broker
+from bench.rig.usage import resident_mb
+from leverframe.agents.settings import Settings
+from leverframe.streams.runtime.topic_admin import create_topics
 
 _OPENED = re.compile(r"-attribution-\d+: open, (\d+) entries restored in ([0-9.]+) s")
 _PATIENCE_S = 600.0

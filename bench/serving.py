@@ -18,11 +18,11 @@ from typing import Final
 
 from aiokafka import AIOKafkaProducer
 
-from bench.servers import bench_broker
-from schemas.codec import encode
-from schemas.control import ControlMessage
-from serving.assigner import Assigner
-from serving.subscriber import Subscriber
+from bench.rig.servers import bench_broker
+from leverframe.schemas.codec import encode
+from leverframe.schemas.control import ControlMessage
+from leverframe.serving.assigner import Assigner
+from leverframe.serving.subscriber import Subscriber
 
 _ROUNDS: Final = 15
 _CALLS: Final = 20_000
@@ -98,8 +98,8 @@ def main() -> None:
         print(json.dumps(asyncio.run(follow(*options.follow))))
         return
     # Imported here: what follows is to hold in memory only what a serving process holds.
-    from agents.settings import load_settings
-    from streams.runtime.topics import create_topics
+    from leverframe.agents.settings import load_settings
+    from leverframe.streams.runtime.topic_admin import create_topics
 
     for arms in (2, 10):
         print(f"assign, {arms} arms: {assign_us(arms):.2f} us")

@@ -22,20 +22,20 @@ from typing import Any, Final
 import msgspec
 from aiokafka import TopicPartition
 
-from agents.settings import Settings
-from bench.drain import bench_settings, start_worker
-from bench.filling import check, fill, reader, running_worker
-from bench.load import Keyed, preload
 from bench.restore import opened
-from bench.servers import bench_broker
-from bench.turns import turn
-from bench.usage import resident_mb
-from schemas.codec import decoder, encode
-from schemas.control import ControlMessage
-from schemas.ground_truth import GroundTruth
-from schemas.prediction import Prediction
-from streams.runtime.kafka import partition_of
-from streams.runtime.topics import create_topics
+from bench.rig.drain import bench_settings, start_worker
+from bench.rig.filling import check, fill, reader, running_worker
+from bench.rig.load import Keyed, preload
+from bench.rig.servers import bench_broker
+from bench.rig.turns import turn
+from bench.rig.usage import resident_mb
+from leverframe.agents.settings import Settings
+from leverframe.schemas.codec import decoder, encode
+from leverframe.schemas.control import ControlMessage
+from leverframe.schemas.ground_truth import GroundTruth
+from leverframe.schemas.prediction import Prediction
+from leverframe.streams.runtime.kafka import partition_of
+from leverframe.streams.runtime.topic_admin import create_topics
 
 __all__ = ["Start"]
 

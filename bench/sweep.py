@@ -19,16 +19,16 @@ from typing import Any
 
 import numpy as np
 
-from agents.attribute import GRACE_MS
-from agents.settings import Settings
-from bench.drain import bench_settings
-from bench.filling import check, labels, predictions, reader, running_worker, until_taken
-from bench.load import Keyed, preload, produce_at
-from bench.servers import bench_broker
-from schemas.codec import decoder
-from schemas.reward import Reward
-from schemas.traffic import Traffic
-from streams.runtime.topics import create_topics
+from bench.rig.drain import bench_settings
+from bench.rig.filling import check, labels, predictions, reader, running_worker, until_taken
+from bench.rig.load import Keyed, preload, produce_at
+from bench.rig.servers import bench_broker
+from leverframe.agents.settings import Settings
+from leverframe.agents.worker.attribution import GRACE_MS
+from leverframe.schemas.codec import decoder
+from leverframe.schemas.reward import Reward
+from leverframe.schemas.traffic import Traffic
+from leverframe.streams.runtime.topic_admin import create_topics
 
 _WARM_UP_S = 15.0
 _BEFORE_S = 20.0

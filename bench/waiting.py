@@ -18,12 +18,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agents.settings import Settings
-from bench.drain import bench_settings
-from bench.filling import drained, fill, labels, predictions, running_worker
-from bench.load import preload
-from bench.servers import bench_broker
-from streams.runtime.topics import create_topics
+from bench.rig.drain import bench_settings
+from bench.rig.filling import drained, fill, labels, predictions, running_worker
+from bench.rig.load import preload
+from bench.rig.servers import bench_broker
+from leverframe.agents.settings import Settings
+from leverframe.streams.runtime.topic_admin import create_topics
 
 Span = tuple[int, int]
 """First request and the one beyond the last."""

@@ -14,11 +14,11 @@ from typing import Final
 import numpy as np
 from aiokafka import AIOKafkaProducer
 
-from schemas.codec import encode
-from schemas.command import Command
-from schemas.ground_truth import GroundTruth
-from schemas.prediction import Prediction
-from serving.subscriber import Subscriber
+from leverframe.schemas.codec import encode
+from leverframe.schemas.command import Command
+from leverframe.schemas.ground_truth import GroundTruth
+from leverframe.schemas.prediction import Prediction
+from leverframe.serving.subscriber import Subscriber
 
 ROUTE: Final = "checkout"
 ARMS: Final = {"steady": 0.80, "eager": 0.88}  # chance of a right answer

@@ -6,19 +6,19 @@ the same here as where the code is shown; the side bar follows the map in ``docs
 
 import html
 import re
-import tomllib
 from pathlib import Path
 from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
+from leverframe import __version__
+
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 project = "Leverframe"
 author = "the Leverframe authors"
-release = PROJECT["version"]
+release = __version__
 root_doc = "docs/index"
 include_patterns = [
     "docs/**",
@@ -31,7 +31,7 @@ include_patterns = [
     "experiments/report/README.md",
     "agents/web/static/vendor/uplot/README.md",
 ]
-exclude_patterns = [".*", "build", "dist", "tests", "docs/_*", "*-output", "*-data"]
+exclude_patterns = [".*", "build", "leverframe", "dist", "tests", "docs/_*", "*-output", "*-data"]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
 myst_heading_anchors = 4

@@ -6,7 +6,7 @@
 from pathlib import Path
 from typing import Final
 
-from streams.rollout import TRANSITIONS
+from leverframe.streams.learning.rollout import TRANSITIONS
 
 __all__ = ["TARGET", "rollout_page"]
 
@@ -15,8 +15,8 @@ TARGET: Final = Path(__file__).parent / "rollout.md"
 _HEAD: Final = """\
 # An arm's life
 
-Generated from `TRANSITIONS` of `streams/rollout.py` by `python docs/generate_rollout.py`; do not
-edit.
+Generated from `TRANSITIONS` of `streams/learning/rollout.py` by
+`python docs/generate_rollout.py`; do not edit.
 
 An arm with the phase nursery, candidate or champion is *eligible*: it may receive traffic. The
 champion is the arm that traffic returns to. What makes an arm change its phase:

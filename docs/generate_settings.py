@@ -14,9 +14,14 @@ from typing import Any, Final
 import msgspec
 from msgspec import NODEFAULT, Struct, inspect
 
-from agents.settings import AppSettings, NotificationSettings, TopicSettings
-from streams.route_settings import FollowingSettings, GuardSettings, NamedParams, RouteSettings
-from streams.runtime.kafka import BrokerSettings
+from leverframe.agents.settings import AppSettings, NotificationSettings, TopicSettings
+from leverframe.streams.routes.settings import (
+    FollowingSettings,
+    GuardSettings,
+    NamedParams,
+    RouteSettings,
+)
+from leverframe.streams.runtime.kafka import BrokerSettings
 
 __all__ = ["TARGET", "settings_page"]
 

@@ -17,11 +17,11 @@ from aiokafka.errors import KafkaError
 
 from examples.common import BROKER, KEY, PREFIX, answering, record_of
 from examples.models import FEATURES, MODELS, ask
-from schemas.codec import encode
-from schemas.prediction import Prediction
-from serving.assigner import Assigner
-from serving.routing import InForce
-from serving.subscriber import ThreadSubscriber
+from leverframe.schemas.codec import encode
+from leverframe.schemas.prediction import Prediction
+from leverframe.serving.assigner import Assigner
+from leverframe.serving.routing import InForce
+from leverframe.serving.subscriber import ThreadSubscriber
 
 CHUNK = 500
 PROGRESS_S = 2.0

@@ -9,8 +9,8 @@ import time
 from collections.abc import Container
 from typing import Final
 
-from schemas.prediction import Prediction
-from serving.routing import InForce
+from leverframe.schemas.prediction import Prediction
+from leverframe.serving.routing import InForce
 
 __all__ = ["BROKER", "KEY", "PREFIX", "answering", "record_of"]
 

@@ -21,10 +21,10 @@ from pydantic import BaseModel, Field, FiniteFloat
 
 from examples.common import BROKER, KEY, PREFIX, answering, record_of
 from examples.models import MODELS, ask
-from schemas.codec import encode
-from schemas.prediction import Prediction
-from serving.routing import InForce
-from serving.subscriber import Subscriber
+from leverframe.schemas.codec import encode
+from leverframe.schemas.prediction import Prediction
+from leverframe.serving.routing import InForce
+from leverframe.serving.subscriber import Subscriber
 
 log = logging.getLogger("uvicorn.error")  # the logger that uvicorn shows
 since: dict[str, datetime] = {}  # by route: from when on its weights hold

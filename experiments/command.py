@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from agents.cli.options import examples
+from leverframe.agents.cli.options import examples
 
 __all__ = ["experiment"]
 
@@ -69,11 +69,11 @@ def run(
     _require("sklearn", "matplotlib")
     from rich.console import Console
 
-    from experiments.datasets import DATASETS, default_folder
-    from experiments.pool import QUICK, plan_jobs, run_jobs
-    from experiments.report import note_wall_time, write_report
-    from experiments.runs import Plan
-    from experiments.strategies import STRATEGIES
+    from leverframe.experiments.datasets import DATASETS, default_folder
+    from leverframe.experiments.pool import QUICK, plan_jobs, run_jobs
+    from leverframe.experiments.report import note_wall_time, write_report
+    from leverframe.experiments.runs import Plan
+    from leverframe.experiments.strategies import STRATEGIES
 
     names = (
         _names(data, list(DATASETS), "--data"),
@@ -81,7 +81,7 @@ def run(
     )
     console = Console(stderr=True)
     if live:
-        from experiments.live_command import run_live
+        from leverframe.experiments.live.command import run_live
 
         run_live(plan_jobs(QUICK, *names, seeds or 1), folder or default_folder(), console)
         return
@@ -100,7 +100,7 @@ def run(
 def report(output: Path) -> None:
     """Write the report anew from the runs that are there."""
     _require("matplotlib")
-    from experiments.report import write_report
+    from leverframe.experiments.report import write_report
 
     click.echo(write_report(output))
 

@@ -12,9 +12,9 @@ from typing import Final
 
 import numpy as np
 
-from experiments.public_data import ELEC2_FEATURES, DataSetError, fetch_elec2
-from experiments.stream import Stream, encode_columns
-from experiments.synthetic import SyntheticOptions, make_synthetic
+from leverframe.experiments.public_data import ELEC2_FEATURES, DataSetError, fetch_elec2
+from leverframe.experiments.stream import Stream, encode_columns
+from leverframe.experiments.synthetic import SyntheticOptions, make_synthetic
 
 __all__ = ["DATASETS", "DataSetError", "default_folder", "load"]
 

@@ -6,9 +6,9 @@ from typing import Any, Final
 import numpy as np
 from msgspec import Struct
 
-from experiments.replay import Outcome
-from experiments.stream import Floats, Ints
-from experiments.table import BLOCK, Table
+from leverframe.experiments.replay import Outcome
+from leverframe.experiments.stream import Floats, Ints
+from leverframe.experiments.table import BLOCK, Table
 
 __all__ = ["AHEAD", "BINS", "Metrics", "Series", "control", "measure", "recovery_rows", "series"]
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from experiments.stream import Bools, Floats, Ints, Stream
+from leverframe.experiments.stream import Bools, Floats, Ints, Stream
 
 __all__ = ["KINDS", "fit_batch", "predict_online"]
 

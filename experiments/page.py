@@ -4,9 +4,17 @@ import statistics
 from collections.abc import Mapping
 from typing import Final
 
-from experiments.runs import Result
-from experiments.strategies import CONTROLS
-from experiments.summary import BANDITS, RULES, Estimate, Group, compare, estimate, metric
+from leverframe.experiments.runs import Result
+from leverframe.experiments.strategies import CONTROLS
+from leverframe.experiments.summary import (
+    BANDITS,
+    RULES,
+    Estimate,
+    Group,
+    compare,
+    estimate,
+    metric,
+)
 
 __all__ = ["render", "verdict"]
 

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from experiments.metrics import BINS
-from experiments.stream import Floats
-from experiments.summary import Group, estimate, metric
+from leverframe.experiments.metrics import BINS
+from leverframe.experiments.stream import Floats
+from leverframe.experiments.summary import Group, estimate, metric
 
 __all__ = ["draw"]
 

@@ -9,8 +9,8 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from experiments.rewards import REWARDS_OF
-from experiments.runs import Job, Plan, missing, run_job
+from leverframe.experiments.rewards import REWARDS_OF
+from leverframe.experiments.runs import Job, Plan, missing, run_job
 
 __all__ = ["QUICK", "plan_jobs", "run_jobs"]
 

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from experiments.stream import Floats, Ints
-from schemas.errors import LeverframeError
+from leverframe.experiments.stream import Floats, Ints
+from leverframe.schemas.errors import LeverframeError
 
 __all__ = ["ELEC2_FEATURES", "DataSetError", "elec2_of_bunch", "fetch_elec2"]
 

@@ -9,15 +9,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from experiments.stream import Floats, Ints
-from experiments.table import BLOCK, DELAY, Table
-from schemas.codec import encode
-from schemas.command import Action, Command
-from schemas.reward import Reward
-from streams.learning import InputKind, learn
-from streams.route_settings import RouteSettings
-from streams.routes import Routes
-from streams.state import RouteState, state_digest
+from leverframe.experiments.stream import Floats, Ints
+from leverframe.experiments.table import BLOCK, DELAY, Table
+from leverframe.schemas.codec import encode
+from leverframe.schemas.command import Action, Command
+from leverframe.schemas.reward import Reward
+from leverframe.streams.learning.state import RouteState, state_digest
+from leverframe.streams.learning.step import InputKind, learn
+from leverframe.streams.routes.route import Routes
+from leverframe.streams.routes.settings import RouteSettings
 
 __all__ = ["STEP_MS", "Arrivals", "Outcome", "Record", "chances", "draw_arms", "replay"]
 

@@ -7,12 +7,12 @@ from typing import Final
 
 import msgspec
 
-from experiments import page
-from experiments.metrics import Metrics
-from experiments.plots import draw
-from experiments.runs import Result, read_results
-from experiments.summary import Group, estimate, grouped, metric
-from schemas.errors import LeverframeError
+from leverframe.experiments import page
+from leverframe.experiments.metrics import Metrics
+from leverframe.experiments.plots import draw
+from leverframe.experiments.runs import Result, read_results
+from leverframe.experiments.summary import Group, estimate, grouped, metric
+from leverframe.schemas.errors import LeverframeError
 
 __all__ = ["METRICS", "ReportError", "note_wall_time", "write_report"]
 

@@ -5,11 +5,11 @@ from typing import Final
 
 import numpy as np
 
-from experiments.models import class_weights
-from experiments.stream import Floats, Ints
-from policies.reward_base import to_unit
-from policies.rewards import make_reward
-from streams.route_settings import NamedParams
+from leverframe.experiments.models import class_weights
+from leverframe.experiments.stream import Floats, Ints
+from leverframe.policies.reward_base import to_unit
+from leverframe.policies.rewards import make_reward
+from leverframe.streams.routes.settings import NamedParams
 
 __all__ = ["REWARDS_OF", "named_reward", "reward_matrix", "unit_matrix"]
 

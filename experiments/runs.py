@@ -8,13 +8,13 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from experiments.datasets import load
-from experiments.metrics import Metrics, Series, control, measure, series
-from experiments.replay import STEP_MS, replay
-from experiments.rewards import named_reward, reward_matrix, unit_matrix
-from experiments.strategies import STRATEGIES, Strategy, route_settings
-from experiments.stream import Floats
-from experiments.table import BLOCK, DELAY, Table, build_table
+from leverframe.experiments.datasets import load
+from leverframe.experiments.metrics import Metrics, Series, control, measure, series
+from leverframe.experiments.replay import STEP_MS, replay
+from leverframe.experiments.rewards import named_reward, reward_matrix, unit_matrix
+from leverframe.experiments.strategies import STRATEGIES, Strategy, route_settings
+from leverframe.experiments.stream import Floats
+from leverframe.experiments.table import BLOCK, DELAY, Table, build_table
 
 __all__ = ["Job", "Plan", "Result", "missing", "read_results", "run_job", "run_strategy"]
 

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-from experiments.table import BLOCK
-from streams.route_settings import GuardSettings, NamedParams, RouteSettings
+from leverframe.experiments.table import BLOCK
+from leverframe.streams.routes.settings import GuardSettings, NamedParams, RouteSettings
 
 __all__ = ["CONTROLS", "PAPER", "STRATEGIES", "Strategy", "route_settings"]
 

@@ -7,8 +7,8 @@ import numpy as np
 from msgspec import Struct
 from scipy.stats import t as student
 
-from experiments.runs import Result
-from experiments.strategies import STRATEGIES
+from leverframe.experiments.runs import Result
+from leverframe.experiments.strategies import STRATEGIES
 
 __all__ = ["BANDITS", "RULES", "Estimate", "Group", "compare", "estimate", "grouped", "metric"]
 

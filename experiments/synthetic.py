@@ -5,7 +5,7 @@ import math
 import msgspec
 import numpy as np
 
-from experiments.stream import Floats, Stream
+from leverframe.experiments.stream import Floats, Stream
 
 __all__ = ["SyntheticOptions", "make_synthetic"]
 

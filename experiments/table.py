@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from experiments.models import KINDS, fit_batch, predict_online
-from experiments.stream import Floats, Ints, Stream
+from leverframe.experiments.models import KINDS, fit_batch, predict_online
+from leverframe.experiments.stream import Floats, Ints, Stream
 
 __all__ = ["BLOCK", "DELAY", "ONLINE", "Table", "build_table"]
 

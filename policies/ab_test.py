@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.eligibility import eligible_arms, has_eligible_champion, share_equally
-from policies.epsilon_greedy import leading_arms
-from policies.statistics import ArmStats
-from schemas.errors import PolicyError
+from leverframe.policies.eligibility import eligible_arms, has_eligible_champion, share_equally
+from leverframe.policies.epsilon_greedy import leading_arms
+from leverframe.policies.statistics import ArmStats
+from leverframe.schemas.errors import PolicyError
 
 __all__ = ["AbTest", "welch_p_value"]
 

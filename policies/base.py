@@ -5,7 +5,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.statistics import ArmStats
+from leverframe.policies.statistics import ArmStats
 
 __all__ = ["Policy"]
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainccinv
 
-from policies.eligibility import eligible_arms, share_equally, weights_on
-from policies.statistics import ArmStats
-from policies.thompson import check_prior
-from policies.water_filling import check_spread, fill
+from leverframe.policies.eligibility import eligible_arms, share_equally, weights_on
+from leverframe.policies.statistics import ArmStats
+from leverframe.policies.thompson import check_prior
+from leverframe.policies.water_filling import check_spread, fill
 
 __all__ = ["BayesUcb"]
 

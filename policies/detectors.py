@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 import msgspec
 
-from schemas.errors import PolicyError
+from leverframe.schemas.errors import PolicyError
 
 __all__ = ["DETECTORS", "Adwin", "Detector", "Kswin", "PageHinkley", "make_detector"]
 

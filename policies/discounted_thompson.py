@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.eligibility import eligible_arms, share_equally, weights_on
-from policies.statistics import ArmStats
-from policies.thompson import Model, best_chances, check_prior
-from schemas.errors import PolicyError
+from leverframe.policies.eligibility import eligible_arms, share_equally, weights_on
+from leverframe.policies.statistics import ArmStats
+from leverframe.policies.thompson import Model, best_chances, check_prior
+from leverframe.schemas.errors import PolicyError
 
 __all__ = ["DiscountedThompson"]
 

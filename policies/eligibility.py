@@ -6,8 +6,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from policies.statistics import ArmStats
-from schemas.errors import PolicyError
+from leverframe.policies.statistics import ArmStats
+from leverframe.schemas.errors import PolicyError
 
 __all__ = ["eligible_arms", "has_eligible_champion", "share_equally", "weights_on"]
 

@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.eligibility import eligible_arms, weights_on
-from policies.statistics import ArmStats
-from schemas.errors import PolicyError
+from leverframe.policies.eligibility import eligible_arms, weights_on
+from leverframe.policies.statistics import ArmStats
+from leverframe.schemas.errors import PolicyError
 
 __all__ = ["Exp3"]
 

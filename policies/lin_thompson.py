@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.eligibility import eligible_arms, weights_on
-from policies.linear_model import check_positive, predict
-from policies.quadrature_normals import best_of_normals_by_row
-from policies.statistics import ArmStats
+from leverframe.policies.eligibility import eligible_arms, weights_on
+from leverframe.policies.linear_model import check_positive, predict
+from leverframe.policies.quadrature_normals import best_of_normals_by_row
+from leverframe.policies.statistics import ArmStats
 
 __all__ = ["LinThompson"]
 

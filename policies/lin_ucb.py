@@ -7,10 +7,10 @@ from typing import ClassVar, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.eligibility import eligible_arms, weights_on
-from policies.linear_model import check_positive, predict
-from policies.statistics import ArmStats
-from policies.water_filling import check_spread
+from leverframe.policies.eligibility import eligible_arms, weights_on
+from leverframe.policies.linear_model import check_positive, predict
+from leverframe.policies.statistics import ArmStats
+from leverframe.policies.water_filling import check_spread
 
 __all__ = ["LinUcb"]
 

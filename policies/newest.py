@@ -6,8 +6,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.eligibility import eligible_arms, share_equally
-from policies.statistics import ArmStats
+from leverframe.policies.eligibility import eligible_arms, share_equally
+from leverframe.policies.statistics import ArmStats
 
 __all__ = ["Newest", "newest_arm"]
 

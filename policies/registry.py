@@ -7,22 +7,22 @@ from typing import Any, Final
 
 import msgspec
 
-from policies.ab_test import AbTest
-from policies.base import Policy
-from policies.bayes_ucb import BayesUcb
-from policies.discounted_thompson import DiscountedThompson
-from policies.epsilon_greedy import EpsilonGreedy
-from policies.exp3 import Exp3
-from policies.kl_ucb import KlUcb
-from policies.lin_thompson import LinThompson
-from policies.lin_ucb import LinUcb
-from policies.newest import Newest
-from policies.sliding_window_ucb import SlidingWindowUcb
-from policies.thompson import Thompson
-from policies.top_two_thompson import TopTwoThompson
-from policies.ucb import Ucb
-from policies.validation import Validation
-from schemas.errors import PolicyError
+from leverframe.policies.ab_test import AbTest
+from leverframe.policies.base import Policy
+from leverframe.policies.bayes_ucb import BayesUcb
+from leverframe.policies.discounted_thompson import DiscountedThompson
+from leverframe.policies.epsilon_greedy import EpsilonGreedy
+from leverframe.policies.exp3 import Exp3
+from leverframe.policies.kl_ucb import KlUcb
+from leverframe.policies.lin_thompson import LinThompson
+from leverframe.policies.lin_ucb import LinUcb
+from leverframe.policies.newest import Newest
+from leverframe.policies.sliding_window_ucb import SlidingWindowUcb
+from leverframe.policies.thompson import Thompson
+from leverframe.policies.top_two_thompson import TopTwoThompson
+from leverframe.policies.ucb import Ucb
+from leverframe.policies.validation import Validation
+from leverframe.schemas.errors import PolicyError
 
 __all__ = ["ENTRY_POINTS", "POLICIES", "make_policy"]
 
@@ -74,7 +74,7 @@ def make_policy(name: str, params: Mapping[str, object]) -> Policy:
     0.2
     >>> make_policy("epsilon_greedy", {"epsilon": 2.0})
     Traceback (most recent call last):
-    schemas.errors.PolicyError: epsilon_greedy: epsilon must lie in [0, 1], got 2.0
+    leverframe.schemas.errors.PolicyError: epsilon_greedy: epsilon must lie in [0, 1], got 2.0
     """
     kind: Any = POLICIES.get(name) or _load(name)
     known = [field.name for field in dataclasses.fields(kind)]

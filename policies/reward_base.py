@@ -2,8 +2,8 @@
 
 from typing import ClassVar, Protocol
 
-from schemas.errors import RecordError
-from schemas.fields import LabelValue, PredictedValue
+from leverframe.schemas.errors import RecordError
+from leverframe.schemas.fields import LabelValue, PredictedValue
 
 __all__ = ["RewardFunction", "as_number", "class_name", "probabilities", "to_unit"]
 

@@ -8,9 +8,9 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from policies.reward_base import RewardFunction, as_number, class_name, probabilities
-from schemas.errors import PolicyError, RecordError
-from schemas.fields import LabelValue, PredictedValue
+from leverframe.policies.reward_base import RewardFunction, as_number, class_name, probabilities
+from leverframe.schemas.errors import PolicyError, RecordError
+from leverframe.schemas.fields import LabelValue, PredictedValue
 
 __all__ = ["REWARDS", "make_reward"]
 

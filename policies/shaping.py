@@ -13,9 +13,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.eligibility import eligible_arms, has_eligible_champion, share_equally
-from policies.statistics import ArmStats
-from schemas.errors import PolicyError
+from leverframe.policies.eligibility import eligible_arms, has_eligible_champion, share_equally
+from leverframe.policies.statistics import ArmStats
+from leverframe.schemas.errors import PolicyError
 
 __all__ = ["Shaped", "pinned", "shape"]
 

@@ -7,11 +7,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.eligibility import eligible_arms, weights_on
-from policies.statistics import ArmStats
-from policies.ucb import optimistic_means
-from policies.water_filling import check_spread, fill_square_root
-from schemas.errors import PolicyError
+from leverframe.policies.eligibility import eligible_arms, weights_on
+from leverframe.policies.statistics import ArmStats
+from leverframe.policies.ucb import optimistic_means
+from leverframe.policies.water_filling import check_spread, fill_square_root
+from leverframe.schemas.errors import PolicyError
 
 __all__ = ["SlidingWindowUcb"]
 

@@ -7,10 +7,10 @@ from typing import ClassVar, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.eligibility import eligible_arms, weights_on
-from policies.quadrature import best_of_betas, best_of_normals
-from policies.statistics import ArmStats
-from schemas.errors import PolicyError
+from leverframe.policies.eligibility import eligible_arms, weights_on
+from leverframe.policies.quadrature import best_of_betas, best_of_normals
+from leverframe.policies.statistics import ArmStats
+from leverframe.schemas.errors import PolicyError
 
 __all__ = ["Model", "Thompson", "best_chances", "check_prior"]
 

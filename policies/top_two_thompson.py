@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
-from policies.eligibility import eligible_arms, share_equally, weights_on
-from policies.epsilon_greedy import leading_arms
-from policies.statistics import ArmStats
-from policies.thompson import best_chances
-from schemas.errors import PolicyError
+from leverframe.policies.eligibility import eligible_arms, share_equally, weights_on
+from leverframe.policies.epsilon_greedy import leading_arms
+from leverframe.policies.statistics import ArmStats
+from leverframe.policies.thompson import best_chances
+from leverframe.schemas.errors import PolicyError
 
 __all__ = ["TopTwoThompson", "best_arm", "log_mixture_ratio"]
 

@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.eligibility import has_eligible_champion, share_equally
-from policies.newest import newest_arm
-from policies.statistics import ArmStats
-from schemas.errors import PolicyError
+from leverframe.policies.eligibility import has_eligible_champion, share_equally
+from leverframe.policies.newest import newest_arm
+from leverframe.policies.statistics import ArmStats
+from leverframe.schemas.errors import PolicyError
 
 __all__ = ["Validation"]
 

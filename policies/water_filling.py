@@ -12,7 +12,7 @@ than K of the ``spread`` pulls fall elsewhere.
 import math
 from collections.abc import Callable, Sequence
 
-from schemas.errors import PolicyError
+from leverframe.schemas.errors import PolicyError
 
 __all__ = ["check_spread", "fill", "fill_square_root"]
 

@@ -9,13 +9,13 @@ from typing import Final, TypeVar
 import msgspec
 import orjson
 
-from schemas.command import Command
-from schemas.control import ControlAck, ControlMessage
-from schemas.errors import RecordError
-from schemas.ground_truth import GroundTruth
-from schemas.prediction import Prediction
-from schemas.reward import Reward
-from schemas.traffic import Traffic
+from leverframe.schemas.command import Command
+from leverframe.schemas.control import ControlAck, ControlMessage
+from leverframe.schemas.errors import RecordError
+from leverframe.schemas.ground_truth import GroundTruth
+from leverframe.schemas.prediction import Prediction
+from leverframe.schemas.reward import Reward
+from leverframe.schemas.traffic import Traffic
 
 __all__ = ["RECORDS", "decode", "decoder", "encode", "encode_reward"]
 
@@ -97,7 +97,7 @@ def decode(kind: type[Record], value: bytes) -> Record:
     >>> decode(GroundTruth, b'{"request_id": "a", "label": [1]}')  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    schemas.errors.RecordError: invalid: Expected ..., got `array` - at `$.label`
+    leverframe.schemas.errors.RecordError: invalid: Expected ..., got `array` - at `$.label`
     """
     try:
         return decoder(kind)(value)

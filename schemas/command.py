@@ -4,7 +4,7 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
-from schemas.fields import ArmName, EpochMs, Identifier, RouteName
+from leverframe.schemas.fields import ArmName, EpochMs, Identifier, RouteName
 
 __all__ = ["Action", "Command"]
 

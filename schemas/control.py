@@ -4,7 +4,7 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, field
 
-from schemas.fields import ArmName, EpochMs, Identifier, RouteName, Serial
+from leverframe.schemas.fields import ArmName, EpochMs, Identifier, RouteName, Serial
 
 __all__ = ["ControlAck", "ControlKind", "ControlMessage"]
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from schemas.codec import RECORDS
+from leverframe.schemas.codec import RECORDS
 
 __all__ = ["ASYNCAPI_VERSION", "asyncapi", "json_schema"]
 

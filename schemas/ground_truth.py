@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from schemas.fields import EpochMs, LabelPart, LabelValue, RequestId
+from leverframe.schemas.fields import EpochMs, LabelPart, LabelValue, RequestId
 
 __all__ = ["GroundTruth"]
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from schemas.fields import (
+from leverframe.schemas.fields import (
     ArmName,
     EpochMs,
     PredictedValue,

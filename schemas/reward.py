@@ -4,7 +4,15 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from schemas.fields import ArmName, EpochMs, FiniteNumber, Propensity, RequestId, RouteName, Serial
+from leverframe.schemas.fields import (
+    ArmName,
+    EpochMs,
+    FiniteNumber,
+    Propensity,
+    RequestId,
+    RouteName,
+    Serial,
+)
 
 __all__ = ["Reward", "RewardCause"]
 

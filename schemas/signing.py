@@ -5,9 +5,9 @@ import hmac
 
 import msgspec
 
-from schemas.codec import decode, encode
-from schemas.control import ControlMessage
-from schemas.errors import ControlError, RecordError
+from leverframe.schemas.codec import decode, encode
+from leverframe.schemas.control import ControlMessage
+from leverframe.schemas.errors import ControlError, RecordError
 
 __all__ = ["sign", "trusted", "verify"]
 

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from schemas.fields import ArmName, EpochMs, RouteName, Serial
+from leverframe.schemas.fields import ArmName, EpochMs, RouteName, Serial
 
 __all__ = ["NEARBY_ORPHAN_LABELS", "AgedCount", "ServedCount", "Traffic"]
 

@@ -11,9 +11,9 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from schemas.codec import encode
-from schemas.control import ControlAck, ControlMessage
-from serving.tasks import end_task
+from leverframe.schemas.codec import encode
+from leverframe.schemas.control import ControlAck, ControlMessage
+from leverframe.serving.tasks import end_task
 
 __all__ = ["Acknowledger", "weights_digest"]
 

@@ -1,6 +1,7 @@
 """Writes ``vectors.json``: assignments that implementations in any language must reproduce.
 
-Run ``python -m serving.make_vectors`` only when the hash changes, which re-assigns every unit.
+Run ``python -m leverframe.serving.make_vectors`` only when the hash changes: every unit is then
+assigned anew.
 """
 
 import hashlib
@@ -8,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from serving.assigner import Assigner
+from leverframe.serving.assigner import Assigner
 
 __all__ = ["cases", "main"]
 

@@ -1,16 +1,35 @@
 """What a serving process knows of its routes: pure, with time as an argument."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from msgspec import Struct
 
-from schemas.codec import decode
-from schemas.control import ControlMessage
-from schemas.errors import ControlError, RecordError
-from schemas.signing import verify
-from serving.assigner import Assigner
+from leverframe.schemas.codec import decode
+from leverframe.schemas.control import ControlMessage
+from leverframe.schemas.errors import ControlError, RecordError
+from leverframe.schemas.signing import verify
+from leverframe.serving.assigner import Assigner
 
-__all__ = ["InForce", "RoutingTable"]
+__all__ = ["Assignment", "InForce", "RoutingTable"]
+
+
+class Assignment(NamedTuple):
+    """Which arm answers a unit.
+
+    Attributes
+    ----------
+    arm : str
+        To be asked.
+    propensity : float
+        Its share among all arms, to be logged with the prediction.
+    message : ControlMessage
+        In force; its epoch and seq belong into the prediction too.
+    """
+
+    arm: str
+    propensity: float
+    message: ControlMessage
 
 
 class InForce(Struct, frozen=True):
@@ -117,7 +136,7 @@ class RoutingTable:
         silent_ms = (self._clock_s() - self._heard_s[route]) * 1000
         return InForce(message, silent_ms > message.ttl_ms)
 
-    def assign(self, route: str, unit_id: str) -> tuple[str, float, ControlMessage] | None:
+    def assign(self, route: str, unit_id: str) -> Assignment | None:
         """Choose the arm for a unit.
 
         Parameters
@@ -129,8 +148,8 @@ class RoutingTable:
 
         Returns
         -------
-        tuple or None
-            Arm, propensity and the message in force; None if the route has no weights yet.
+        Assignment or None
+            None if the route has no weights yet.
         """
         now = self.in_force(route)
         if now is None:
@@ -143,7 +162,7 @@ class RoutingTable:
         if cached[2] is None:
             return None
         arm, propensity = cached[2].assign(unit_id)
-        return arm, propensity, now.message
+        return Assignment(arm, propensity, now.message)
 
 
 def _check_key(key: bytes | None, message: ControlMessage) -> None:

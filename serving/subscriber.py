@@ -3,7 +3,7 @@
 Usage::
 
     async with Subscriber(servers, control="control", replica="web-1") as routing:
-        arm, propensity, message = routing.assign("checkout", request_id)
+        assigned = routing.assign("checkout", request_id)  # arm, propensity, message
 
 ``ThreadSubscriber`` is the same for servers without an event loop.
 """
@@ -19,12 +19,12 @@ from typing import Any, Final, Self, TypeVar
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-from schemas.control import ControlMessage
-from schemas.errors import ControlError
-from serving.acks import Acknowledger
-from serving.connections import outlive_brokers
-from serving.routing import InForce, RoutingTable
-from serving.tasks import end_task
+from leverframe.schemas.control import ControlMessage
+from leverframe.schemas.errors import ControlError
+from leverframe.serving.acks import Acknowledger
+from leverframe.serving.connections import outlive_brokers
+from leverframe.serving.routing import Assignment, InForce, RoutingTable
+from leverframe.serving.tasks import end_task
 
 __all__ = ["Subscriber", "ThreadSubscriber"]
 
@@ -268,7 +268,7 @@ class ThreadSubscriber:
                 self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
 
-    def assign(self, route: str, unit_id: str) -> tuple[str, float, ControlMessage] | None:
+    def assign(self, route: str, unit_id: str) -> Assignment | None:
         """Choose the arm for a unit; see ``RoutingTable.assign``."""
         return None if self._subscriber is None else self._subscriber.assign(route, unit_id)
 

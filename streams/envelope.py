@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from schemas.dead_letter import DeadLetter
-from schemas.errors import RecordError
+from leverframe.schemas.dead_letter import DeadLetter
+from leverframe.schemas.errors import RecordError
 
 __all__ = [
     "InputRecord",

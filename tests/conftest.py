@@ -29,8 +29,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerAddress]:
     if given := os.environ.get("LEVERFRAME_BROKER"):
         yield BrokerAddress(given)
         return
-    from agents.devbroker.assets import cache_root
-    from agents.devbroker.broker import start_broker
+    from leverframe.devbroker.assets import cache_root
+    from leverframe.devbroker.broker import start_broker
 
     running = start_broker(
         data_dir=tmp_path_factory.mktemp("broker"),

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from agents.cli.options import examples
+from leverframe.agents.cli.options import examples
 
 if TYPE_CHECKING:
-    from agents.devbroker.broker import RunningBroker
+    from leverframe.devbroker.broker import RunningBroker
 
 __all__ = ["broker"]
 
@@ -55,9 +55,9 @@ def start(
     port: int, data_dir: Path | None, heap_mb: int, *, foreground: bool, as_json: bool
 ) -> None:
     """Start the broker and wait until it answers. The first start downloads 45 MB."""
-    from agents.devbroker.assets import cache_root
-    from agents.devbroker.broker import find_broker, start_broker
-    from schemas.errors import BrokerError
+    from leverframe.devbroker.assets import cache_root
+    from leverframe.devbroker.broker import find_broker, start_broker
+    from leverframe.schemas.errors import BrokerError
 
     folder = _folder(data_dir)
     found = find_broker(folder)
@@ -89,7 +89,7 @@ def start(
 @_as_json
 def stop(data_dir: Path | None, *, as_json: bool) -> None:
     """Stop the broker; its topics are kept for the next start."""
-    from agents.devbroker.broker import find_broker
+    from leverframe.devbroker.broker import find_broker
 
     folder = _folder(data_dir)
     running = find_broker(folder)
@@ -109,8 +109,8 @@ def stop(data_dir: Path | None, *, as_json: bool) -> None:
 @_as_json
 def status(data_dir: Path | None, *, as_json: bool) -> None:
     """Tell whether the broker runs; the exit code is 0 when it does and answers, else 1."""
-    from agents.devbroker.broker import find_broker
-    from agents.devbroker.ports import kafka_answers
+    from leverframe.devbroker.broker import find_broker
+    from leverframe.devbroker.ports import kafka_answers
 
     folder = _folder(data_dir)
     running = find_broker(folder)
@@ -130,7 +130,7 @@ def status(data_dir: Path | None, *, as_json: bool) -> None:
 
 def _folder(data_dir: Path | None) -> Path:
     """Return where the broker keeps its topics."""
-    from agents.devbroker.assets import cache_root
+    from leverframe.devbroker.assets import cache_root
 
     return (data_dir or cache_root() / "broker").absolute()
 
@@ -179,9 +179,9 @@ def _stay(running: "RunningBroker", *, as_json: bool) -> None:
     import math
     import signal
 
-    from agents.devbroker.launch import last_lines
-    from agents.devbroker.processes import wait_until
-    from schemas.errors import BrokerError
+    from leverframe.devbroker.launch import last_lines
+    from leverframe.devbroker.processes import wait_until
+    from leverframe.schemas.errors import BrokerError
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -2,7 +2,7 @@
 
 import click
 
-from agents.cli.options import examples
+from leverframe.agents.cli.options import examples
 
 __all__ = ["completion"]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from agents.cli.options import config_option, examples, json_option
-from agents.cli.showing import printable
+from leverframe.agents.cli.options import config_option, examples, json_option
+from leverframe.agents.cli.printable import printable
 
 __all__ = ["doctor"]
 
@@ -27,14 +27,14 @@ def doctor(config: Path | None, *, as_json: bool) -> None:
     """
     import logging
 
-    from agents.settings import load_settings
+    from leverframe.agents.settings import load_settings
 
     settings = load_settings(config)
 
     import orjson
     from msgspec import to_builtins
 
-    from agents.doctor.examination import examine
+    from leverframe.agents.doctor.examination import examine
 
     # What it says while it fails, our findings say in one line.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())

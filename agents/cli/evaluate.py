@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agents.cli.options import config_option, examples, json_option
+from leverframe.agents.cli.options import config_option, examples, json_option
 
 if TYPE_CHECKING:
-    from streams.counterfactual import Answer
+    from leverframe.streams.learning.counterfactual import Answer
 
 __all__ = ["evaluate"]
 
@@ -37,11 +37,11 @@ def evaluate(route: str, policy: str, params: str, config: Path | None, *, as_js
     from rich.console import Console
     from rich.progress import Progress
 
-    from agents.app import compile_routes
-    from agents.evaluating import evaluate_route
-    from agents.settings import load_settings
-    from schemas.errors import LeverframeError
-    from streams.route_settings import NamedParams
+    from leverframe.agents.operator.evaluate import evaluate_route
+    from leverframe.agents.settings import load_settings
+    from leverframe.agents.worker.app import compile_routes
+    from leverframe.schemas.errors import LeverframeError
+    from leverframe.streams.routes.settings import NamedParams
 
     settings = load_settings(config)
     known = compile_routes(settings).get(route)

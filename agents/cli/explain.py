@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from agents.cli.options import config_option, examples, json_option
-from agents.cli.showing import printable
+from leverframe.agents.cli.options import config_option, examples, json_option
+from leverframe.agents.cli.printable import printable
 
 __all__ = ["explain"]
 
@@ -30,11 +30,11 @@ def explain(route: str, at: str | None, last: int, config: Path | None, *, as_js
     The control topic is compacted: Kafka keeps the newest message of a route for ever, and those
     before it for about a day. What is older can be recomputed: leverframe replay ROUTE --until MS.
     """
-    from agents.explaining import explain as explained
-    from agents.explaining import sentences
-    from agents.settings import load_settings
-    from schemas.codec import encode
-    from schemas.errors import LeverframeError
+    from leverframe.agents.operator.explain import explain as explained
+    from leverframe.agents.operator.explain import sentences
+    from leverframe.agents.settings import load_settings
+    from leverframe.schemas.codec import encode
+    from leverframe.schemas.errors import LeverframeError
 
     until_ms = None if at is None else _time_ms(at)
     messages = asyncio.run(_recorded(load_settings(config), route, until_ms, last))
@@ -86,9 +86,9 @@ async def _recorded(settings: Any, route: str, until_ms: int | None, last: int) 
     """Messages of a route, signed as they must be: the wanted changes and the one before them."""
     from aiokafka import TopicPartition
 
-    from agents.reading import read_back
-    from schemas.signing import trusted
-    from streams.runtime.kafka import partition_of
+    from leverframe.agents.operator.topics import read_back
+    from leverframe.schemas.signing import trusted
+    from leverframe.streams.runtime.kafka import partition_of
 
     key = route.encode()
     partition = partition_of(key, settings.topics.route_partitions)

@@ -1,4 +1,4 @@
-"""``leverframe``: the first lines refuse a broken installation, the rest is lazy."""
+"""``leverframe``: each command is imported when it is used."""
 
 import importlib
 import sys
@@ -6,35 +6,34 @@ from typing import Final
 
 import click
 
-from agents.cli.packages import refuse_collisions
-from schemas.errors import LeverframeError
+from leverframe.schemas.errors import LeverframeError
 
 __all__ = ["cli", "main"]
 
 # Command -> module that defines it, imported only when it is used, so that --help answers at once.
 _COMMANDS: Final = {
-    "arm": "agents.cli.steer",
-    "broker": "agents.cli.broker",
-    "completion": "agents.cli.completion",
-    "demo": "experiments.demo.command",
-    "doctor": "agents.cli.doctor",
-    "evaluate": "agents.cli.evaluate",
-    "experiment": "experiments.command",
-    "explain": "agents.cli.explain",
-    "freeze": "agents.cli.steer",
-    "pin": "agents.cli.steer",
-    "promote": "agents.cli.steer",
-    "release": "agents.cli.steer",
-    "replay": "agents.cli.replay",
-    "rollback": "agents.cli.steer",
-    "schemas": "agents.cli.schemas",
-    "set-policy": "agents.cli.steer",
-    "status": "agents.cli.status",
-    "topics": "agents.cli.topics",
-    "unfreeze": "agents.cli.steer",
-    "unpin": "agents.cli.steer",
-    "watch": "agents.cli.watch",
-    "worker": "agents.cli.worker",
+    "arm": "leverframe.agents.cli.steer",
+    "broker": "leverframe.agents.cli.broker",
+    "completion": "leverframe.agents.cli.completion",
+    "demo": "leverframe.experiments.demo.command",
+    "doctor": "leverframe.agents.cli.doctor",
+    "evaluate": "leverframe.agents.cli.evaluate",
+    "experiment": "leverframe.experiments.command",
+    "explain": "leverframe.agents.cli.explain",
+    "freeze": "leverframe.agents.cli.steer",
+    "pin": "leverframe.agents.cli.steer",
+    "promote": "leverframe.agents.cli.steer",
+    "release": "leverframe.agents.cli.steer",
+    "replay": "leverframe.agents.cli.replay",
+    "rollback": "leverframe.agents.cli.steer",
+    "schemas": "leverframe.agents.cli.schemas",
+    "set-policy": "leverframe.agents.cli.steer",
+    "status": "leverframe.agents.cli.status",
+    "topics": "leverframe.agents.cli.topics",
+    "unfreeze": "leverframe.agents.cli.steer",
+    "unpin": "leverframe.agents.cli.steer",
+    "watch": "leverframe.agents.cli.watch",
+    "worker": "leverframe.agents.cli.worker",
 }
 _HELP: Final = {
     "arm": "Register or retire an arm.",
@@ -103,10 +102,9 @@ def main(argv: list[str] | None = None) -> None:
         Arguments; the process's own when left out.
     """
     try:
-        refuse_collisions()
         cli.main(args=argv, prog_name="leverframe", standalone_mode=True)
     except LeverframeError as error:
-        from agents.cli.showing import printable
+        from leverframe.agents.cli.printable import printable
 
         click.echo(printable(f"leverframe: {error}"), err=True)
         sys.exit(error.exit_code)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from agents.cli.options import config_option, examples, json_option
-from agents.cli.showing import printable
+from leverframe.agents.cli.options import config_option, examples, json_option
+from leverframe.agents.cli.printable import printable
 
 __all__ = ["replay"]
 
@@ -42,15 +42,15 @@ def replay(
     """
     import orjson
 
-    from agents.app import compile_routes
-    from agents.cli.following import newest_messages
-    from agents.learn import input_kinds
-    from agents.replaying import read_partition
-    from agents.replaying import replay as run
-    from agents.settings import load_settings
-    from schemas.errors import LeverframeError
-    from streams.arm import NANO
-    from streams.state import state_digest
+    from leverframe.agents.operator.control import newest_messages
+    from leverframe.agents.operator.replay import read_partition
+    from leverframe.agents.operator.replay import replay as run
+    from leverframe.agents.settings import load_settings
+    from leverframe.agents.worker.app import compile_routes
+    from leverframe.agents.worker.learning import input_kinds
+    from leverframe.schemas.errors import LeverframeError
+    from leverframe.streams.learning.arm import NANO
+    from leverframe.streams.learning.state import state_digest
 
     settings = load_settings(config)
     records = asyncio.run(read_partition(settings, route))

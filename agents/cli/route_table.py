@@ -6,7 +6,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from agents.cli.showing import printable
+from leverframe.agents.cli.printable import printable
 
 __all__ = ["join_table", "routes_table"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from agents.cli.options import examples, json_option
+from leverframe.agents.cli.options import examples, json_option
 
 __all__ = ["documents", "schemas"]
 
@@ -22,8 +22,8 @@ def documents() -> dict[str, str]:
     """
     import orjson
 
-    from schemas.codec import RECORDS
-    from schemas.documents import asyncapi, json_schema
+    from leverframe.schemas.codec import RECORDS
+    from leverframe.schemas.documents import asyncapi, json_schema
 
     pretty = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     files = {

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import click
 
-from agents.cli.options import config_option, examples, json_option
-from agents.cli.showing import printable
+from leverframe.agents.cli.options import config_option, examples, json_option
+from leverframe.agents.cli.printable import printable
 
 __all__ = ["status"]
 
@@ -32,7 +32,7 @@ def status(route: str | None, config: Path | None, *, as_json: bool, follow: boo
 
     With --follow the table is drawn anew as messages come; with --json too, each message is a line.
     """
-    from agents.settings import load_settings
+    from leverframe.agents.settings import load_settings
 
     settings = load_settings(config)
     if follow:
@@ -47,13 +47,13 @@ def status(route: str | None, config: Path | None, *, as_json: bool, follow: boo
 
 
 async def _newest(settings: Any) -> dict[str, Any]:
-    from agents.cli.following import newest_messages
+    from leverframe.agents.operator.control import newest_messages
 
     return await newest_messages(settings)
 
 
 def _of_route(messages: dict[str, Any], route: str | None) -> dict[str, Any]:
-    from schemas.errors import LeverframeError
+    from leverframe.schemas.errors import LeverframeError
 
     if route is None:
         return messages
@@ -67,7 +67,7 @@ async def _follow(settings: Any, route: str | None, *, as_json: bool) -> None:
     """Draw at most four times a second; where nobody looks, print the table when it changed."""
     from rich.live import Live
 
-    from agents.cli.following import subscriber
+    from leverframe.agents.operator.control import subscriber
 
     messages = _of_route(await _newest(settings), route)
     changed = asyncio.Event()
@@ -105,7 +105,7 @@ async def _follow(settings: Any, route: str | None, *, as_json: bool) -> None:
 def _drawn(messages: dict[str, Any], route: str | None) -> Any:
     from rich.console import Group
 
-    from agents.cli.route_table import join_table, routes_table
+    from leverframe.agents.cli.route_table import join_table, routes_table
 
     if not messages:
         return "no route yet: nothing was rewarded or registered"
@@ -122,6 +122,6 @@ def _console() -> Any:
 
 
 def _json(message: Any) -> str:
-    from schemas.codec import encode
+    from leverframe.schemas.codec import encode
 
     return printable(encode(message).decode())

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import click
 
-from agents.cli.options import config_option, examples, json_option
-from agents.cli.showing import printable
+from leverframe.agents.cli.options import config_option, examples, json_option
+from leverframe.agents.cli.printable import printable
 
 __all__ = [
     "arm",
@@ -50,10 +50,10 @@ def _ask(
     timeout: float,
     actor: str | None,
 ) -> None:
-    from agents.asking import ask
-    from agents.cli.watch import line
-    from agents.settings import load_settings
-    from schemas.codec import encode
+    from leverframe.agents.cli.watch import line
+    from leverframe.agents.operator.commands import ask
+    from leverframe.agents.settings import load_settings
+    from leverframe.schemas.codec import encode
 
     answer = asyncio.run(
         ask(

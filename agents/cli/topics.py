@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from agents.cli.options import config_option, examples, json_option
+from leverframe.agents.cli.options import config_option, examples, json_option
 
 __all__ = ["topics"]
 
@@ -21,8 +21,8 @@ def topics() -> None:
 @json_option
 def create(config: Path | None, *, as_json: bool) -> None:
     """Create what is missing; what exists stays as it is."""
-    from agents.settings import load_settings
-    from streams.runtime.topics import create_topics
+    from leverframe.agents.settings import load_settings
+    from leverframe.streams.runtime.topic_admin import create_topics
 
     settings = load_settings(config)
     wanted = settings.declared_topics()
@@ -38,8 +38,8 @@ def create(config: Path | None, *, as_json: bool) -> None:
 @json_option
 def check(config: Path | None, *, as_json: bool) -> None:
     """Compare the broker's topics with the declared ones; exit code 2 if any differs."""
-    from agents.settings import load_settings
-    from streams.runtime.topics import check_topics
+    from leverframe.agents.settings import load_settings
+    from leverframe.streams.runtime.topic_admin import check_topics
 
     settings = load_settings(config)
     wanted = settings.declared_topics()

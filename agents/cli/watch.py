@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from agents.cli.options import config_option, examples, json_option
-from agents.cli.showing import printable
+from leverframe.agents.cli.options import config_option, examples, json_option
+from leverframe.agents.cli.printable import printable
 
 __all__ = ["watch"]
 
@@ -27,9 +27,9 @@ __all__ = ["watch"]
 @click.option("--heartbeats", is_flag=True, help="Show heartbeats as well.")
 def watch(route: str | None, config: Path | None, *, as_json: bool, heartbeats: bool) -> None:
     """Follow the control stream, of all routes or of ROUTE, until Ctrl-C."""
-    from agents.cli.following import subscriber
-    from agents.settings import load_settings
-    from schemas.codec import encode
+    from leverframe.agents.operator.control import subscriber
+    from leverframe.agents.settings import load_settings
+    from leverframe.schemas.codec import encode
 
     def show(message: Any) -> None:
         if route not in {None, message.route} or (message.kind == "heartbeat" and not heartbeats):

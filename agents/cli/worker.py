@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from agents.cli.options import config_option, examples
+from leverframe.agents.cli.options import config_option, examples
 
 __all__ = ["worker"]
 
@@ -24,7 +24,7 @@ def worker(config: Path | None) -> None:
     several [app] processes. Exit code 2: settings or topics are wrong;
     1: an unexpected end, nothing is lost, start it again.
     """
-    from agents.settings import load_settings
-    from agents.worker import run_worker
+    from leverframe.agents.settings import load_settings
+    from leverframe.agents.worker.run import run_worker
 
     run_worker(load_settings(config))

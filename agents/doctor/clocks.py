@@ -10,8 +10,8 @@ told from a quiet one.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from agents.doctor.findings import Finding, ok, warning
-from agents.doctor.sampled import Sample, Sampled
+from leverframe.agents.doctor.findings import Finding, ok, warning
+from leverframe.agents.doctor.sample import Sample, Sampled
 
 __all__ = ["judge_clocks"]
 

@@ -7,19 +7,19 @@ from typing import Final
 
 from aiokafka.errors import KafkaError
 
-from agents.doctor.attendance import judge_attendance
-from agents.doctor.clocks import judge_clocks
-from agents.doctor.facts import Facts, gather_facts
-from agents.doctor.findings import Finding, exit_code, fault, ok, warning
-from agents.doctor.local import judge_folder, judge_routes
-from agents.doctor.partitioners import CHECK as PARTITIONER
-from agents.doctor.partitioners import judge_partitioners, place
-from agents.doctor.replication import judge_replication
-from agents.doctor.retention import judge_retention
-from agents.doctor.rights import judge_rights
-from agents.settings import Settings
-from schemas.errors import BrokerError
-from streams.topology import TOPICS
+from leverframe.agents.doctor.clocks import judge_clocks
+from leverframe.agents.doctor.facts import Facts, gather_facts
+from leverframe.agents.doctor.findings import Finding, exit_code, fault, ok, warning
+from leverframe.agents.doctor.local import judge_folder, judge_routes
+from leverframe.agents.doctor.partitioners import CHECK as PARTITIONER
+from leverframe.agents.doctor.partitioners import judge_partitioners, place
+from leverframe.agents.doctor.permissions import judge_rights
+from leverframe.agents.doctor.replication import judge_replication
+from leverframe.agents.doctor.retention import judge_retention
+from leverframe.agents.doctor.workers import judge_attendance
+from leverframe.agents.settings import Settings
+from leverframe.schemas.errors import BrokerError
+from leverframe.streams.topology import TOPICS
 
 __all__ = ["examine", "judge_broker"]
 

@@ -16,16 +16,16 @@ from aiokafka.errors import (
 )
 from msgspec import Struct
 
-from agents.doctor.attendance import WAITING_RECORDS, Group, Progress
-from agents.doctor.replication import Replicas, replicas_of
-from agents.doctor.rights import Refusal, probe_rights
-from agents.doctor.sampled import Sample
-from agents.doctor.sampling import sample_topic
-from agents.settings import Settings
-from streams.runtime.fetched import read_any_record
-from streams.runtime.kafka import client_options
-from streams.runtime.reaching import TIMEOUT_MS, reach
-from streams.runtime.topics import TopicFinding, check_topics
+from leverframe.agents.doctor.newest_records import sample_topic
+from leverframe.agents.doctor.permissions import Refusal, probe_rights
+from leverframe.agents.doctor.replication import Replicas, replicas_of
+from leverframe.agents.doctor.sample import Sample
+from leverframe.agents.doctor.workers import WAITING_RECORDS, Group, Progress
+from leverframe.agents.settings import Settings
+from leverframe.streams.runtime.connect import TIMEOUT_MS, reach
+from leverframe.streams.runtime.fetched import read_any_record
+from leverframe.streams.runtime.kafka import client_options
+from leverframe.streams.runtime.topic_admin import TopicFinding, check_topics
 
 __all__ = ["Facts", "gather_facts"]
 

@@ -9,10 +9,10 @@ from typing import Final
 
 import msgspec
 
-from agents.app import compile_routes
-from agents.doctor.findings import Finding, fault, ok
-from agents.settings import Settings
-from schemas.errors import PolicyError
+from leverframe.agents.doctor.findings import Finding, fault, ok
+from leverframe.agents.settings import Settings
+from leverframe.agents.worker.app import compile_routes
+from leverframe.schemas.errors import PolicyError
 
 __all__ = ["holder_of", "judge_folder", "judge_routes"]
 

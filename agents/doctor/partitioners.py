@@ -13,9 +13,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from agents.doctor.findings import Finding, fault, ok, warning
-from agents.doctor.sampled import Sampled
-from streams.runtime.kafka import partition_of
+from leverframe.agents.doctor.findings import Finding, fault, ok, warning
+from leverframe.agents.doctor.sample import Sampled
+from leverframe.streams.runtime.kafka import partition_of
 
 __all__ = ["MURMUR2", "PARTITIONERS", "Placement", "fnv1a", "judge_partitioners", "place"]
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from agents.doctor.findings import Finding, fault, ok, warning
+from leverframe.agents.doctor.findings import Finding, fault, ok, warning
 
 __all__ = ["Replicas", "judge_replication", "replicas_of"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from agents.doctor.findings import Finding, fault, ok, warning
+from leverframe.agents.doctor.findings import Finding, fault, ok, warning
 
 __all__ = ["judge_retention"]
 

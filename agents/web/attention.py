@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
-from agents.web.history import RouteHistory
-from schemas.control import ControlMessage
+from leverframe.agents.web.history import RouteHistory
+from leverframe.schemas.control import ControlMessage
 
 __all__ = ["Attention", "Level", "attention"]
 

@@ -14,13 +14,13 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from agents.settings import Settings
-from agents.web.history import History
-from agents.web.sampling import SAMPLED_EVERY_MS, SAMPLING, offsets_at, samples
-from schemas.errors import LeverframeError
-from schemas.signing import trusted
-from streams.runtime.kafka import client_options
-from streams.topology import DAY_MS
+from leverframe.agents.settings import Settings
+from leverframe.agents.web.history import History
+from leverframe.agents.web.samples import SAMPLED_EVERY_MS, SAMPLING, offsets_at, samples
+from leverframe.schemas.errors import LeverframeError
+from leverframe.schemas.signing import trusted
+from leverframe.streams.runtime.kafka import client_options
+from leverframe.streams.topology import DAY_MS
 
 __all__ = ["Feed"]
 

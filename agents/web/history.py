@@ -2,7 +2,7 @@
 
 The last hour is kept finely, what is older at one point in five minutes. Changes (anything but a
 heartbeat) are kept as marks, and the newest of them whole, so that they can be explained. With
-very many routes less is kept of each (``agents/web/room.py``).
+very many routes less is kept of each (``agents/web/retention.py``).
 """
 
 import math
@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-from agents.explaining import Explained, explain, sentences
-from agents.web.marks import Mark, mark_of
-from agents.web.room import Room, room_for
-from schemas.control import ControlMessage
-from streams.topology import DAY_MS
+from leverframe.agents.operator.explain import Explained, explain, sentences
+from leverframe.agents.web.marks import Mark, mark_of
+from leverframe.agents.web.retention import Room, room_for
+from leverframe.schemas.control import ControlMessage
+from leverframe.streams.topology import DAY_MS
 
 __all__ = ["FIELDS", "History", "RouteHistory"]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from agents.notices import ALARMS
-from schemas.control import ControlMessage
+from leverframe.agents.worker.notices import ALARMS
+from leverframe.schemas.control import ControlMessage
 
 __all__ = ["Mark", "mark_of"]
 

@@ -12,19 +12,25 @@ import orjson
 from aiohttp import web
 from msgspec import Struct
 
-from agents.asking import ask
-from agents.settings import Settings
-from agents.web.attention import Level
-from agents.web.events import or_silence, send
-from agents.web.feed import Feed
-from agents.web.guarding import SECURITY_HEADERS, RefusedError, answer, guarded, require_token
-from agents.web.history import RouteHistory
-from agents.web.summary import detail, summary
-from schemas.codec import encode
-from schemas.command import Action
-from schemas.errors import BrokerError, LeverframeError
-from schemas.fields import ArmName, RouteName
-from streams.topology import DAY_MS
+from leverframe.agents.operator.commands import ask
+from leverframe.agents.settings import Settings
+from leverframe.agents.web.attention import Level
+from leverframe.agents.web.events import or_silence, send
+from leverframe.agents.web.feed import Feed
+from leverframe.agents.web.history import RouteHistory
+from leverframe.agents.web.security import (
+    SECURITY_HEADERS,
+    RefusedError,
+    answer,
+    guarded,
+    require_token,
+)
+from leverframe.agents.web.summary import detail, summary
+from leverframe.schemas.codec import encode
+from leverframe.schemas.command import Action
+from leverframe.schemas.errors import BrokerError, LeverframeError
+from leverframe.schemas.fields import ArmName, RouteName
+from leverframe.streams.topology import DAY_MS
 
 __all__ = ["add_dashboard", "add_health", "protect"]
 

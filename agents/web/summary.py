@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from agents.web.attention import attention
-from agents.web.history import RouteHistory
+from leverframe.agents.web.attention import attention
+from leverframe.agents.web.history import RouteHistory
 
 __all__ = ["detail", "summary"]
 

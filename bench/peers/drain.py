@@ -18,7 +18,7 @@ from bench.peers.contender import Contender, Job, Launcher, Totals
 from bench.peers.output import Aggregates, faults, totals_of_rewards
 from bench.peers.process import Running, running
 from bench.peers.timeline import Moment, Timing, timing
-from bench.usage import processor_s, resident_mb
+from bench.rig.usage import processor_s, resident_mb
 
 __all__ = ["DrainError", "Drained", "drain_with"]
 

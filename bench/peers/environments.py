@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.devbroker.assets import cache_root
-from agents.devbroker.locks import hold_lock
 from bench.peers.contender import LeftOutError, Report
+from leverframe.devbroker.assets import cache_root
+from leverframe.devbroker.locks import hold_lock
 
 __all__ = ["python_with"]
 

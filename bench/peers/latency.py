@@ -18,14 +18,14 @@ import msgspec
 import numpy as np
 from aiokafka import AIOKafkaConsumer
 
-from agents.settings import load_settings
-from bench.load import Keyed, produce_at
 from bench.peers.contender import Job, read_json_totals
 from bench.peers.drain import DrainError
 from bench.peers.kafka_streams.contender import streams
 from bench.peers.process import Running, running
 from bench.peers.scene import Scene, make_job
-from streams.runtime.topics import create_topics
+from bench.rig.load import Keyed, produce_at
+from leverframe.agents.settings import load_settings
+from leverframe.streams.runtime.topic_admin import create_topics
 
 __all__ = ["COMMIT_MS", "delays", "measure_streams"]
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from bench.peers.contender import Contender, Job, Launcher, Program, Report
-from streams.arm import NANO
-from streams.state import decode_route
+from leverframe.streams.learning.arm import NANO
+from leverframe.streams.learning.state import decode_route
 
 __all__ = ["OURS"]
 
@@ -25,7 +25,7 @@ def _contender(name: str, processes: int, scene: str = "shared") -> Contender:
         def launch(job: Job) -> Program:
             prefix = job.predictions.removesuffix("predictions")
             return Program(
-                argv=[sys.executable, "-m", "agents.cli.main", "worker"],
+                argv=[sys.executable, "-m", "leverframe.agents.cli.main", "worker"],
                 environment={
                     "LEVERFRAME_BROKER": job.servers,
                     "LEVERFRAME_TOPICS__PREFIX": prefix,

@@ -8,8 +8,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from agents.devbroker.processes import is_running, spawn, start_mark, terminate
 from bench.peers.contender import Program
+from leverframe.devbroker.processes import is_running, spawn, start_mark, terminate
 
 __all__ = ["Running", "running"]
 

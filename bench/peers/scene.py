@@ -10,10 +10,10 @@ from typing import Final
 from aiokafka.admin import AIOKafkaAdminClient
 from msgspec import Struct
 
-from agents.settings import Settings, load_settings
-from bench.load import expected_totals, pairs, preload
 from bench.peers.contender import Contender, Job, Totals
-from streams.runtime.topics import create_topics
+from bench.rig.load import expected_totals, pairs, preload
+from leverframe.agents.settings import Settings, load_settings
+from leverframe.streams.runtime.topic_admin import create_topics
 
 __all__ = ["LABEL_DELAY_MS", "PAIRS_PER_MS", "Scene", "make_job", "scene"]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from agents.cli.options import examples
+from leverframe.agents.cli.options import examples
 
 __all__ = ["demo"]
 
@@ -60,7 +60,7 @@ def demo(
     Exit code 0 only if the shift and the rollback really happened, or no statistic differs.
     """
     try:
-        from experiments.demo.scenario import DemoOptions, run_demo
+        from leverframe.experiments.demo.scenario import DemoOptions, run_demo
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"{error.name} is missing; the demo needs: pip install 'leverframe[demo]'"
@@ -80,7 +80,7 @@ def demo(
 def _labels(seed: int, requests: int, output: Path) -> None:
     from rich.console import Console
 
-    from experiments.demo.day_run import DayOptions, run_day
+    from leverframe.experiments.demo.day_run import DayOptions, run_day
 
     console = Console(highlight=False, width=None if Console().is_terminal else 160)
     options = DayOptions(seed=seed, requests=requests, output=output)

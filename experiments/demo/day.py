@@ -6,10 +6,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from experiments.oracle import Labelled, Predicted, Rules
-from schemas.codec import encode
-from schemas.ground_truth import GroundTruth
-from schemas.prediction import Prediction
+from leverframe.experiments.oracle import Labelled, Predicted, Rules
+from leverframe.schemas.codec import encode
+from leverframe.schemas.ground_truth import GroundTruth
+from leverframe.schemas.prediction import Prediction
 
 __all__ = [
     "ARMS",

@@ -16,22 +16,22 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from msgspec import Struct, to_builtins
 from rich.console import Console
 
-from agents.reading import read_to_end
-from agents.settings import Settings, load_settings
-from experiments.demo.day import BUCKET_MS, HOUR_MS, ROUTES, RULES, Day, write_day
-from experiments.demo.day_table import (
+from leverframe.agents.operator.topics import read_to_end
+from leverframe.agents.settings import Settings, load_settings
+from leverframe.experiments.demo.day import BUCKET_MS, HOUR_MS, ROUTES, RULES, Day, write_day
+from leverframe.experiments.demo.day_table import (
     differing_requests,
     expected_counts,
     oracle_sums,
     our_sums,
     show_day,
 )
-from experiments.demo.processes import demo_broker, running_worker
-from schemas.codec import decode
-from schemas.reward import Reward
-from streams.runtime.kafka import client_options
-from streams.runtime.topics import create_topics
-from streams.state import RouteState, decode_route
+from leverframe.experiments.demo.processes import demo_broker, running_worker
+from leverframe.schemas.codec import decode
+from leverframe.schemas.reward import Reward
+from leverframe.streams.learning.state import RouteState, decode_route
+from leverframe.streams.runtime.kafka import client_options
+from leverframe.streams.runtime.topic_admin import create_topics
 
 __all__ = ["DayOptions", "run_day"]
 

@@ -8,13 +8,13 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from experiments.demo.day import ARMS, BUCKET_MS, DEAREST, HOUR_MS, NANO, ROUTES, Day
-from experiments.oracle import Counted, recount
-from policies.reward_base import to_unit
-from schemas.reward import Reward
-from streams.arm import ArmState
-from streams.joining import JOIN_COUNTS
-from streams.state import RouteState
+from leverframe.experiments.demo.day import ARMS, BUCKET_MS, DEAREST, HOUR_MS, NANO, ROUTES, Day
+from leverframe.experiments.oracle import Counted, recount
+from leverframe.policies.reward_base import to_unit
+from leverframe.schemas.reward import Reward
+from leverframe.streams.health.join import JOIN_COUNTS
+from leverframe.streams.learning.arm import ArmState
+from leverframe.streams.learning.state import RouteState
 
 __all__ = ["Sums", "differing_requests", "expected_counts", "oracle_sums", "our_sums", "show_day"]
 

@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from experiments.demo.models import load_data
-from experiments.demo.replica import ServerOptions, row_of
-from schemas.codec import encode
-from schemas.ground_truth import GroundTruth
+from leverframe.experiments.demo.models import load_data
+from leverframe.experiments.demo.replica import ServerOptions, row_of
+from leverframe.schemas.codec import encode
+from leverframe.schemas.ground_truth import GroundTruth
 
 __all__ = ["label"]
 

@@ -9,11 +9,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from agents.settings import Settings
-from schemas.codec import decode
-from schemas.control import ControlMessage
-from schemas.reward import Reward
-from serving.subscriber import Subscriber
+from leverframe.agents.settings import Settings
+from leverframe.schemas.codec import decode
+from leverframe.schemas.control import ControlMessage
+from leverframe.schemas.reward import Reward
+from leverframe.serving.subscriber import Subscriber
 
 __all__ = ["Health", "Observer"]
 

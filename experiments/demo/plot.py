@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from experiments.demo.models import ARMS
-from experiments.demo.observer import Observer
-from experiments.demo.summary import Milestones
+from leverframe.experiments.demo.models import ARMS
+from leverframe.experiments.demo.observer import Observer
+from leverframe.experiments.demo.summary import Milestones
 
 __all__ = ["draw"]
 

@@ -8,9 +8,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from agents.settings import Settings
-from experiments.demo.labels import label
-from experiments.demo.replica import ServerOptions, serve
+from leverframe.agents.settings import Settings
+from leverframe.experiments.demo.labels import label
+from leverframe.experiments.demo.replica import ServerOptions, serve
 
 __all__ = ["demo_broker", "running_servers", "running_worker"]
 
@@ -40,8 +40,8 @@ def demo_broker(stack: ExitStack, folder: Path, say: Callable[[str], None], *, k
     if given:
         say(f"using the broker at {given}")
         return given
-    from agents.devbroker.assets import cache_root
-    from agents.devbroker.broker import start_broker
+    from leverframe.devbroker.assets import cache_root
+    from leverframe.devbroker.broker import start_broker
 
     say("starting a real Apache Kafka (the first time its jars are downloaded, 45 MB)")
     running = start_broker(
@@ -74,7 +74,7 @@ def running_worker(
     """
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "agents.cli.main", "worker"],
+            [sys.executable, "-m", "leverframe.agents.cli.main", "worker"],
             env={**os.environ, **environment},
             stdout=out,
             stderr=out,

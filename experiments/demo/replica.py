@@ -8,10 +8,18 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer
 from msgspec import Struct
 
-from experiments.demo.models import CHALLENGER, Data, Model, corrupt, draw_row, load_data, train
-from schemas.codec import encode
-from schemas.prediction import Prediction
-from serving.subscriber import Subscriber
+from leverframe.experiments.demo.models import (
+    CHALLENGER,
+    Data,
+    Model,
+    corrupt,
+    draw_row,
+    load_data,
+    train,
+)
+from leverframe.schemas.codec import encode
+from leverframe.schemas.prediction import Prediction
+from leverframe.serving.subscriber import Subscriber
 
 __all__ = ["ServerOptions", "request_id_of", "row_of", "serve"]
 

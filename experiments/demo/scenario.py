@@ -15,17 +15,17 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from agents.asking import ask
-from agents.devbroker.ports import HOST, free_ports
-from agents.settings import Settings, load_settings
-from experiments.demo.models import ARMS, CHALLENGER, load_data, train
-from experiments.demo.observer import Observer
-from experiments.demo.plot import draw
-from experiments.demo.processes import demo_broker, running_servers, running_worker
-from experiments.demo.summary import Milestones, Summary, summarize, write_results
-from experiments.demo.view import make_view
-from schemas.errors import LeverframeError
-from streams.runtime.topics import create_topics
+from leverframe.agents.operator.commands import ask
+from leverframe.agents.settings import Settings, load_settings
+from leverframe.devbroker.ports import HOST, free_ports
+from leverframe.experiments.demo.models import ARMS, CHALLENGER, load_data, train
+from leverframe.experiments.demo.observer import Observer
+from leverframe.experiments.demo.plot import draw
+from leverframe.experiments.demo.processes import demo_broker, running_servers, running_worker
+from leverframe.experiments.demo.summary import Milestones, Summary, summarize, write_results
+from leverframe.experiments.demo.view import make_view
+from leverframe.schemas.errors import LeverframeError
+from leverframe.streams.runtime.topic_admin import create_topics
 
 __all__ = ["DemoOptions", "run_demo"]
 

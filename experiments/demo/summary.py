@@ -7,11 +7,11 @@ import numpy as np
 import orjson
 from msgspec import Struct, to_builtins
 
-from experiments.demo.models import CHALLENGER, CHAMPION, Data, Model
-from experiments.demo.observer import Observer
-from experiments.demo.replica import row_of
-from schemas.codec import encode
-from schemas.control import ControlMessage
+from leverframe.experiments.demo.models import CHALLENGER, CHAMPION, Data, Model
+from leverframe.experiments.demo.observer import Observer
+from leverframe.experiments.demo.replica import row_of
+from leverframe.schemas.codec import encode
+from leverframe.schemas.control import ControlMessage
 
 __all__ = ["Milestones", "Summary", "summarize", "write_results"]
 

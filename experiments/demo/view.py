@@ -9,10 +9,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from agents.cli.watch import line
-from experiments.demo.models import ARMS
-from experiments.demo.observer import Observer
-from schemas.control import ControlMessage
+from leverframe.agents.cli.watch import line
+from leverframe.experiments.demo.models import ARMS
+from leverframe.experiments.demo.observer import Observer
+from leverframe.schemas.control import ControlMessage
 
 __all__ = ["PlainView", "TerminalView", "make_view"]
 

@@ -7,10 +7,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.evaluation.intervals import bernstein_half_width, normal_half_width
-from policies.evaluation.logged import LoggedRewards, Weighted, weigh
-from policies.evaluation.regression import cross_fitted
-from schemas.errors import PolicyError
+from leverframe.policies.evaluation.intervals import bernstein_half_width, normal_half_width
+from leverframe.policies.evaluation.logged import LoggedRewards, Weighted, weigh
+from leverframe.policies.evaluation.regression import cross_fitted
+from leverframe.schemas.errors import PolicyError
 
 __all__ = ["Estimate", "Evaluation", "doubly_robust", "estimate", "ips", "snips"]
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.errors import PolicyError
+from leverframe.schemas.errors import PolicyError
 
 __all__ = [
     "LEAST_EFFECTIVE",

@@ -5,7 +5,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.evaluation.logged import LoggedRewards
+from leverframe.policies.evaluation.logged import LoggedRewards
 
 __all__ = ["cross_fitted"]
 

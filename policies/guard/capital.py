@@ -7,7 +7,7 @@ import numpy as np
 from msgspec import Struct, field
 from numpy.typing import NDArray
 
-from policies.guard.betting import STAKES, STRIDE, wake
+from leverframe.policies.guard.betting import STAKES, STRIDE, wake
 
 __all__ = ["Capital", "grow", "new_capital", "wealth_of"]
 

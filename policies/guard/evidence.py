@@ -11,8 +11,8 @@ from typing import Final, TypeAlias
 import numpy as np
 from msgspec import Struct, field
 
-from policies.guard.betting import log_growth, log_growth_below
-from policies.guard.capital import Capital, grow, new_capital
+from leverframe.policies.guard.betting import log_growth, log_growth_below
+from leverframe.policies.guard.capital import Capital, grow, new_capital
 
 __all__ = [
     "Evidence",

@@ -5,8 +5,8 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from policies.guard.capital import wealth_of
-from policies.guard.evidence import Evidence
+from leverframe.policies.guard.capital import wealth_of
+from leverframe.policies.guard.evidence import Evidence
 
 __all__ = ["Finding", "Verdict", "arm_alpha", "judge"]
 

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 import msgspec
 from aiokafka.partitioner import murmur2
 
-from schemas.errors import BrokerError
+from leverframe.schemas.errors import BrokerError
 
 __all__ = ["BrokerSettings", "client_options", "key_partition", "partition_of"]
 

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from streams.runtime.ledger import Ledger
-from streams.runtime.microbatch import Reading
+from leverframe.streams.runtime.ledger import Ledger
+from leverframe.streams.runtime.microbatch import Reading
 
 __all__ = ["Batch", "Idle", "Lanes"]
 

@@ -20,10 +20,10 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerFenced
 
-from schemas.errors import LedgerError
-from streams.runtime.kafka import BrokerSettings
-from streams.runtime.store import Memory, Place, Store
-from streams.runtime.transactions import Transaction
+from leverframe.schemas.errors import LedgerError
+from leverframe.streams.runtime.kafka import BrokerSettings
+from leverframe.streams.runtime.store import Memory, Place, Store
+from leverframe.streams.runtime.transactions import Transaction
 
 __all__ = ["FIRST_KEY", "Ledger", "LedgerSettings", "Output", "Positions", "transactional_id"]
 
@@ -101,7 +101,7 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger:
-    """State of one partition; made by ``streams.runtime.takeover``.
+    """State of one partition; made by ``streams.runtime.open_ledger``.
 
     Parameters
     ----------

@@ -26,8 +26,8 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, T
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from schemas.errors import LeverframeError
-from streams.runtime.fetched import slices
+from leverframe.schemas.errors import LeverframeError
+from leverframe.streams.runtime.fetched import slices
 
 __all__ = [
     "MicrobatchConsumer",

@@ -15,9 +15,9 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
-from schemas.errors import LedgerError
-from streams.runtime.kafka import BrokerSettings, client_options
-from streams.runtime.store import Memory, Place, Store, open_store
+from leverframe.schemas.errors import LedgerError
+from leverframe.streams.runtime.kafka import BrokerSettings, client_options
+from leverframe.streams.runtime.store import Memory, Place, Store, open_store
 
 __all__ = ["is_trustworthy", "restore"]
 

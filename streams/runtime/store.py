@@ -18,7 +18,7 @@ from rocksdict import (
     WriteOptions,
 )
 
-from schemas.errors import LedgerError
+from leverframe.schemas.errors import LedgerError
 
 __all__ = ["Changes", "Memory", "Place", "Store", "open_store"]
 

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from aiokafka.producer import sender
 
-from schemas.errors import LeverframeError
+from leverframe.schemas.errors import LeverframeError
 
 __all__ = ["WAIT_S", "Target", "Transaction", "ask_again_soon"]
 

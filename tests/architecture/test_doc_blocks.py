@@ -12,10 +12,10 @@ import msgspec
 import pytest
 from doc_blocks import PAGES, ROOT, Block, blocks, commands_of
 
-from agents.app import compile_routes
-from agents.cli.main import cli
-from agents.settings import Settings, load_settings
-from schemas.codec import RECORDS
+from leverframe.agents.cli.main import cli
+from leverframe.agents.settings import Settings, load_settings
+from leverframe.agents.worker.app import compile_routes
+from leverframe.schemas.codec import RECORDS
 
 SHELL = ("", "sh", "console", "bash")
 MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))

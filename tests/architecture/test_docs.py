@@ -10,13 +10,13 @@ import msgspec
 import pytest
 from doc_blocks import PAGES, ROOT
 
-from agents.app import compile_routes
-from agents.cli.main import _COMMANDS
-from agents.settings import load_settings
-from schemas import errors
-from schemas.codec import RECORDS
-from schemas.dead_letter import REASONS
-from streams.topology import TOPICS
+from leverframe.agents.cli.main import _COMMANDS
+from leverframe.agents.settings import load_settings
+from leverframe.agents.worker.app import compile_routes
+from leverframe.schemas import errors
+from leverframe.schemas.codec import RECORDS
+from leverframe.schemas.dead_letter import REASONS
+from leverframe.streams.topology import TOPICS
 
 DOCS = ROOT / "docs"
 ADRS = sorted((DOCS / "adr").glob("*.md"))
@@ -95,7 +95,8 @@ def test_reference_has_every_module(package: str) -> None:
     told = re.findall(r"^\.\. automodule:: (\S+)$", text, re.MULTILINE)
     folder = ROOT / package
     files = {file for file in folder.rglob("*.py") if file.name not in PRIVATE}
-    assert told == sorted(".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files)
+    names = (".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files)
+    assert told == sorted(f"leverframe.{name}" for name in names)
 
 
 def test_links_of_the_site_are_followed(tmp_path: Path) -> None:

@@ -14,21 +14,20 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from agents.cli import packages
-from agents.cli.main import _COMMANDS, _HELP
-from schemas import errors
-from schemas.errors import LeverframeError
+from leverframe.agents.cli.main import _COMMANDS, _HELP
+from leverframe.schemas import errors
+from leverframe.schemas.errors import LeverframeError
 
 ROOT = Path(__file__).parents[2]
 LONGEST = 300
-OURS = ("schemas", "policies", "streams", "agents", "serving", "experiments")
+OURS = ("schemas", "policies", "streams", "agents", "serving", "devbroker", "experiments")
 
 
 def modules() -> list[str]:
     return [
         info.name
         for name in OURS
-        for info in pkgutil.walk_packages([str(ROOT / name)], f"{name}.")
+        for info in pkgutil.walk_packages([str(ROOT / name)], f"leverframe.{name}.")
         if not info.ispkg
     ]
 
@@ -47,9 +46,11 @@ def test_every_error_says_what_happens_and_what_to_do() -> None:
 
 
 def test_packages_hold_a_docstring_only() -> None:
-    """``__init__`` files run nothing."""
+    """``__init__`` files run nothing; ``leverframe.serving`` alone exports what others use."""
     for name in OURS:
         for path in (ROOT / name).rglob("__init__.py"):
+            if path.parent.name == "serving":
+                continue
             lines = path.read_text(encoding="utf-8").strip().splitlines()
             assert lines, path
             assert lines[0].startswith('"""'), path
@@ -80,8 +81,11 @@ def test_pins_satisfy_what_pyproject_asks_for() -> None:
     project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
     wanted = {
-        "worker.txt": project["dependencies"],
-        "dev.txt": [*project["dependencies"], *extras["broker"], *extras["demo"], *extras["dev"]],
+        "client.txt": project["dependencies"],
+        "worker.txt": [*project["dependencies"], *extras["worker"]],
+        "dev.txt": [
+            text for group in (project["dependencies"], *extras.values()) for text in group
+        ],
     }
     for file, texts in wanted.items():
         text = (ROOT / "requirements" / file).read_text("utf-8")
@@ -93,49 +97,9 @@ def test_pins_satisfy_what_pyproject_asks_for() -> None:
         assert "--index-url" not in text
         assert text.count("--hash=sha256:") >= len(pins)
         for requirement in map(Requirement, texts):
-            if requirement.name != "leverframe":
+            if requirement.name != "leverframe":  # another extra of ours
                 version = pins[canonicalize_name(requirement.name)]
                 assert requirement.specifier.contains(version), requirement
-
-
-def test_collisions_are_refused() -> None:
-    """Another distribution with our package's name is named, with the cure."""
-    packages.refuse_collisions()
-    with pytest.raises(packages.PackageCollisionError, match=r"openai-agents.*pip uninstall"):
-        packages.refuse_others({"agents": ["leverframe", "openai-agents"]})
-
-
-def installed(home: Path) -> Path:
-    """A folder with our packages as an installer leaves them."""
-    lines = []
-    for name in packages.OURS:
-        for path in (home / name / "__init__.py", home / name / "inner" / "deep.py"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("ours", encoding="utf-8")
-            lines.append(f"{path.relative_to(home)},sha256=x,{path.stat().st_size}")
-        (home / name / "__pycache__").mkdir()
-    record = home / "leverframe-1.0.dist-info" / "RECORD"
-    record.parent.mkdir()
-    record.write_text("\n".join(lines), encoding="utf-8")
-    return home
-
-
-def test_a_collision_is_seen_without_asking_all_distributions(tmp_path: Path) -> None:
-    """Another folder, another file, or one that was written over; what was installed is fine."""
-    path = [str(tmp_path / "zip"), str(tmp_path)]
-    assert packages.is_ours_alone(installed(tmp_path), path)
-    (tmp_path / "agents" / "tool.py").touch()
-    assert not packages.is_ours_alone(tmp_path, path)
-    (tmp_path / "agents" / "tool.py").unlink()
-    (tmp_path / "agents" / "realtime").mkdir()
-    assert not packages.is_ours_alone(tmp_path, path)
-    (tmp_path / "agents" / "realtime").rmdir()
-    (tmp_path / "schemas" / "__init__.py").write_text("theirs", encoding="utf-8")
-    assert not packages.is_ours_alone(tmp_path, path)
-    (tmp_path / "schemas" / "__init__.py").write_text("ours", encoding="utf-8")
-    (tmp_path / "elsewhere" / "streams").mkdir(parents=True)
-    assert not packages.is_ours_alone(tmp_path, [*path, str(tmp_path / "elsewhere")])
-    assert packages.is_ours_alone(tmp_path, path)
 
 
 def test_commands_have_help() -> None:
@@ -147,7 +111,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     """``leverframe --help`` answers without Faust, numpy or aiokafka."""
     code = (
         "import sys\n"
-        "from agents.cli.main import main\n"
+        "from leverframe.agents.cli.main import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
         "heavy = {'faust', 'numpy', 'aiokafka', 'scipy', 'rich', 'river'} & set(sys.modules)\n"

@@ -9,11 +9,11 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from harness import Deployment, control_messages
 
-from agents.asking import Answer, ask
-from schemas.codec import encode
-from schemas.control import ControlMessage
-from schemas.prediction import Prediction
-from serving.subscriber import Subscriber
+from leverframe.agents.operator.commands import Answer, ask
+from leverframe.schemas.codec import encode
+from leverframe.schemas.control import ControlMessage
+from leverframe.schemas.prediction import Prediction
+from leverframe.serving.subscriber import Subscriber
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 

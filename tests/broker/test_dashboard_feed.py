@@ -14,12 +14,12 @@ from control_records import arms, message
 from harness import Deployment
 from msgspec.structs import replace
 
-from agents.cli.main import cli
-from agents.web.feed import Feed
-from schemas.codec import encode
-from schemas.control import ControlMessage
-from serving.tasks import end_task
-from streams.runtime.kafka import partition_of
+from leverframe.agents.cli.main import cli
+from leverframe.agents.web.feed import Feed
+from leverframe.schemas.codec import encode
+from leverframe.schemas.control import ControlMessage
+from leverframe.serving.tasks import end_task
+from leverframe.streams.runtime.kafka import partition_of
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(60)]
 

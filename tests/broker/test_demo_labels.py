@@ -7,7 +7,7 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from experiments.demo.command import demo
+from leverframe.experiments.demo.command import demo
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 

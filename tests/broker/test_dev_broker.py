@@ -13,17 +13,17 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from agents.devbroker.assets import cache_root
-from agents.devbroker.broker import RunningBroker, find_broker, start_broker
-from agents.devbroker.processes import start_mark, terminate, wait_until
-from schemas.errors import BrokerError
+from leverframe.devbroker.assets import cache_root
+from leverframe.devbroker.broker import RunningBroker, find_broker, start_broker
+from leverframe.devbroker.processes import start_mark, terminate, wait_until
+from leverframe.schemas.errors import BrokerError
 
 if TYPE_CHECKING:
     from conftest import BrokerAddress
 
 pytestmark = pytest.mark.broker
 
-COMMAND = [sys.executable, "-c", "from agents.cli.broker import broker; broker()"]
+COMMAND = [sys.executable, "-c", "from leverframe.agents.cli.broker import broker; broker()"]
 
 
 async def create_topic(bootstrap: str, topic: str) -> None:
@@ -223,8 +223,8 @@ def test_broker_does_not_outlive_an_owner_that_is_killed(data_dir: Path) -> None
     """Not even SIGKILL of the process that started it leaves a broker behind."""
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from agents.devbroker.assets import cache_root\n"
-        "from agents.devbroker.broker import start_broker\n"
+        "from leverframe.devbroker.assets import cache_root\n"
+        "from leverframe.devbroker.broker import start_broker\n"
         "start_broker(data_dir=Path(sys.argv[1]), port=None, cache=cache_root(), report=print,\n"
         "             detached=False)\n"
         "print('ready', flush=True); time.sleep(600)"

@@ -15,8 +15,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from harness import Deployment, Script, produce, reader, verify
 
-from schemas.codec import encode
-from schemas.ground_truth import GroundTruth
+from leverframe.schemas.codec import encode
+from leverframe.schemas.ground_truth import GroundTruth
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 
@@ -26,7 +26,7 @@ def doctor(
 ) -> subprocess.CompletedProcess[str]:
     mine = {name: value for name, value in os.environ.items() if not name.startswith("LEVERFRAME")}
     return subprocess.run(
-        [sys.executable, "-m", "agents.cli.main", "doctor", *options],
+        [sys.executable, "-m", "leverframe.agents.cli.main", "doctor", *options],
         env={**mine, "LEVERFRAME_APP__DATADIR": str(folder), **environment},
         capture_output=True,
         text=True,
@@ -171,11 +171,11 @@ def test_no_broker_is_one_clear_message(tmp_path: Path) -> None:
 
 def test_passwords_and_rights_are_told_apart(tmp_path: Path) -> None:
     """A broker with users: a wrong password names the setting, a user without rights each right."""
-    from agents.devbroker.assets import cache_root
-    from agents.devbroker.broker import start_broker
-    from agents.devbroker.ports import HOST, free_ports
-    from agents.settings import load_settings
-    from streams.runtime.topics import create_topics
+    from leverframe.agents.settings import load_settings
+    from leverframe.devbroker.assets import cache_root
+    from leverframe.devbroker.broker import start_broker
+    from leverframe.devbroker.ports import HOST, free_ports
+    from leverframe.streams.runtime.topic_admin import create_topics
 
     module = "org.apache.kafka.common.security.plain.PlainLoginModule"
     users = 'user_admin="a-secret" user_worker="w-secret"'

@@ -12,17 +12,17 @@ from aiokafka.errors import KafkaConnectionError
 from click.testing import CliRunner, Result
 from harness import Deployment, Script, produce, wait_for_rewards
 
-from agents import evaluating
-from agents.app import compile_routes
-from agents.cli.evaluate import evaluate
-from agents.evaluating import evaluate_route
-from policies.evaluation.logged import MissingPropensityError
-from schemas.codec import encode
-from schemas.errors import BrokerError, LeverframeError
-from schemas.ground_truth import GroundTruth
-from schemas.prediction import Prediction
-from streams.counterfactual import Answer
-from streams.route_settings import NamedParams
+from leverframe.agents.cli.evaluate import evaluate
+from leverframe.agents.operator import evaluate as evaluation
+from leverframe.agents.operator.evaluate import evaluate_route
+from leverframe.agents.worker.app import compile_routes
+from leverframe.policies.evaluation.logged import MissingPropensityError
+from leverframe.schemas.codec import encode
+from leverframe.schemas.errors import BrokerError, LeverframeError
+from leverframe.schemas.ground_truth import GroundTruth
+from leverframe.schemas.prediction import Prediction
+from leverframe.streams.learning.counterfactual import Answer
+from leverframe.streams.routes.settings import NamedParams
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 
@@ -124,7 +124,7 @@ def test_evaluate_names_a_broker_that_does_not_answer(monkeypatch: pytest.Monkey
     async def fail(*_: Any) -> list[Any]:
         raise KafkaConnectionError
 
-    monkeypatch.setattr(evaluating, "read_partition", fail)
+    monkeypatch.setattr(evaluation, "read_partition", fail)
     told = CliRunner().invoke(evaluate, ["r", "-p", "ucb"], env={"LEVERFRAME_BROKER": "nowhere:1"})
     assert isinstance(told.exception, BrokerError)
     assert "nowhere:1" in str(told.exception)

@@ -21,12 +21,12 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from harness import Deployment, control_messages, read_all, wait_for_count
 
-from agents.asking import ask
-from schemas.codec import decode, encode
-from schemas.command import Command
-from schemas.control import ControlAck
-from schemas.ground_truth import GroundTruth
-from schemas.prediction import Prediction
+from leverframe.agents.operator.commands import ask
+from leverframe.schemas.codec import decode, encode
+from leverframe.schemas.command import Command
+from leverframe.schemas.control import ControlAck
+from leverframe.schemas.ground_truth import GroundTruth
+from leverframe.schemas.prediction import Prediction
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 
@@ -227,7 +227,7 @@ def test_rollback_reaches_the_server(
 
     began = time.monotonic()
     terminal = python(
-        deployment, "agents.cli.main", "rollback", ROUTE, "v3", stderr=subprocess.PIPE
+        deployment, "leverframe.agents.cli.main", "rollback", ROUTE, "v3", stderr=subprocess.PIPE
     )
     until(lambda: not server.routing()["weights"].get("v3"), "v3 is off")
     effective_s = time.monotonic() - began

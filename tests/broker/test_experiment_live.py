@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from experiments import live_command
-from experiments.command import experiment
-from experiments.live import live_runs, serve_live
-from experiments.live_run import LiveResult, LiveRun
-from experiments.replay import Arrivals
-from experiments.runs import Job, Plan
-from experiments.strategies import STRATEGIES
-from experiments.table import BLOCK, DELAY
+from leverframe.experiments.command import experiment
+from leverframe.experiments.live import command as live_command
+from leverframe.experiments.live.experiment import live_runs, serve_live
+from leverframe.experiments.live.run import LiveResult, LiveRun
+from leverframe.experiments.replay import Arrivals
+from leverframe.experiments.runs import Job, Plan
+from leverframe.experiments.strategies import STRATEGIES
+from leverframe.experiments.table import BLOCK, DELAY
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 

@@ -13,8 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 from harness import Deployment
 
-from agents.asking import ask
-from agents.notices import signature_of
+from leverframe.agents.operator.commands import ask
+from leverframe.agents.worker.notices import signature_of
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 

@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer
 from alerting import PROMETHEUS, board_expressions, tool
 from harness import Deployment, Script, produce, wait_for_rewards
 
-from agents.devbroker.ports import free_ports
+from leverframe.devbroker.ports import free_ports
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from doc_blocks import ROOT, Block, blocks_of
 
-from agents.devbroker.ports import free_ports
+from leverframe.devbroker.ports import free_ports
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 

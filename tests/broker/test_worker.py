@@ -27,15 +27,15 @@ from harness import (
 )
 from records import label_record, prediction_record
 
-from agents.app import compile_routes
-from agents.asking import ask
-from agents.cli.following import newest_messages
-from agents.learn import input_kinds
-from agents.replaying import read_partition, replay
-from schemas.dead_letter import MAX_KEPT_BYTES
-from schemas.errors import LeverframeError
-from serving.subscriber import Subscriber
-from streams.state import state_digest
+from leverframe.agents.operator.commands import ask
+from leverframe.agents.operator.control import newest_messages
+from leverframe.agents.operator.replay import read_partition, replay
+from leverframe.agents.worker.app import compile_routes
+from leverframe.agents.worker.learning import input_kinds
+from leverframe.schemas.dead_letter import MAX_KEPT_BYTES
+from leverframe.schemas.errors import LeverframeError
+from leverframe.serving.subscriber import Subscriber
+from leverframe.streams.learning.state import state_digest
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 
@@ -68,7 +68,7 @@ async def explained(deployment: Deployment) -> None:
     environment = {**os.environ, **deployment.environment}
 
     def said(command: str, *options: str) -> str:
-        whole = [sys.executable, "-m", "agents.cli.main", command, "route-3", *options]
+        whole = [sys.executable, "-m", "leverframe.agents.cli.main", command, "route-3", *options]
         return subprocess.run(
             whole, env=environment, capture_output=True, check=True, text=True
         ).stdout
@@ -335,7 +335,7 @@ def test_worker_without_a_broker_exits_with_2(tmp_path: Path) -> None:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
         done = subprocess.run(
-            [sys.executable, "-m", "agents.cli.main", "worker"],
+            [sys.executable, "-m", "leverframe.agents.cli.main", "worker"],
             env={
                 "PATH": "/usr/bin:/bin",
                 "LEVERFRAME_BROKER": f"127.0.0.1:{port}",

@@ -12,8 +12,8 @@ from harness import Deployment, Script, produce, wait_for_rewards
 from page_probes import NAMELESS, POOR_CONTRAST
 from playwright.async_api import expect
 
-from agents.asking import ask
-from agents.devbroker.ports import free_ports
+from leverframe.agents.operator.commands import ask
+from leverframe.devbroker.ports import free_ports
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from numpy.typing import NDArray
 
-import policies
-from policies.base import Policy
-from policies.registry import POLICIES, make_policy
-from policies.statistics import ArmStats, LinearStats, TimeBuckets
-from schemas.errors import PolicyError
+from leverframe.policies import registry
+from leverframe.policies.base import Policy
+from leverframe.policies.registry import POLICIES, make_policy
+from leverframe.policies.statistics import ArmStats, LinearStats, TimeBuckets
+from leverframe.schemas.errors import PolicyError
 
 NOW_MS = 1_000_000
 WIDTH_MS = 10_000
@@ -271,7 +271,7 @@ def test_policy_is_a_frozen_value(name: str) -> None:
 
 def test_every_policy_file_is_registered() -> None:
     """A class with ``propensities`` in the package, other than the protocol, is in POLICIES."""
-    folder = Path(str(policies.__file__)).parent
+    folder = Path(registry.__file__).parent
     found = {
         (path.stem, node.name)
         for path in folder.glob("*.py")
@@ -280,8 +280,6 @@ def test_every_policy_file_is_registered() -> None:
         for method in node.body
         if isinstance(method, ast.FunctionDef) and method.name == "propensities"
     }
-    registered = {
-        (kind.__module__.removeprefix("policies."), kind.__name__) for kind in POLICIES.values()
-    }
+    registered = {(kind.__module__.rpartition(".")[2], kind.__name__) for kind in POLICIES.values()}
     assert found == registered
     assert {kind.name for kind in POLICIES.values()} == {stem for stem, _ in found}

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import SHORT_SESSION
+
 from drills.drill import Drill, Place, run_drill
 from drills.launcher_points import NAMED
 from drills.workers import freeze, harm_disks, kill_at_points
-from harness import SHORT_SESSION
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 

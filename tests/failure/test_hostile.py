@@ -12,11 +12,11 @@ from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner
 from harness import Deployment, Script, produce, read_all, verify
 
-from agents.cli.main import cli
-from schemas.codec import encode
-from schemas.control import ControlMessage
-from schemas.signing import sign
-from serving.subscriber import Subscriber
+from leverframe.agents.cli.main import cli
+from leverframe.schemas.codec import encode
+from leverframe.schemas.control import ControlMessage
+from leverframe.schemas.signing import sign
+from leverframe.serving.subscriber import Subscriber
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 
@@ -219,7 +219,7 @@ def test_web_port_listens_on_loopback_only(deploy: Callable[..., Any]) -> None:
     """Metrics are not offered to the network unless somebody says so."""
 
     async def drill() -> None:
-        from agents.devbroker.ports import free_ports
+        from leverframe.devbroker.ports import free_ports
 
         (port,) = free_ports(1)
         deployment = await deploy(LEVERFRAME_APP__WEB_PORT=str(port))

@@ -13,14 +13,14 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka.errors import KafkaError
-from drills.fleet import Fleet
 from harness import SHORT_SESSION, Deployment, Script, produce, verify, wait_for_rewards
 
-from schemas.errors import LedgerError
-from serving.subscriber import Subscriber
-from streams.runtime.ledger import LedgerSettings, Positions
-from streams.runtime.store import Memory
-from streams.runtime.takeover import open_ledger
+from drills.fleet import Fleet
+from leverframe.schemas.errors import LedgerError
+from leverframe.serving.subscriber import Subscriber
+from leverframe.streams.runtime.ledger import LedgerSettings, Positions
+from leverframe.streams.runtime.open_ledger import open_ledger
+from leverframe.streams.runtime.store import Memory
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 
@@ -193,8 +193,8 @@ def _is_alive(pid: int) -> bool:
 
 def test_worker_and_subscriber_survive_a_broker_restart(tmp_path: Path) -> None:
     """The broker is killed and comes back: nothing is lost or doubled, nobody had to restart."""
-    from agents.devbroker.assets import cache_root
-    from agents.devbroker.broker import start_broker
+    from leverframe.devbroker.assets import cache_root
+    from leverframe.devbroker.broker import start_broker
 
     options = {"data_dir": tmp_path / "broker", "cache": cache_root(), "report": print}
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drills.certificates import Authority, has_openssl
 from harness import Deployment, Script, produce, verify
 
-from agents.devbroker.assets import cache_root
-from agents.devbroker.broker import start_broker
-from agents.devbroker.configuration import Listener
-from agents.devbroker.ports import free_ports
+from drills.certificates import Authority, has_openssl
+from leverframe.devbroker.assets import cache_root
+from leverframe.devbroker.broker import start_broker
+from leverframe.devbroker.configuration import Listener
+from leverframe.devbroker.ports import free_ports
 
 pytestmark = [
     pytest.mark.broker,
@@ -118,7 +118,7 @@ def test_refusal_says_which_setting_is_wrong(
 ) -> None:
     """One clear line with the cure, exit code 2, and never the password."""
     done = subprocess.run(
-        [sys.executable, "-m", "agents.cli.main", *command],
+        [sys.executable, "-m", "leverframe.agents.cli.main", *command],
         env={**_environment(secure, way, password), **more},
         capture_output=True,
         text=True,

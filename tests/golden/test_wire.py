@@ -14,17 +14,23 @@ from typing import Any
 import msgspec
 from records import MAX_VALUE_BYTES, T0, command_record, learning_runs, reward_record, routes
 
-from agents.cli.schemas import documents
-from schemas.codec import RECORDS, decode, encode
-from schemas.command import Command
-from schemas.control import ControlAck, ControlMessage
-from schemas.ground_truth import GroundTruth
-from schemas.prediction import Prediction
-from schemas.reward import Reward
-from schemas.traffic import ServedCount, Traffic
-from streams.entries import Attributed, EarlyLabel, Waiting, decode_entry, encode_entry
-from streams.learning import learn
-from streams.state import RouteState, decode_route, encode_route, state_digest
+from leverframe.agents.cli.schemas import documents
+from leverframe.schemas.codec import RECORDS, decode, encode
+from leverframe.schemas.command import Command
+from leverframe.schemas.control import ControlAck, ControlMessage
+from leverframe.schemas.ground_truth import GroundTruth
+from leverframe.schemas.prediction import Prediction
+from leverframe.schemas.reward import Reward
+from leverframe.schemas.traffic import ServedCount, Traffic
+from leverframe.streams.attribution.entries import (
+    Attributed,
+    EarlyLabel,
+    Waiting,
+    decode_entry,
+    encode_entry,
+)
+from leverframe.streams.learning.state import RouteState, decode_route, encode_route, state_digest
+from leverframe.streams.learning.step import learn
 
 FOLDER = Path(__file__).parent
 RECORD_FILE = FOLDER / "records.json"
@@ -203,7 +209,7 @@ def test_json_schemas_accept_the_golden_records() -> None:
     """The generated JSON Schemas are valid, accept what we write and refuse what we refuse."""
     import jsonschema
 
-    from schemas.documents import json_schema
+    from leverframe.schemas.documents import json_schema
 
     for topic, records in EXAMPLES.items():
         schema = json_schema(topic)

@@ -24,14 +24,14 @@ from records import (
     runs,
 )
 
-from experiments.oracle import Counted, Labelled, Predicted, Rules, recount, sums
-from schemas.codec import encode
-from schemas.reward import Reward
-from streams.attribution import attribute
-from streams.entries import Entry, decode_entry, encode_entry
-from streams.expiry import sweep
-from streams.learning import learn
-from streams.state import RouteState, arm_stats, decode_route, encode_route
+from leverframe.experiments.oracle import Counted, Labelled, Predicted, Rules, recount, sums
+from leverframe.schemas.codec import encode
+from leverframe.schemas.reward import Reward
+from leverframe.streams.attribution.entries import Entry, decode_entry, encode_entry
+from leverframe.streams.attribution.expiry import sweep
+from leverframe.streams.attribution.step import attribute
+from leverframe.streams.learning.state import RouteState, arm_stats, decode_route, encode_route
+from leverframe.streams.learning.step import learn
 
 WINDOW_MS = 1000
 BUCKET_MS = 100

@@ -1,11 +1,13 @@
 """Controls that know the future are never beaten by those that know less of it."""
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.metrics import control, measure
-from experiments.table import Table
+from leverframe.experiments.metrics import control, measure
+from leverframe.experiments.table import Table
 
 
 @given(seed=st.integers(0, 2**32), arms=st.integers(1, 5), rows=st.integers(1, 12))
@@ -29,7 +31,8 @@ def test_controls_are_ordered(seed: int, arms: int, rows: int) -> None:
     names = ("oracle", "best_fixed", "static_first")
     found = [measure(table, control(name, table, rewards), rewards) for name in names]
     earned = [figures.reward for figures in found]
-    assert earned == sorted(earned, reverse=True)
+    # Sums of the same rewards in another order differ in their last bits.
+    assert all(a >= b - 1e-12 for a, b in pairwise(earned))
     assert found[0].regret_oracle == 0
     assert found[1].regret_fixed == 0
     assert found[2].regret_oracle >= found[2].regret_fixed >= 0

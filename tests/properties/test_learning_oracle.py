@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from records import MAX_VALUE_BYTES, T0, Record, learning_runs, reward_record, routes
 
-from policies.discounted_thompson import DiscountedThompson
-from policies.sliding_window_ucb import SlidingWindowUcb
-from streams.learning import learn
-from streams.state import RouteState, arm_stats, decode_route, encode_route
+from leverframe.policies.discounted_thompson import DiscountedThompson
+from leverframe.policies.sliding_window_ucb import SlidingWindowUcb
+from leverframe.streams.learning.state import RouteState, arm_stats, decode_route, encode_route
+from leverframe.streams.learning.step import learn
 
 BUCKET_MS = 100
 ROUTE: dict[str, Any] = {

@@ -1,6 +1,7 @@
 """Seeded mutations of good records at every decoder: the quick form of ``make fuzz``."""
 
 import pytest
+
 from drills.fuzz import TARGETS, mutations
 
 _COUNT = 2_000

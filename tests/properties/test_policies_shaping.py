@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import given, settings
 from numpy.typing import NDArray
 
-from policies.shaping import shape
-from policies.statistics import ArmStats
+from leverframe.policies.shaping import shape
+from leverframe.policies.statistics import ArmStats
 
 often = settings(max_examples=300, deadline=None, derandomize=True, database=None)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from schemas.control import ControlKind, ControlMessage
+from leverframe.schemas.control import ControlKind, ControlMessage
 
 T0 = 1_700_000_000_000
 

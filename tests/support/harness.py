@@ -21,14 +21,14 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from agents.settings import Settings, load_settings
-from schemas.codec import decode, encode
-from schemas.control import ControlMessage
-from schemas.ground_truth import GroundTruth
-from schemas.prediction import Prediction
-from schemas.reward import Reward
-from streams.runtime.topics import create_topics
-from streams.state import RouteState, decode_route
+from leverframe.agents.settings import Settings, load_settings
+from leverframe.schemas.codec import decode, encode
+from leverframe.schemas.control import ControlMessage
+from leverframe.schemas.ground_truth import GroundTruth
+from leverframe.schemas.prediction import Prediction
+from leverframe.schemas.reward import Reward
+from leverframe.streams.learning.state import RouteState, decode_route
+from leverframe.streams.runtime.topic_admin import create_topics
 
 # Who is killed is missed after this time; a broker that is not ours may refuse less than 6 s.
 SHORT_SESSION = (
@@ -65,7 +65,7 @@ class Deployment:
     def start(
         self,
         name: str = "w",
-        command: Sequence[str] = ("-m", "agents.cli.main", "worker"),
+        command: Sequence[str] = ("-m", "leverframe.agents.cli.main", "worker"),
         **more: str,
     ) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.codec import encode
-from schemas.command import Command
-from schemas.ground_truth import GroundTruth
-from schemas.prediction import Prediction
-from schemas.reward import Reward
-from streams.route_settings import NamedParams, RouteSettings
-from streams.routes import Routes
+from leverframe.schemas.codec import encode
+from leverframe.schemas.command import Command
+from leverframe.schemas.ground_truth import GroundTruth
+from leverframe.schemas.prediction import Prediction
+from leverframe.schemas.reward import Reward
+from leverframe.streams.routes.route import Routes
+from leverframe.streams.routes.settings import NamedParams, RouteSettings
 
 T0 = 1_700_000_000_000
 MAX_VALUE_BYTES = 100_000

@@ -8,11 +8,11 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from agents.devbroker.assets import cache_root, java_executable, kafka_classpath
-from agents.devbroker.jars import KAFKA_VERSION, PINNED_JARS, parse_jars
-from agents.devbroker.locks import hold_lock
 from bench.peers.contender import LeftOutError, Report
-from schemas.errors import BrokerError
+from leverframe.devbroker.assets import cache_root, java_executable, kafka_classpath
+from leverframe.devbroker.jars import KAFKA_VERSION, PINNED_JARS, parse_jars
+from leverframe.devbroker.locks import hold_lock
+from leverframe.schemas.errors import BrokerError
 
 __all__ = ["java_command"]
 

@@ -1,0 +1,204 @@
+"""Sends a command and waits for what becomes of it."""
+
+import asyncio
+import contextlib
+import time
+import uuid
+from typing import Any, NamedTuple
+
+import orjson
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from leverframe.agents.operator.topics import unreadable
+from leverframe.agents.settings import Settings
+from leverframe.schemas.codec import decode, encode
+from leverframe.schemas.command import Action, Command
+from leverframe.schemas.control import ControlAck, ControlMessage
+from leverframe.schemas.dead_letter import HEADER_PREFIX
+from leverframe.schemas.errors import BrokerError, LeverframeError, RecordError
+from leverframe.schemas.signing import trusted
+from leverframe.streams.runtime.kafka import client_options
+
+__all__ = ["Answer", "ask"]
+
+
+class Answer(NamedTuple):
+    """What became of a command.
+
+    Attributes
+    ----------
+    message : ControlMessage
+        The answer.
+    behind : list of str
+        Replicas heard lately that did not acknowledge it in time.
+    applied_in_ms : int or None
+        From the command's being sent to the last acknowledgement; None if there was none.
+    """
+
+    message: ControlMessage
+    behind: list[str]
+    applied_in_ms: int | None
+
+
+async def ask(
+    settings: Settings,
+    route: str,
+    action: Action,
+    *,
+    arm: str | None,
+    params: dict[str, Any] | None,
+    actor: str,
+    timeout_s: float,
+    acks_s: float = 0.0,
+) -> Answer:
+    """Send a command, wait for its answer, and for the replicas that apply it.
+
+    Parameters
+    ----------
+    settings : Settings
+        Say where Kafka is.
+    route
+        Of the command.
+    action
+        As for ``route``.
+    arm
+        As for ``route``.
+    params
+        As for ``route``.
+    actor
+        As for ``route``.
+    timeout_s : float
+        Longest wait for the answer, seconds.
+    acks_s : float
+        Longest wait after it for the acknowledgements of the replicas heard lately, seconds.
+
+    Returns
+    -------
+    Answer
+        The control message that carries the command's id, and who acknowledged it.
+
+    Raises
+    ------
+    LeverframeError
+        If the job refused the command, or did not answer in time.
+    """
+    command = Command(
+        command_id=uuid.uuid4().hex,
+        route=route,
+        action=action,
+        arm=arm,
+        params=params,
+        actor=actor,
+        issued_at_ms=time.time_ns() // 1_000_000,
+    )
+    topics = settings.topic_names
+    options = client_options(settings.broker)
+    consumer = AIOKafkaConsumer(
+        topics.control,
+        topics.dead_letters,
+        topics.control_acks,
+        **options,
+        auto_offset_reset="latest",
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        fetch_max_wait_ms=50,
+    )
+    try:
+        await consumer.start()
+    except (KafkaError, OSError) as error:
+        await consumer.stop()
+        raise unreadable(topics.control, settings.broker.servers, error) from error
+    try:
+        await consumer.seek_to_end()
+        for tp in consumer.assignment():
+            await consumer.position(tp)
+        producer = AIOKafkaProducer(**options)
+        await producer.start()
+        try:
+            await producer.send_and_wait(topics.commands, encode(command), key=route.encode())
+        finally:
+            await producer.stop()
+        conversation = _Conversation(consumer, command, settings)
+        sent_ms = time.time_ns() // 1_000_000
+        message = await asyncio.wait_for(conversation.answer(), timeout_s)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(conversation.acknowledged(message), acks_s)
+        applied_ms = conversation.applied_ms(message)
+        took_ms = None if applied_ms is None else max(0, applied_ms - sent_ms)
+        return Answer(message, conversation.behind(message), took_ms)
+    except TimeoutError as error:
+        raise LeverframeError(
+            f"no answer within {timeout_s:.0f} s; the command {command.command_id} stays in "
+            f"{topics.commands} and is done when a worker runs: leverframe worker"
+        ) from error
+    except KafkaError as error:
+        raise BrokerError(
+            f"cannot send to {topics.commands} at {settings.broker.servers}: {error!r}. "
+            "Look at the broker, or: leverframe topics create"
+        ) from error
+    finally:
+        await consumer.stop()
+
+
+class _Conversation:
+    """A command's answer and acknowledgements, as they come."""
+
+    def __init__(self, consumer: Any, command: Command, settings: Settings) -> None:
+        self._consumer = consumer
+        self._command = command
+        self._topics = settings.topic_names
+        self._key = settings.control_key
+        self._acks: dict[str, tuple[int, int, int]] = {}
+
+    async def answer(self) -> ControlMessage:
+        answered: ControlMessage | None = None
+        while answered is None:
+            for tp, record in await self._records():
+                if tp.topic == self._topics.control_acks:
+                    self._note(record)
+                elif self._command.command_id.encode() in (record.value or b""):
+                    answered = self._answer_in(tp.topic, record) or answered
+        return answered
+
+    async def acknowledged(self, message: ControlMessage) -> None:
+        while self.behind(message):
+            for tp, record in await self._records():
+                if tp.topic == self._topics.control_acks:
+                    self._note(record)
+
+    def behind(self, message: ControlMessage) -> list[str]:
+        version = (message.epoch, message.seq)
+        known: list[str] = message.cause.get("replicas", [])
+        return [replica for replica in known if self._acks.get(replica, (-1, -1))[:2] < version]
+
+    def applied_ms(self, message: ControlMessage) -> int | None:
+        """Record time of the last acknowledgement of the message by a replica that it names."""
+        version = (message.epoch, message.seq)
+        known = set(message.cause.get("replicas", []))
+        times = [ack[2] for name, ack in self._acks.items() if name in known and ack[:2] >= version]
+        return max(times, default=None)
+
+    async def _records(self) -> list[tuple[Any, Any]]:
+        fetched = await self._consumer.getmany(timeout_ms=200)
+        return [(tp, record) for tp, records in fetched.items() for record in records]
+
+    def _note(self, record: Any) -> None:
+        if record.key != self._command.route.encode() or record.value is None:
+            return
+        try:
+            ack = decode(ControlAck, record.value)
+        except RecordError:
+            return  # the job sets it aside
+        self._acks[ack.replica] = (ack.epoch, ack.seq, record.timestamp)
+
+    def _answer_in(self, topic: str, record: Any) -> ControlMessage | None:
+        if topic == self._topics.control:
+            message = trusted(record.value, self._key)
+            if message is None or message.cause.get("command_id") != self._command.command_id:
+                return None
+            return message
+        if orjson.loads(record.value).get("command_id") != self._command.command_id:
+            return None
+        headers = {name.removeprefix(HEADER_PREFIX): v for name, v in record.headers}
+        raise LeverframeError(f"{headers['reason'].decode()}: {headers['detail'].decode()}")

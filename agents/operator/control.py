@@ -1,0 +1,64 @@
+"""What the commands share that read control messages."""
+
+from typing import Any
+
+from aiokafka.errors import KafkaError
+
+from leverframe.agents.operator.topics import unreadable
+from leverframe.agents.settings import Settings
+from leverframe.schemas.control import ControlMessage
+from leverframe.serving.subscriber import Subscriber
+from leverframe.streams.runtime.kafka import client_options
+
+__all__ = ["newest_messages", "subscriber"]
+
+
+def subscriber(settings: Settings, **options: Any) -> Subscriber:
+    """Return a subscriber of the settings' control topic.
+
+    Parameters
+    ----------
+    settings : Settings
+        Say where Kafka is.
+    **options : object
+        As for ``Subscriber``.
+
+    Returns
+    -------
+    Subscriber
+        Not yet started.
+    """
+    kafka = dict(client_options(settings.broker))
+    return Subscriber(
+        kafka.pop("bootstrap_servers"),
+        control=settings.topic_names.control,
+        key=settings.control_key,
+        options=kafka,
+        **options,
+    )
+
+
+async def newest_messages(settings: Settings) -> dict[str, ControlMessage]:
+    """Read the control topic to its end.
+
+    Parameters
+    ----------
+    settings : Settings
+        Say where Kafka is.
+
+    Returns
+    -------
+    dict of str to ControlMessage
+        The newest message of each route, sorted by route.
+
+    Raises
+    ------
+    BrokerError
+        If no broker answers or the topic is missing.
+    """
+    try:
+        async with subscriber(settings) as routing:
+            states = {name: routing.in_force(name) for name in sorted(routing.table.routes)}
+    except (KafkaError, OSError) as error:
+        raise unreadable(settings.topic_names.control, settings.broker.servers, error) from error
+    return {name: state.message for name, state in states.items() if state is not None}

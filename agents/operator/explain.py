@@ -1,0 +1,180 @@
+"""Why a route's weights are what they are: from recorded control messages to sentences. Pure."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from msgspec import Struct
+
+from leverframe.schemas.control import ControlMessage
+
+__all__ = ["Explained", "explain", "sentences"]
+
+_NOTICED: Final = 0.0005
+_BY_REWARD: Final = frozenset({"policy", "guard", "better", "drift"})
+
+
+class Explained(Struct, frozen=True, kw_only=True):
+    """A message that changed weights or arms, and what it changed.
+
+    Attributes
+    ----------
+    message : ControlMessage
+        As it was published.
+    moved : dict of str to (float or None, float or None)
+        By arm, the weight before and after; None where the arm was not there.
+    is_first : bool
+        Whether no earlier message of the route is left to compare with.
+    """
+
+    message: ControlMessage
+    moved: dict[str, tuple[float | None, float | None]]
+    is_first: bool
+
+
+def explain(messages: Sequence[ControlMessage], until_ms: int | None, last: int) -> list[Explained]:
+    """Find the newest changes of one route.
+
+    Parameters
+    ----------
+    messages : sequence of ControlMessage
+        Of the route, in any order; heartbeats among them are left out.
+    until_ms : int, optional
+        Only what was issued up to then, ms since the epoch.
+    last : int
+        Most changes to return.
+
+    Returns
+    -------
+    list of Explained
+        Oldest first.
+    """
+    told = sorted(
+        (one for one in messages if one.kind != "heartbeat"),
+        key=lambda one: (one.epoch, one.seq),
+    )
+    if until_ms is not None:
+        told = [one for one in told if one.issued_at_ms <= until_ms]
+    begin = max(0, len(told) - last)
+    return [
+        Explained(
+            message=told[at],
+            moved=_moved(told[at - 1].weights if at else {}, told[at].weights),
+            is_first=at == 0,
+        )
+        for at in range(begin, len(told))
+    ]
+
+
+def _moved(
+    before: Mapping[str, float], after: Mapping[str, float]
+) -> dict[str, tuple[float | None, float | None]]:
+    return {
+        arm: (before.get(arm), after.get(arm))
+        for arm in [*after, *(arm for arm in before if arm not in after)]
+        if arm not in before or arm not in after or abs(after[arm] - before[arm]) > _NOTICED
+    }
+
+
+def sentences(change: Explained) -> Iterator[str]:
+    """Say what a message changed, and why.
+
+    Parameters
+    ----------
+    change : Explained
+        From ``explain``.
+
+    Yields
+    ------
+    str
+        A line each: what happened, then the evidence.
+    """
+    message = change.message
+    at = datetime.fromtimestamp(message.issued_at_ms / 1000, tz=UTC)
+    version = f"{message.epoch}.{message.seq}"
+    yield f"{at:%Y-%m-%d %H:%M:%S} UTC, {message.kind} {version}: {_why(message)}"
+    if change.is_first:
+        shares = ", ".join(f"{arm} {share:.3f}" for arm, share in message.weights.items())
+        yield f"  weights since then: {shares} (no earlier message is left to compare with)"
+    for arm, (before, after) in {} if change.is_first else change.moved.items():
+        yield f"  {arm} {_move(before, after)}{_evidence(message.cause, arm)}"
+    if not change.is_first and not change.moved:
+        yield "  no weight moved"
+    if record := message.cause.get("record"):
+        yield (
+            f"  after the record at partition {record['partition']}, offset {record['offset']}; "
+            f"to recompute: leverframe replay {message.route} {_up_to(message, record)}"
+        )
+
+
+def _up_to(message: ControlMessage, record: Mapping[str, Any]) -> str:
+    """Commands and traffic are placed by time; a reward's own offset is exact."""
+    cause = message.cause
+    by_reward = cause.get("why") in _BY_REWARD or cause.get("how") == "first_reward"
+    return f"--until-reward {record['offset']}" if by_reward else f"--until {message.issued_at_ms}"
+
+
+def _move(before: float | None, after: float | None) -> str:
+    if before is None:
+        return f"joined with {after:.3f}"
+    if after is None:
+        return f"left, it had {before:.3f}"
+    return f"{'rose' if after > before else 'fell'} from {before:.3f} to {after:.3f}"
+
+
+def _evidence(cause: Mapping[str, Any], arm: str) -> str:
+    known = cause.get("arms", {}).get(arm)
+    if not known or known["mean"] is None:
+        return ""
+    low, high = known["bounds"]
+    return (
+        f": mean {known['mean']:.3f} of {known['labels']:,} labels, between {low:.3f} and "
+        f"{high:.3f}, {known['verdict']}"
+    )
+
+
+def _why(message: ControlMessage) -> str:
+    cause = message.cause
+    say = _REASONS.get(str(cause.get("why", "")))
+    return say(cause) if say else f"because of {cause.get('why', 'a reason that is not told')!s}"
+
+
+def _guard(cause: Mapping[str, Any]) -> str:
+    lead = (
+        f"{cause['arm']} was rolled back: mean {cause['mean']} of {cause['labels']:,} labels "
+        f"since it began to look bad"
+    )
+    if "compared_with" in cause:
+        beside = f"{cause['reference_mean']} of {cause['reference_labels']:,}"
+        lead += f", {cause['compared_with']} {beside} meanwhile"
+    else:
+        lead += f", where {cause['reward_floor']} is the floor"
+    return (
+        f"{lead}; log evidence {cause['log_evidence']:.2f} reached {cause['log_threshold']:.2f} "
+        f"(alpha {cause['alpha']})"
+    )
+
+
+def _better(cause: Mapping[str, Any]) -> str:
+    return (
+        f"{cause['arm']} became champion: mean {cause['mean']} of {cause['labels']:,} labels, "
+        f"{cause['compared_with']} {cause['reference_mean']} of {cause['reference_labels']:,}; "
+        f"log evidence {cause['log_evidence']:.2f} reached {cause['log_threshold']:.2f}"
+    )
+
+
+def _drift(cause: Mapping[str, Any]) -> str:
+    return (
+        f"{', '.join(cause['detectors'])} saw the rewards of {cause['arm']} change from "
+        f"{cause['mean_before']} to {cause['mean_after']}; action {cause['action']}"
+    )
+
+
+_REASONS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
+    "guard": _guard,
+    "better": _better,
+    "drift": _drift,
+    "policy": lambda _: "the policy moved weights on the labels counted so far",
+    "registered": lambda cause: f"{cause['arm']} was registered ({cause['how']})",
+    "command": lambda cause: f"command {cause['action']} by {cause['actor']}",
+}

@@ -1,0 +1,115 @@
+"""Runs recorded records through the pure learning step: same input, same state."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from aiokafka import TopicPartition
+
+from leverframe.agents.operator.topics import read_to_end
+from leverframe.agents.settings import Settings
+from leverframe.streams.learning.state import RouteState
+from leverframe.streams.learning.step import InputKind, learn
+from leverframe.streams.routes.route import Routes
+from leverframe.streams.runtime.kafka import partition_of
+
+__all__ = ["read_partition", "replay"]
+
+
+async def read_partition(settings: Settings, route: str) -> list[Any]:
+    """Read what was recorded in the partition of a route.
+
+    Parameters
+    ----------
+    settings : Settings
+        Say where Kafka is.
+    route : str
+        Its name.
+
+    Returns
+    -------
+    list of ConsumerRecord
+        Rewards of this route as they lie, commands and traffic between them by record time.
+
+    Raises
+    ------
+    BrokerError
+        If no broker answers.
+    """
+    topics = settings.topic_names
+    partition = partition_of(route.encode(), settings.topics.route_partitions)
+    others = (topics.commands, topics.traffic)
+    tps = [TopicPartition(topic, partition) for topic in (topics.rewards, *others)]
+    found = await read_to_end(settings.broker, tps)
+    mine = [record for record in found if record.key == route.encode()]
+    rewards = [record for record in mine if record.topic == topics.rewards]
+    between = [record for record in mine if record.topic != topics.rewards]
+    return _merged(rewards, sorted(between, key=lambda record: record.timestamp))
+
+
+def _merged(rewards: Sequence[Any], others: Iterable[Any]) -> list[Any]:
+    """Put each other record before the first reward that was written after it."""
+    merged: list[Any] = []
+    rest = iter(rewards)
+    held = next(rest, None)
+    for other in others:
+        while held is not None and held.timestamp <= other.timestamp:
+            merged.append(held)
+            held = next(rest, None)
+        merged.append(other)
+    if held is not None:
+        merged += [held, *rest]
+    return merged
+
+
+def replay(
+    records: Sequence[Any],
+    routes: Routes,
+    kinds: Mapping[str, InputKind],
+    *,
+    max_value_bytes: int,
+    until_ms: int | None = None,
+    until_reward: int | None = None,
+) -> dict[str, RouteState]:
+    """Fold recorded records as a worker would have.
+
+    Parameters
+    ----------
+    records : sequence of ConsumerRecord
+        In order.
+    routes : Routes
+        Settings of all routes, as the worker had them.
+    kinds : mapping of str to InputKind
+        What each topic holds, by its full name.
+    max_value_bytes : int
+        As the worker had it.
+    until_ms : int, optional
+        Leave out records written after this time, ms since the epoch.
+    until_reward : int, optional
+        Leave out what comes after the reward record at this offset.
+
+    Returns
+    -------
+    dict of str to RouteState
+        The states that came out.
+    """
+    chosen = [
+        record
+        for record in _through(records, kinds, until_reward)
+        if until_ms is None or record.timestamp <= until_ms
+    ]
+    runs = [
+        (kinds[topic], list(run)) for topic, run in groupby(chosen, key=lambda record: record.topic)
+    ]
+    return learn(runs, {}, routes, max_value_bytes=max_value_bytes).states
+
+
+def _through(
+    records: Sequence[Any], kinds: Mapping[str, InputKind], reward: int | None
+) -> Sequence[Any]:
+    if reward is None:
+        return records
+    for at, record in enumerate(records):
+        if kinds[record.topic] == "rewards" and record.offset >= reward:
+            return records[: at + (record.offset == reward)]
+    return records

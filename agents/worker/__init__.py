@@ -1,0 +1,1 @@
+"""The job: thin Faust shells around the pure steps, their wiring, metrics and logs."""

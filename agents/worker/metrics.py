@@ -1,0 +1,182 @@
+"""Metrics for Prometheus: what the newest heartbeat of each route on this worker says.
+
+Names and labels are public: docs/metrics.md. Series are bounded by the routes and arms that are
+registered and by the reasons of dead letters; nothing that a producer sends becomes a label.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from leverframe.schemas.control import ControlMessage
+from leverframe.schemas.dead_letter import REASONS
+from leverframe.schemas.traffic import NEARBY_ORPHAN_LABELS
+from leverframe.streams.health.join import JOIN_COUNTS
+
+__all__ = ["RouteCollector", "metrics_page"]
+
+_QUANTILES = ("0.5", "0.9", "0.99")
+
+
+class RouteCollector(Collector):
+    """Turns heartbeats into series.
+
+    Parameters
+    ----------
+    newest : callable
+        Returns the newest heartbeat of each route of this worker.
+    set_aside : sequence of mapping
+        Dead letters by reason, since the start of this worker; live, one for each agent.
+    """
+
+    def __init__(
+        self,
+        newest: Callable[[], Iterable[ControlMessage]],
+        set_aside: Sequence[Mapping[str, int]] = (),
+    ) -> None:
+        self._newest = newest
+        self._set_aside = set_aside
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all families; what is not known of a route or an arm is left out.
+
+        Yields
+        ------
+        Metric
+            One for each name.
+        """
+        families = _families()
+        for message in self._newest():
+            _of_route(families, message)
+            for arm, weight in message.weights.items():
+                families["weight"].add_metric([message.route, arm], weight)
+            for arm, known in message.cause.get("arms", {}).items():
+                _of_arm(families, message.route, arm, known)
+        if self._set_aside:
+            for reason in REASONS:
+                count = sum(counts.get(reason, 0) for counts in self._set_aside)
+                families["dead"].add_metric([reason], count)
+        yield from families.values()
+
+
+def _families() -> dict[str, Any]:
+    route, arm = ["route"], ["route", "arm"]
+    gauge, counter = GaugeMetricFamily, CounterMetricFamily
+    return {
+        "weight": gauge("leverframe_arm_weight", "Propensity in force.", labels=arm),
+        "labels": gauge("leverframe_arm_labels", "Labels counted now.", labels=arm),
+        "mean": gauge("leverframe_arm_mean_reward", "Mean reward in [0, 1].", labels=arm),
+        "verdict": gauge(
+            "leverframe_arm_verdict", "1 for the guard's verdict.", labels=[*arm, "verdict"]
+        ),
+        "delay": gauge(
+            "leverframe_label_delay_seconds",
+            "Quantiles of the time from prediction to first label.",
+            labels=[*arm, "quantile"],
+        ),
+        "events": counter(
+            "leverframe_join_events", "What happened at the join.", labels=[*arm, "what"]
+        ),
+        "coverage": gauge(
+            "leverframe_join_coverage_ratio", "Predictions that got a label.", labels=arm
+        ),
+        "waiting": gauge(
+            "leverframe_join_waiting", "Predictions that wait for a reward.", labels=arm
+        ),
+        "oldest": gauge(
+            "leverframe_join_oldest_waiting_seconds", "Age of the oldest of them.", labels=arm
+        ),
+        "orphans": counter(
+            "leverframe_nearby_orphan_labels",
+            "Labels on the route's partitions that never met a prediction.",
+            labels=route,
+        ),
+        "dead": counter(
+            "leverframe_dead_letters",
+            "Records set aside since the worker started.",
+            labels=["reason"],
+        ),
+        "champion": gauge("leverframe_arm_champion", "1 for the champion.", labels=arm),
+        "epoch": gauge("leverframe_route_epoch", "Epoch of the newest message.", labels=route),
+        "seq": gauge("leverframe_route_seq", "Seq of the newest message.", labels=route),
+        "issued": gauge(
+            "leverframe_route_heartbeat_timestamp_seconds",
+            "When the newest heartbeat was published, since the epoch.",
+            labels=route,
+        ),
+        "ttl": gauge(
+            "leverframe_route_ttl_seconds",
+            "Silence after which serving systems use the safe weights.",
+            labels=route,
+        ),
+        "replicas": gauge(
+            "leverframe_route_replicas", "Replicas that acknowledge.", labels=[*route, "state"]
+        ),
+        "alarm": gauge("leverframe_route_alarm", "1 while it is raised.", labels=[*route, "alarm"]),
+    }
+
+
+def _of_route(families: dict[str, Any], message: ControlMessage) -> None:
+    route = [message.route]
+    families["epoch"].add_metric(route, message.epoch)
+    families["seq"].add_metric(route, message.seq)
+    families["issued"].add_metric(route, message.issued_at_ms / 1000)
+    families["ttl"].add_metric(route, message.ttl_ms / 1000)
+    if message.champion is not None:
+        families["champion"].add_metric([*route, message.champion], 1)
+    orphans = message.cause.get("joins", {}).get(NEARBY_ORPHAN_LABELS)
+    if orphans is not None:
+        families["orphans"].add_metric(route, orphans)
+    following = message.cause.get("following", {})
+    if following.get("replicas"):
+        behind = len(following.get("behind", []))
+        families["replicas"].add_metric([*route, "behind"], behind)
+        families["replicas"].add_metric([*route, "current"], following["replicas"] - behind)
+    for alarm in following.get("alarms", {}):
+        families["alarm"].add_metric([*route, alarm], 1)
+
+
+def _of_arm(families: dict[str, Any], route: str, name: str, known: dict[str, Any]) -> None:
+    arm = [route, name]
+    families["labels"].add_metric(arm, known["labels"])
+    families["verdict"].add_metric([*arm, known["verdict"]], 1)
+    if known["mean"] is not None:
+        families["mean"].add_metric(arm, known["mean"])
+    for quantile, delay_ms in zip(_QUANTILES, known.get("label_delay_ms", []), strict=False):
+        if delay_ms is not None:
+            families["delay"].add_metric([*arm, quantile], delay_ms / 1000)
+    join = known.get("join", {})
+    for what in JOIN_COUNTS:
+        if what in join:
+            families["events"].add_metric([*arm, what], join[what])
+    families["waiting"].add_metric(arm, join.get("waiting", 0))
+    if join.get("coverage") is not None:
+        families["coverage"].add_metric(arm, join["coverage"])
+    if join.get("oldest_waiting_ms") is not None:
+        families["oldest"].add_metric(arm, join["oldest_waiting_ms"] / 1000)
+
+
+def metrics_page(
+    newest: Callable[[], Iterable[ControlMessage]],
+    set_aside: Sequence[Mapping[str, int]] = (),
+) -> Callable[[], bytes]:
+    """Return what renders the page.
+
+    Parameters
+    ----------
+    newest : callable
+        Returns the newest heartbeat of each route of this worker.
+    set_aside : sequence of mapping
+        As of ``RouteCollector``.
+
+    Returns
+    -------
+    callable
+        Gives the page in Prometheus' text format, made anew each time.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(RouteCollector(newest, set_aside))
+    return lambda: generate_latest(registry)

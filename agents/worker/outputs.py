@@ -1,0 +1,62 @@
+"""From records to outputs of a transaction."""
+
+from leverframe.schemas.codec import encode
+from leverframe.schemas.control import ControlMessage
+from leverframe.schemas.dead_letter import DeadLetter
+from leverframe.schemas.signing import sign
+from leverframe.streams.runtime.kafka import key_partition
+from leverframe.streams.runtime.ledger import Output
+
+__all__ = ["control_output", "dead_letter_output"]
+
+
+def dead_letter_output(letter: DeadLetter, topic: str, partitions: int) -> Output:
+    """Return a dead letter as an output.
+
+    Parameters
+    ----------
+    letter : DeadLetter
+        With raw bytes, coordinates and reason.
+    topic : str
+        Full name of ``dead-letters``.
+    partitions : int
+        Its partition count.
+
+    Returns
+    -------
+    Output
+        Key and value as they came (cut to what a record may hold), the rest in headers.
+    """
+    key = letter.key if letter.key is None else letter.key[:1024]
+    return Output(
+        topic,
+        key_partition(key, letter.offset, partitions),
+        key,
+        letter.kept_value,
+        letter.headers,
+    )
+
+
+def control_output(
+    message: ControlMessage, topic: str, partition: int, key: bytes | None
+) -> Output:
+    """Return a control message as an output.
+
+    Parameters
+    ----------
+    message : ControlMessage
+        Complete.
+    topic : str
+        Full name of ``control``.
+    partition : int
+        The route's partition: that of its ledger.
+    key : bytes or None
+        Signs the message, if given.
+
+    Returns
+    -------
+    Output
+        Keyed by route.
+    """
+    signed = message if key is None else sign(message, key)
+    return Output(topic, partition, message.route.encode(), encode(signed))

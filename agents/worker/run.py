@@ -1,0 +1,149 @@
+"""Runs a worker in this process until it is told to stop."""
+
+import asyncio
+import gc
+import logging
+import socket
+import sys
+from pathlib import Path
+from typing import Final, NoReturn
+
+import faust
+import uvloop
+from msgspec import structs
+
+from leverframe.agents.settings import Settings
+from leverframe.agents.worker.app import build_app
+from leverframe.agents.worker.logs import set_up_logging
+from leverframe.agents.worker.processes import fork_into
+from leverframe.schemas.errors import BrokerError, SettingsError
+from leverframe.streams.runtime.topic_admin import check_topics
+
+__all__ = ["refuse_taken_ports", "run_worker"]
+
+log = logging.getLogger("leverframe")
+
+SWITCH_INTERVAL_S: Final = 0.0005
+
+
+class Worker(faust.Worker):
+    """Faust's worker with our own log, and nothing drawn on the terminal."""
+
+    def _setup_logging(self) -> None:
+        """Keep the logging that ``agents.worker.logs`` made."""
+
+
+def run_worker(settings: Settings) -> NoReturn:
+    """Check the topics, then run until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    settings : Settings
+        Checked.
+
+    Raises
+    ------
+    BrokerError
+        If no broker answers, or a topic is missing or has another partition count.
+    """
+    set_up_logging(settings.app.log_level, settings.app.log_format)
+    asyncio.run(require_topics(settings))
+    Path(settings.app.datadir).mkdir(parents=True, exist_ok=True)
+    refuse_taken_ports(settings)
+    if settings.app.processes > 1:
+        settings = own_settings(settings, fork_into(settings.app.processes))
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    application = build_app(settings)
+    # Thousands of records live for one micro-batch: collect less often, and never what is loaded.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    # The consumer's thread hands every fetch over in several steps, and waits for the interpreter
+    # at each; by default up to 5 ms.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    worker = Worker(
+        application.faust, loglevel="WARN", redirect_stdouts=False, quiet=True, loop=loop
+    )
+    log.info(
+        "worker of %r on %s: %d + %d partitions",
+        settings.app.id,
+        settings.broker.servers,
+        settings.topics.partitions,
+        settings.topics.route_partitions,
+        extra={"event": "worker_started"},
+    )
+    worker.execute_from_commandline()
+
+
+def refuse_taken_ports(settings: Settings) -> None:
+    """Say that a web port is taken before Faust ends in a trace.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the worker.
+
+    Raises
+    ------
+    SettingsError
+        Naming the port and the cure.
+    """
+    app = settings.app
+    for port in range(app.web_port, app.web_port + app.processes) if app.web_port else ():
+        try:
+            with socket.create_server((app.web_bind, port), family=_family(app.web_bind)):
+                pass
+        except OSError as error:
+            raise SettingsError(
+                f"[app] web_port: {app.web_bind}:{port} cannot be used ({error.strerror}). Another "
+                "worker may have it: give each its own web_port and datadir, or 0 for no pages."
+            ) from error
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def own_settings(settings: Settings, number: int) -> Settings:
+    """Return the settings of one process of several.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the worker.
+    number : int
+        Of the process, from 0.
+
+    Returns
+    -------
+    Settings
+        With a web port of its own; the dashboard is on the first.
+    """
+    port = settings.app.web_port
+    own = structs.replace(
+        settings.app,
+        web_port=port + number if port else 0,
+        dashboard=settings.app.dashboard and number == 0,
+    )
+    return structs.replace(settings, app=own)
+
+
+async def require_topics(settings: Settings) -> None:
+    """Refuse to start when a topic is missing or has the wrong shape.
+
+    Parameters
+    ----------
+    settings : Settings
+        Say what must exist.
+
+    Raises
+    ------
+    BrokerError
+        Naming every such topic, with the cure.
+    """
+    findings = await check_topics(settings.broker, settings.declared_topics())
+    wrong = [f"{f.topic}: {f.state}; {f.detail}" for f in findings if f.state != "ok"]
+    if wrong:
+        raise BrokerError("the topics are not as declared:\n  " + "\n  ".join(wrong))

@@ -1,0 +1,1 @@
+"""Our rate beside its peers' and its ceilings, in rounds."""

@@ -1,0 +1,144 @@
+"""The results of a comparison as one table. Pure."""
+
+import statistics
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from bench.compare.ceilings import CEILINGS, limit_of
+from bench.compare.rounds import Comparison
+from bench.peers.drain import Drained
+
+__all__ = ["ratios", "summary", "table"]
+
+SUBJECT: Final = "ours"
+
+
+def ratios(ours: Mapping[int, float], other: Mapping[int, float]) -> list[float]:
+    """Return ours / other for each round in which both have a rate.
+
+    Parameters
+    ----------
+    ours : mapping of int to float
+        Events a second by round.
+    other : mapping of int to float
+        The same of another.
+
+    Returns
+    -------
+    list of float
+        In order of the rounds.
+
+    Examples
+    --------
+    >>> ratios({0: 10.0, 1: 20.0}, {1: 5.0})
+    [4.0]
+    """
+    return [ours[at] / other[at] for at in sorted(ours) if other.get(at)]
+
+
+def summary(comparison: Comparison) -> dict[str, Any]:
+    """Return everything that was measured, for JSON.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        All rounds.
+
+    Returns
+    -------
+    dict
+        Medians, ratios with their spread, share of the limit, and all runs.
+    """
+    ours = comparison.rates(SUBJECT)
+    compared = {}
+    for name in [*comparison.ceilings, *comparison.runs]:
+        found = ratios(ours, comparison.rates(name))
+        if name != SUBJECT and found:
+            compared[name] = {
+                "median": statistics.median(found),
+                "least": min(found),
+                "most": max(found),
+            }
+    medians = {
+        name: statistics.median(comparison.rates(name).values())
+        for name in [*comparison.ceilings, *comparison.runs]
+    }
+    answer: dict[str, Any] = {
+        "medians_events_per_s": medians,
+        "ours_to": compared,
+        "results": msgspec.to_builtins(comparison, str_keys=True),
+    }
+    if medians.keys() >= CEILINGS.keys():
+        answer["limit_events_per_s"] = limit_of(medians)
+        if SUBJECT in medians:
+            answer["share_of_limit"] = medians[SUBJECT] / answer["limit_events_per_s"]
+    return answer
+
+
+def table(comparison: Comparison) -> Iterator[str]:
+    """Yield the lines of the table, in Markdown, fastest first.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        All rounds.
+
+    Yields
+    ------
+    str
+        Lines.
+    """
+    known = summary(comparison)
+    medians, compared = known["medians_events_per_s"], known["ours_to"]
+    yield (
+        "| contender | events/s | warm | ours is (min..max) | CPU µs/event | peak MB "
+        "| first output | wall, with start | pairs | runs |"
+    )
+    yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+    for name in sorted(comparison.runs, key=lambda one: -medians[one]):
+        runs = list(comparison.runs[name].values())
+
+        def median(field: str, runs: list[Drained] = runs) -> float:
+            values: list[float] = [getattr(run.timing, field) for run in runs]
+            return statistics.median(values)
+
+        pairs = max(2000, round(comparison.pairs * comparison.shares[name]))
+        yield (
+            f"| {name} | {medians[name]:,.0f} | {median('late_events_per_s'):,.0f} "
+            f"| {_times(compared.get(name))} | {median('cpu_us_per_event'):.1f} "
+            f"| {statistics.median(run.peak_mb for run in runs):,.0f} "
+            f"| {median('first_s'):.1f} s | {median('last_s'):.1f} s | {pairs:,} | {len(runs)} |"
+        )
+    for name, rates in comparison.ceilings.items():
+        yield (
+            f"| ceiling: {name} alone | {medians[name]:,.0f} | | {_times(compared.get(name))} "
+            f"| | | | | {comparison.pairs:,} | {len(rates)} |"
+        )
+    yield ""
+    yield from _notes(comparison, known)
+
+
+def _times(ratio: Mapping[str, float] | None) -> str:
+    if ratio is None:
+        return ""
+    return f"{ratio['median']:.2f}x ({ratio['least']:.2f}..{ratio['most']:.2f})"
+
+
+def _notes(comparison: Comparison, known: Mapping[str, Any]) -> Iterator[str]:
+    if "share_of_limit" in known:
+        yield (
+            f"Share of the limit: {known['share_of_limit']:.2f}; decode (with getmany), produce "
+            "and rocksdb one after the other would go at "
+            f"{known['limit_events_per_s']:,.0f} events/s."
+        )
+    yield (
+        "Rates count predictions and labels, from the first output that a read-committed consumer "
+        "sees to the last (rewards and totals), the first look's left out, so that starting does "
+        "not count; warm: from half of the rewards on. Each output was equal in count and sums."
+    )
+    for name in comparison.runs:
+        yield f"- {name}: {comparison.what[name]}"
+    for name, why in comparison.left_out.items():
+        yield f"- {name} is left out: {why}"

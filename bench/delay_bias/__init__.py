@@ -1,0 +1,1 @@
+"""What slow labels do to means, policies and guard, and the cure."""

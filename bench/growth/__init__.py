@@ -1,0 +1,1 @@
+"""Throughput and latency along the axes of growth."""

@@ -1,0 +1,1 @@
+"""False alarms of the guard, and how long it takes to find a bad arm."""

@@ -1,0 +1,1 @@
+"""What benches share: broker, workers, load, and what processes use."""

@@ -1,0 +1,1 @@
+"""What a rate of events needs of cores, disk and brokers."""

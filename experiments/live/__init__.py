@@ -1,0 +1,1 @@
+"""The comparison of strategies through Kafka, a worker and the control topic."""

@@ -1,0 +1,110 @@
+"""``leverframe experiment run --live``: broker, progress, a line for each run, the verdict."""
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from leverframe.experiments.live.experiment import live_runs, serve_live
+from leverframe.experiments.live.run import LiveResult
+from leverframe.experiments.runs import Job
+from leverframe.experiments.table import BLOCK
+
+__all__ = ["run_live"]
+
+_LINE = "{:<10} {:<19} {:>4} {:>7} {:>7}  {:<16}  {:<16}  {}"
+_HEAD = _LINE.format("data", "strategy", "seed", "rows", "seconds", "live", "replay", "state")
+
+
+def run_live(jobs: Sequence[Job], data_folder: Path | None, console: Console) -> None:
+    """Serve all jobs through Kafka and compare each with its replay.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        What to serve; of the rewards the first of each data set.
+    data_folder : Path or None
+        Where data sets lie.
+    console : Console
+        For notes and progress; the lines go to standard output.
+
+    Raises
+    ------
+    click.ClickException
+        If there is nothing to serve, or a state differs from its replay's.
+    """
+    results: list[LiveResult] = []
+    with ExitStack() as stack:
+        # It reports every retry while topics and groups are new; what fails in the end is raised.
+        log = logging.getLogger("aiokafka")
+        stack.callback(log.setLevel, log.level)
+        log.setLevel(logging.CRITICAL)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leverframe-live-")))
+        columns = TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn()
+        # Lines that are written into a file must not be drawn on the terminal.
+        is_seen = sys.stdout.isatty()
+        progress = stack.enter_context(
+            Progress(*columns, TimeElapsedColumn(), console=console, redirect_stdout=is_seen)
+        )
+        tables = progress.add_task("models", total=len(jobs))
+        runs = []
+        for job in jobs:
+            runs += live_runs(job, data_folder)
+            progress.advance(tables)
+        served = {run.strategy for run in runs}
+        if left_out := sorted({name for job in jobs for _, name in job.runs} - served):
+            console.print(f"left out, no policy to serve: {', '.join(left_out)}")
+        if not runs:
+            raise click.ClickException("nothing to serve: name --strategies that have a policy")
+        servers = _broker(stack, folder, console.print)
+        blocks = sum(-(-run.table.served // BLOCK) for run in runs)
+        bar = progress.add_task("blocks", total=blocks)
+        click.echo(_HEAD)
+
+        def done(result: LiveResult) -> None:
+            results.append(result)
+            click.echo(_line(result))
+
+        serve_live(runs, servers, folder, advance=lambda: progress.advance(bar), done=done)
+    if wrong := [result.run.route for result in results if not result.is_equal]:
+        raise click.ClickException(
+            f"{len(wrong)} of {len(results)} states differ from their replay: {', '.join(wrong)}. "
+            "Worker and replay must run the same code; else this is a bug, please report it"
+        )
+
+
+def _line(result: LiveResult) -> str:
+    run = result.run
+    return _LINE.format(
+        run.data,
+        run.strategy,
+        run.seed,
+        f"{run.table.served:,d}",
+        f"{result.seconds:.1f}",
+        result.digest,
+        result.replayed.digest,
+        "equal" if result.is_equal else "DIFFERENT",
+    )
+
+
+def _broker(stack: ExitStack, folder: Path, say: Callable[[str], None]) -> str:
+    """The user's broker, else one of our own that ends with the stack."""
+    if given := os.environ.get("LEVERFRAME_BROKER"):
+        say(f"using the broker at {given}")
+        return given
+    from leverframe.devbroker.assets import cache_root
+    from leverframe.devbroker.broker import start_broker
+
+    say("starting a real Apache Kafka (the first time its jars are downloaded, 45 MB)")
+    running = start_broker(
+        data_dir=folder / "broker", port=None, cache=cache_root(), report=say, detached=False
+    )
+    stack.callback(running.stop)
+    return str(running.bootstrap)

@@ -1,0 +1,1 @@
+"""Predictions and labels become rewards; knows nothing of learning."""

@@ -1,0 +1,192 @@
+"""Expiry: which entries' windows have ended, from an index of time buckets in the ledger itself.
+
+An index key is ``NUL e <bucket start, 8 bytes> <input topic's first letter and offset> <number of
+the first id, 4 bytes>``, its value up to ``IDS_IN_ONE`` of the request ids first seen in one
+micro-batch, so a sweep reads as much as it deletes, in portions as small as it likes.
+"""
+
+import struct
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from leverframe.schemas.reward import Reward
+from leverframe.streams.attribution.entries import Attributed, EarlyLabel, Entry, Waiting
+from leverframe.streams.attribution.rewarding import mature, matures_at_ms
+from leverframe.streams.attribution.step import EXPIRY_BUCKET_MS
+from leverframe.streams.attribution.traffic import AgedTally, note_settled
+from leverframe.streams.routes.route import Routes
+
+__all__ = [
+    "EXPIRY_END",
+    "EXPIRY_PREFIX",
+    "IDS_IN_ONE",
+    "Sweep",
+    "bucket_of",
+    "decode_ids",
+    "index_changes",
+    "is_due",
+    "sweep",
+]
+
+EXPIRY_PREFIX: Final = b"\x00e"
+EXPIRY_END: Final = b"\x00f"
+IDS_IN_ONE: Final = 500
+_KEY: Final = struct.Struct(">2sQ")
+_FIRST: Final = struct.Struct(">I")
+
+
+def index_changes(
+    expiring: Mapping[int, Iterable[str]], unique: bytes
+) -> dict[bytes, bytes | None]:
+    """Return the index entries of one micro-batch.
+
+    Parameters
+    ----------
+    expiring : mapping of int to iterable of str
+        Expiry bucket (its start, ms) to request ids.
+    unique : bytes
+        Different for every micro-batch of the partition.
+
+    Returns
+    -------
+    dict of bytes to bytes
+        Ledger entries.
+    """
+    changes: dict[bytes, bytes | None] = {}
+    for bucket, requests in expiring.items():
+        ids, key = list(requests), _KEY.pack(EXPIRY_PREFIX, bucket) + unique
+        for at in range(0, len(ids), IDS_IN_ONE):
+            # Also where one entry is enough: a sweep takes such a key as its own unique part.
+            changes[key + _FIRST.pack(at)] = msgspec.msgpack.encode(ids[at : at + IDS_IN_ONE])
+    return changes
+
+
+decode_ids: Final = msgspec.msgpack.Decoder(list[str]).decode
+
+
+def bucket_of(key: bytes) -> int:
+    """Return the bucket of an index key.
+
+    Parameters
+    ----------
+    key : bytes
+        Begins with ``EXPIRY_PREFIX``.
+
+    Returns
+    -------
+    int
+        Its start, ms since the epoch.
+    """
+    bucket: int = _KEY.unpack_from(key)[1]
+    return bucket
+
+
+def is_due(key: bytes, now_ms: int) -> bool:
+    """Return whether all windows of an index key's bucket have ended.
+
+    Parameters
+    ----------
+    key : bytes
+        Begins with ``EXPIRY_PREFIX``.
+    now_ms : int
+        Stream time of the partition.
+
+    Returns
+    -------
+    bool
+        False in the midst of the bucket: half of it would have to be indexed anew.
+    """
+    return bucket_of(key) + EXPIRY_BUCKET_MS <= now_ms
+
+
+class Sweep(msgspec.Struct, kw_only=True):
+    """What a sweep changes.
+
+    Attributes
+    ----------
+    expired : list of str
+        Requests whose entry is deleted.
+    expiring : dict of int to list of str
+        Those whose window grew since they were indexed, by their new bucket.
+    changed : dict of str to Attributed
+        Requests that count their route's default reward from now on.
+    rewards : list of Reward
+        Default rewards.
+    counts : Counter of (str, str, str)
+        Orphans, defaults and closed accounts, by ``(what, route, arm)``.
+    aged : AgedTally
+        Predictions that wait no more, by when they were made.
+    """
+
+    expired: list[str] = msgspec.field(default_factory=list)
+    expiring: dict[int, list[str]] = msgspec.field(default_factory=dict)
+    changed: dict[str, Attributed] = msgspec.field(default_factory=dict)
+    rewards: list[Reward] = msgspec.field(default_factory=list)
+    counts: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
+    aged: AgedTally = msgspec.field(default_factory=dict)
+
+
+def sweep(entries: Mapping[str, Entry | None], now_ms: int, routes: Routes) -> Sweep:
+    """Decide which of the indexed entries have expired.
+
+    Parameters
+    ----------
+    entries : mapping of str to Entry or None
+        Requests of the buckets that are due; None where the entry is gone already.
+    now_ms : int
+        Stream time of the partition.
+    routes : Routes
+        Say whether a request without a label counts a default reward.
+
+    Returns
+    -------
+    Sweep
+        For one transaction.
+    """
+    out = Sweep()
+    for request_id, found in entries.items():
+        if found is None:
+            continue
+        entry = found
+        if not isinstance(found, EarlyLabel):
+            entry = _matured(request_id, found, now_ms, routes, out)
+        waiting = entry.prediction if isinstance(entry, Attributed) else entry
+        if waiting.expires_ms >= now_ms:
+            due_ms = waiting.expires_ms
+            if isinstance(waiting, Waiting) and (route := routes.get(waiting.route)) is not None:
+                default_ms = matures_at_ms(waiting, route)
+                due_ms = default_ms if default_ms is not None and default_ms >= now_ms else due_ms
+            bucket = due_ms - due_ms % EXPIRY_BUCKET_MS
+            out.expiring.setdefault(bucket, []).append(request_id)
+            continue
+        out.expired.append(request_id)
+        out.changed.pop(request_id, None)
+        if isinstance(entry, EarlyLabel):
+            out.counts["orphan_label", "", ""] += 1
+        elif isinstance(entry, Attributed):
+            out.counts["closed", entry.prediction.route, entry.prediction.arm] += 1
+        else:
+            out.counts["orphan_prediction", entry.route, entry.arm] += 1
+            note_settled(out.aged, entry)
+    return out
+
+
+def _matured(
+    request_id: str, entry: Waiting | Attributed, now_ms: int, routes: Routes, out: Sweep
+) -> Waiting | Attributed:
+    """Tell what a request counts at the time of its default; the account stays open after it."""
+    waiting = entry.prediction if isinstance(entry, Attributed) else entry
+    route = routes.get(waiting.route)
+    told = None if route is None else mature(request_id, entry, route, now_ms)
+    if told is None:
+        return entry
+    out.changed[request_id], record = told
+    out.rewards.append(record)
+    if isinstance(entry, Waiting):
+        note_settled(out.aged, entry)
+    what = "expiry" if isinstance(entry, Waiting) else "matured"
+    out.counts[what, waiting.route, waiting.arm] += 1
+    return told[0]

@@ -1,0 +1,284 @@
+"""Attribution: joins predictions and labels by request id into rewards (DESIGN.md section 6).
+
+Pure: a micro-batch and the entries of its requests go in; changed entries, rewards and dead
+letters come out. Whether a pair lies within its window is decided by record times alone, so the
+rewards do not depend on how the input was cut into micro-batches, on which topic was read first,
+nor on when expired entries are swept. (A change after the window is a dead letter while its entry
+is still there, and a label that nobody waits for once it was swept; neither moves a reward.)
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from leverframe.schemas.codec import DECODE_ERRORS, decode_error, decoder, encode
+from leverframe.schemas.dead_letter import DeadLetter
+from leverframe.schemas.errors import RecordError
+from leverframe.schemas.ground_truth import GroundTruth
+from leverframe.schemas.prediction import Prediction
+from leverframe.schemas.reward import Reward
+from leverframe.streams.attribution.account import take_label
+from leverframe.streams.attribution.entries import (
+    MAX_EARLY_LABELS,
+    MAX_LABELS_BYTES,
+    ArrivedLabel,
+    Attributed,
+    EarlyLabel,
+    Entry,
+    Waiting,
+    early_labels,
+    same_content,
+    waiting_of,
+    with_early_label,
+)
+from leverframe.streams.attribution.rewarding import matures_at_ms
+from leverframe.streams.attribution.traffic import (
+    AgedTally,
+    ServedTally,
+    note_prediction,
+    note_settled,
+    tally,
+)
+from leverframe.streams.envelope import (
+    InputRecord,
+    check_envelope,
+    check_key,
+    check_name,
+    dead_letter,
+)
+from leverframe.streams.routes.route import Route, Routes
+
+__all__ = ["EXPIRY_BUCKET_MS", "AttributionOutcome", "attribute"]
+
+EXPIRY_BUCKET_MS = 1000
+
+
+class AttributionOutcome(msgspec.Struct, kw_only=True):
+    """What one micro-batch changes.
+
+    Attributes
+    ----------
+    entries : dict of str to Entry
+        Changed entries by request id; untouched ones are not in here.
+    rewards : list of Reward
+        In the order in which their second halves came.
+    dead_letters : list of DeadLetter
+        Records that could not be used.
+    expiring : dict of int to list of str
+        Expiry bucket (ms, start of the bucket) to requests first seen in this micro-batch.
+    counts : Counter of (str, str, str)
+        ``(what, route, arm)`` to number of events; route and arm are "" where they are not known.
+    served : ServedTally
+        New predictions by arm, for the closed loop.
+    aged : AgedTally
+        New predictions and those that got their reward, by when they were made.
+    """
+
+    entries: dict[str, Entry] = msgspec.field(default_factory=dict)
+    rewards: list[Reward] = msgspec.field(default_factory=list)
+    dead_letters: list[DeadLetter] = msgspec.field(default_factory=list)
+    expiring: defaultdict[int, list[str]] = msgspec.field(default_factory=lambda: defaultdict(list))
+    counts: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
+    served: ServedTally = msgspec.field(default_factory=dict)
+    aged: AgedTally = msgspec.field(default_factory=dict)
+
+
+class _Step:
+    """One micro-batch under way: the entries as they change, and what comes out."""
+
+    def __init__(self, entries: Mapping[str, Entry], routes: Routes, label_topic: str) -> None:
+        self.before = entries
+        self.routes = routes
+        self.label_topic = label_topic
+        self.out = AttributionOutcome()
+
+    def entry(self, request_id: str) -> Entry | None:
+        return self.out.entries.get(request_id) or self.before.get(request_id)
+
+    # -- predictions -------------------------------------------------------------------------
+
+    def prediction(self, record: InputRecord, prediction: Prediction) -> None:
+        route = self.routes.get(prediction.route)
+        if route is None:
+            raise RecordError(
+                "unknown_route",
+                f"route {prediction.route!r} has no section [routes.<name>] in the settings, "
+                "and there is none for other routes",
+            )
+        check_name(prediction.route, "route")
+        request_id = prediction.request_id
+        entry = self.entry(request_id)
+        waiting = waiting_of(record.timestamp, prediction, route.window_ms)
+        counts = self.out.counts
+        counts["prediction", prediction.route, prediction.arm] += 1
+        if entry is None or type(entry) is EarlyLabel:
+            tally(self.out.served, prediction, record.timestamp)
+            note_prediction(self.out.aged, waiting)
+        if entry is None:
+            self.out.entries[request_id] = waiting
+            self._watch(request_id, waiting, route)
+        elif type(entry) is EarlyLabel:
+            self._early(record.partition, request_id, waiting, entry, route)
+        else:
+            self._again(waiting, entry)
+
+    def _again(self, waiting: Waiting, entry: Entry) -> None:
+        first = entry.prediction if isinstance(entry, Attributed) else entry
+        if isinstance(first, Waiting) and not same_content(first, waiting):
+            raise RecordError(
+                "conflict", "a prediction with this request_id and other content came first"
+            )
+        self.out.counts["duplicate_prediction", waiting.route, waiting.arm] += 1
+
+    def _early(
+        self, partition: int, request_id: str, waiting: Waiting, early: EarlyLabel, route: Route
+    ) -> None:
+        """Let the labels that were read before their prediction count now, in their order."""
+        self.out.entries[request_id] = waiting
+        self._watch(request_id, waiting, route)
+        for label in early_labels(early):
+            try:
+                self._move(request_id, waiting, label, route)
+            except RecordError as error:
+                self._set_label_aside(partition, request_id, label, error)
+
+    def _set_label_aside(
+        self, partition: int, request_id: str, label: ArrivedLabel, error: RecordError
+    ) -> None:
+        """A dead letter for a record that is no longer at hand."""
+        truth = GroundTruth(
+            request_id=request_id,
+            label=label.label,
+            part=label.part,
+            labelled_at_ms=label.labelled_at_ms,
+        )
+        self.set_aside(
+            DeadLetter(
+                key=request_id.encode(),
+                value=encode(truth),
+                topic=self.label_topic,
+                partition=partition,
+                offset=label.offset,
+                timestamp_ms=label.arrived_ms,
+                reason=error.reason,
+                detail=error.detail,
+            )
+        )
+
+    # -- labels ------------------------------------------------------------------------------
+
+    def label(self, record: InputRecord, truth: GroundTruth) -> None:
+        if truth.weight not in {None, 1.0}:
+            raise RecordError("unsupported", "weight must be 1 or left out: labels count once each")
+        request_id = truth.request_id
+        arrived_ms = record.timestamp
+        label = ArrivedLabel(
+            arrived_ms,
+            truth.label,
+            arrived_ms if truth.labelled_at_ms is None else truth.labelled_at_ms,
+            truth.part,
+            record.offset,
+        )
+        entry = self.entry(request_id)
+        if entry is None or type(entry) is EarlyLabel:
+            self._label_first(request_id, label, entry)
+            return
+        waiting = entry.prediction if type(entry) is Attributed else entry
+        self.out.counts["label", waiting.route, waiting.arm] += 1  # type: ignore[union-attr]
+        route = self.routes.get(waiting.route)  # type: ignore[union-attr] # a Waiting
+        if route is None:
+            raise RecordError("unknown_route", f"route {waiting.route!r} left the settings")  # type: ignore[union-attr]
+        self._move(request_id, waiting, label, route)  # type: ignore[arg-type]
+
+    def _label_first(self, request_id: str, label: ArrivedLabel, early: EarlyLabel | None) -> None:
+        expires_ms = label.arrived_ms + self.routes.longest_window_ms
+        entry = with_early_label(early, label, expires_ms)
+        if entry is None:
+            raise RecordError(
+                "limit",
+                f"{MAX_EARLY_LABELS} labels of this request wait for its prediction, or "
+                f"{MAX_LABELS_BYTES} bytes of them",
+            )
+        if early is None:
+            self._expire(request_id, expires_ms)
+        self.out.counts["early_label", "", ""] += 1
+        self.out.entries[request_id] = entry
+
+    # -- both --------------------------------------------------------------------------------
+
+    def _move(self, request_id: str, waiting: Waiting, label: ArrivedLabel, route: Route) -> None:
+        entry = self.entry(request_id)
+        after, rewards, what = take_label(request_id, entry, label, route)  # type: ignore[arg-type]
+        if after is not entry:
+            self.out.entries[request_id] = after
+            if type(entry) is Waiting:
+                note_settled(self.out.aged, entry)
+        self.out.rewards += rewards
+        for event in what:
+            self.out.counts[event, waiting.route, waiting.arm] += 1
+
+    def _watch(self, request_id: str, waiting: Waiting, route: Route) -> None:
+        """Look at it again when its default falls due, else when its window ends."""
+        due_ms = matures_at_ms(waiting, route)
+        self._expire(request_id, waiting.expires_ms if due_ms is None else due_ms)
+
+    def _expire(self, request_id: str, expires_ms: int) -> None:
+        self.out.expiring[expires_ms - expires_ms % EXPIRY_BUCKET_MS].append(request_id)
+
+    def set_aside(self, letter: DeadLetter) -> None:
+        self.out.dead_letters.append(letter)
+        self.out.counts["dead_letter:" + letter.reason, "", ""] += 1
+
+
+_decode_prediction = decoder(Prediction)
+_decode_label = decoder(GroundTruth)
+
+
+def attribute(
+    batches: Iterable[tuple[bool, Sequence[InputRecord]]],
+    entries: Mapping[str, Entry],
+    routes: Routes,
+    *,
+    max_value_bytes: int,
+    label_topic: str = "ground-truth",
+) -> AttributionOutcome:
+    """Join one micro-batch.
+
+    Parameters
+    ----------
+    batches : iterable of (bool, sequence of InputRecord)
+        Runs of records in the order in which they were read; True marks predictions, False labels.
+    entries : mapping of str to Entry
+        The entries of the requests in the micro-batch that have one.
+    routes : Routes
+        Settings of all routes.
+    max_value_bytes : int
+        Largest value accepted.
+    label_topic : str
+        Full name of the labels' topic, for dead letters of labels that were read earlier.
+
+    Returns
+    -------
+    AttributionOutcome
+        Everything that changes; the caller makes it durable in one transaction.
+    """
+    step = _Step(entries, routes, label_topic)
+    take_prediction, take_label = step.prediction, step.label
+    for is_prediction, records in batches:
+        for record in records:
+            try:
+                value = check_envelope(record, max_value_bytes)
+                if is_prediction:
+                    prediction = _decode_prediction(value)
+                    check_key(record.key, prediction.request_id, "request_id")
+                    take_prediction(record, prediction)
+                else:
+                    truth = _decode_label(value)
+                    check_key(record.key, truth.request_id, "request_id")
+                    take_label(record, truth)
+            except RecordError as error:
+                step.set_aside(dead_letter(record, error))
+            except DECODE_ERRORS as error:
+                step.set_aside(dead_letter(record, decode_error(error)))
+    return step.out

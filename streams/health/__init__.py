@@ -1,0 +1,1 @@
+"""What is observed beside the decisions: ages, join, following; never in the digest."""

@@ -1,0 +1,285 @@
+"""Do the serving systems do what was published? Acknowledgements and the observed mix say so.
+
+Neither moves weights, and neither is part of the state digest: what is found is said in control
+messages and metrics, for people. Acknowledgements come by wall time, traffic in portions of about
+a second, and both may be lost without harm.
+"""
+
+import math
+from typing import Any, Final
+
+from msgspec import Struct, field
+
+from leverframe.policies.guard.capital import Capital, grow, new_capital, wealth_of
+from leverframe.policies.guard.mix import ODDS_RATIOS, log_growth_of_mix
+from leverframe.policies.guard.verdict import arm_alpha
+from leverframe.schemas.control import ControlAck
+from leverframe.schemas.traffic import ServedCount, Traffic
+from leverframe.streams.routes.route import Route
+
+__all__ = ["Alarm", "ClosedLoop"]
+
+_PUBLISHED: Final = 4
+_REPLICAS: Final = 256
+_FORGOTTEN_MS: Final = 180_000
+_ALARM_MS: Final = 60_000
+_REMEMBERED_ROLLBACKS: Final = 16
+_MOST: Final = 2**62  # sums stay what the ledger can hold
+OTHERS: Final = "(not registered)"
+
+Version = tuple[int, int]
+"""Epoch and seq."""
+
+
+class Published(Struct, array_like=True, frozen=True):
+    """Weights, and the first message that carried them."""
+
+    epoch: int
+    seq: int
+    weights: dict[str, float]
+
+
+class RolledBack(Struct, array_like=True):
+    """An arm that must have no traffic, since when, and what it got after the grace time."""
+
+    epoch: int
+    seq: int
+    at_ms: int
+    served_after: int = 0
+
+
+class Alarm(Struct, array_like=True):
+    """What is wrong, and since when.
+
+    Attributes
+    ----------
+    since_ms : int
+        Stream time at which it was raised.
+    newest_ms : int
+        Stream time of the newest evidence.
+    evidence : dict
+        Newest.
+    """
+
+    since_ms: int
+    newest_ms: int
+    evidence: dict[str, Any]
+
+
+class ClosedLoop(Struct, array_like=True):
+    """What is known of those who follow a route.
+
+    Attributes
+    ----------
+    published : list of Published
+        The newest weights, newest last.
+    replicas : dict of str to list of int
+        Epoch, seq and time of each replica's newest acknowledgement.
+    rolled_back : dict of str to RolledBack
+        Arms to be watched.
+    off : list of str
+        All arms that were rolled back or retired.
+    mix : dict of str to Capital
+        By arm, bets on odds that differ from the published ones.
+    served : dict of str to int
+        Predictions by arm under the newest weights.
+    alarms : dict of str to Alarm
+        By name: ``rollback_not_effective``, ``weights_not_followed``,
+        ``suspected_partitioner_mismatch``.
+    """
+
+    published: list[Published] = field(default_factory=list)
+    replicas: dict[str, list[int]] = field(default_factory=dict)
+    rolled_back: dict[str, RolledBack] = field(default_factory=dict)
+    off: list[str] = field(default_factory=list)
+    mix: dict[str, Capital] = field(default_factory=dict)
+    served: dict[str, int] = field(default_factory=dict)
+    alarms: dict[str, Alarm] = field(default_factory=dict)
+
+    def publish(
+        self, version: Version, weights: dict[str, float], off: list[str], at_ms: int
+    ) -> None:
+        """Note what a control message says.
+
+        Parameters
+        ----------
+        version : tuple of int
+            Its epoch and seq.
+        weights : dict of str to float
+            By arm; arms without traffic may be left out.
+        off : list of str
+            Arms that were rolled back or retired.
+        at_ms : int
+            Stream time.
+        """
+        known = {arm: gone for arm, gone in self.rolled_back.items() if arm in off}
+        known |= {arm: RolledBack(*version, at_ms) for arm in off if arm not in self.off}
+        self.off = list(off)
+        self.rolled_back = dict(list(known.items())[-_REMEMBERED_ROLLBACKS:])
+        if self.published and weights == self.published[-1].weights:
+            return
+        self.published = [*self.published[1 - _PUBLISHED :], Published(*version, weights)]
+        self.served = {}
+
+    def hear(self, ack: ControlAck, newest: Version, now_ms: int) -> None:
+        """Note an acknowledgement.
+
+        Parameters
+        ----------
+        ack : ControlAck
+            Of a replica; one that is older than what is known changes nothing.
+        newest : tuple of int
+            Epoch and seq of the newest message: nobody can have applied a later one.
+        now_ms : int
+            Record time; replicas' clocks are not trusted.
+        """
+        known = self.replicas.pop(ack.replica, [-1, -1, 0])
+        version = max((known[0], known[1]), min((ack.epoch, ack.seq), newest))
+        self.replicas[ack.replica] = [*version, max(known[2], now_ms)]
+        horizon_ms = now_ms - _FORGOTTEN_MS
+        self.replicas = {
+            name: seen
+            for name, seen in list(self.replicas.items())[-_REPLICAS:]
+            if seen[2] >= horizon_ms
+        }
+
+    def see(
+        self,
+        traffic: Traffic,
+        route: Route,
+        arms: dict[str, int],
+        orphans: dict[str, Any] | None = None,
+    ) -> dict[str, dict[str, Any]]:
+        """Compare what was served with what was published.
+
+        Parameters
+        ----------
+        traffic : Traffic
+            Of about a second.
+        route : Route
+            Its settings.
+        arms : dict of str to int
+            Number of registration by arm; whoever else was served counts as one arm, ``OTHERS``.
+        orphans : dict, optional
+            Evidence that halves of pairs do not meet, of ``streams.health.join``.
+
+        Returns
+        -------
+        dict of str to dict
+            Alarms that were raised just now, with their evidence.
+        """
+        found = {
+            "rollback_not_effective": self._ineffective(traffic, route),
+            "weights_not_followed": self._mismatch(traffic, route, arms),
+            "suspected_partitioner_mismatch": orphans,
+        }
+        raised = {}
+        for name, evidence in found.items():
+            alarm = self.alarms.get(name)
+            if evidence is None:
+                if alarm is not None and traffic.until_ms - alarm.newest_ms > _ALARM_MS:
+                    del self.alarms[name]
+                continue
+            if alarm is None:
+                self.alarms[name] = Alarm(traffic.until_ms, traffic.until_ms, evidence)
+                raised[name] = evidence
+            else:
+                alarm.newest_ms, alarm.evidence = traffic.until_ms, evidence
+        return raised
+
+    def behind(self, version: Version) -> list[str]:
+        """Return the replicas that have not acknowledged a message.
+
+        Parameters
+        ----------
+        version : tuple of int
+            Its epoch and seq.
+
+        Returns
+        -------
+        list of str
+            Names, sorted.
+        """
+        return sorted(name for name, seen in self.replicas.items() if (seen[0], seen[1]) < version)
+
+    def _ineffective(self, traffic: Traffic, route: Route) -> dict[str, Any] | None:
+        """An arm without weight that is still served after the grace time."""
+        grace_ms = round(route.settings.following.grace_s * 1000)
+        evidence: dict[str, Any] | None = None
+        for served in traffic.served:
+            gone = self.rolled_back.get(served.arm)
+            if gone is None or served.from_ms <= gone.at_ms + grace_ms:
+                continue
+            gone.served_after = min(_MOST, gone.served_after + served.count)
+            evidence = {
+                "arm": served.arm,
+                "served_after_grace": gone.served_after,
+                "grace_s": route.settings.following.grace_s,
+                "since": {"epoch": gone.epoch, "seq": gone.seq},
+                "replicas_behind": self.behind((gone.epoch, gone.seq)),
+            }
+        return evidence
+
+    def _mismatch(
+        self, traffic: Traffic, route: Route, registered: dict[str, int]
+    ) -> dict[str, Any] | None:
+        """The arm whose share is least likely under the weights that its predictions name."""
+        newest = self.published[-1] if self.published else None
+        worst: tuple[float, dict[str, Any]] | None = None
+        self.mix = {arm: capital for arm, capital in self.mix.items() if arm not in self.off}
+        for weights, counts in self._by_weights(traffic.served, registered):
+            total = sum(counts.values())
+            if weights is newest:
+                for arm, count in counts.items():
+                    self.served[arm] = min(_MOST, self.served.get(arm, 0) + count)
+            if not route.settings.following.check_mix:
+                continue
+            for arm in sorted(set(weights.weights) | set(counts)):
+                # Half of alpha for those that are not registered, the rest for all others.
+                share = 1.0 if arm == OTHERS else arm_alpha(1.0, registered.get(arm, 1))
+                threshold = math.log(2 / (share * route.settings.following.alpha))
+                weight, count = weights.weights.get(arm, 0.0), counts.get(arm, 0)
+                capital = self.mix.setdefault(arm, new_capital(1, len(ODDS_RATIOS)))
+                growth = log_growth_of_mix(count, total, weight)[None]
+                grow(capital, growth, 1, [0, 0, 0, 0], threshold)
+                evidence = wealth_of(capital)[0]
+                if evidence >= threshold and (worst is None or evidence > worst[0]):
+                    worst = (
+                        evidence,
+                        {
+                            "arm": arm,
+                            "weight": weight,
+                            "served": count,
+                            "served_of": total,
+                            "log_evidence": round(evidence, 6),
+                            "log_threshold": round(threshold, 6),
+                        },
+                    )
+        if worst is not None:
+            # What was found is said; what is bet from here on tells whether it goes on.
+            self.mix = {arm: _asleep(capital) for arm, capital in self.mix.items()}
+        return None if worst is None else worst[1]
+
+    def _by_weights(
+        self, served: list[ServedCount], registered: dict[str, int]
+    ) -> list[tuple[Published, dict[str, int]]]:
+        """Group counts by the weights that their control message carried, where these are known."""
+        found: dict[int, dict[str, int]] = {}
+        for part in served:
+            if part.epoch is None or part.seq is None or not self.published:
+                continue
+            version = part.epoch, part.seq
+            places = [
+                at for at, known in enumerate(self.published) if (known.epoch, known.seq) <= version
+            ]
+            if places:
+                counts = found.setdefault(places[-1], {})
+                arm = part.arm if part.arm in registered else OTHERS
+                counts[arm] = counts.get(arm, 0) + part.count
+        return [(self.published[at], counts) for at, counts in sorted(found.items())]
+
+
+def _asleep(capital: Capital) -> Capital:
+    fresh = new_capital(1, len(ODDS_RATIOS))
+    fresh.starts = capital.starts
+    return fresh

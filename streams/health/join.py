@@ -1,0 +1,164 @@
+"""How the join of a route fares: what came, what met, what waits, what never came.
+
+Told by attribution about once a second and kept beside what is decided, never in the digest; a
+worker that is killed loses a second of it.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from msgspec import Struct, field
+
+from leverframe.schemas.traffic import NEARBY_ORPHAN_LABELS, Traffic
+from leverframe.streams.health.ages import Ages
+
+__all__ = ["JOIN_COUNTS", "JoinHealth"]
+
+JOIN_COUNTS: Final = (
+    "prediction",
+    "label",
+    "labelled",
+    "duplicate_prediction",
+    "duplicate_label",
+    "late_prediction",
+    "late_label",
+    "revision",
+    "withdrawal",
+    "part_without_effect",
+    "expiry",
+    "matured",
+    "not_shown",
+    "orphan_prediction",
+    "closed",
+)
+"""What is counted of each arm; the ledger keeps the counts in this order, so add at the end."""
+_MOST: Final = 2**62  # sums stay what the ledger can hold
+_AT: Final = {what: at for at, what in enumerate(JOIN_COUNTS)}
+_STRANGERS: Final = 32
+_BLOCK: Final = 200
+_ORPHAN_SHARE: Final = 0.3
+
+
+class JoinHealth(Struct, array_like=True):
+    """Counts since the route began.
+
+    Attributes
+    ----------
+    totals : dict of str to int
+        Of the route, by ``JOIN_COUNTS``; and ``nearby_orphan_label``: labels on the same partitions
+        whose prediction never came, of any route.
+    arms : dict of str to list of int
+        Of each registered arm, in the order of ``JOIN_COUNTS``.
+    ages : dict of str to Ages
+        Predictions by age, of each registered arm and of a few that are not yet.
+    newest_ms : int
+        Stream time.
+    block : list of int
+        Since the orphans were last judged: predictions that never got a label, predictions that
+        did, and labels nearby that never met a prediction.
+    """
+
+    totals: dict[str, int] = field(default_factory=dict)
+    arms: dict[str, list[int]] = field(default_factory=dict)
+    ages: dict[str, Ages] = field(default_factory=dict)
+    newest_ms: int = 0
+    block: list[int] = field(default_factory=lambda: [0, 0, 0])
+
+    def hear(
+        self, traffic: Traffic, registered: Collection[str], window_ms: int
+    ) -> dict[str, Any] | None:
+        """Take in what attribution tells.
+
+        Parameters
+        ----------
+        traffic : Traffic
+            Of about a second.
+        registered : collection of str
+            Arms of the route; of others only the totals are kept.
+        window_ms : int
+            Attribution window of the route.
+
+        Returns
+        -------
+        dict or None
+            Evidence that labels and predictions lie in different partitions.
+        """
+        self.newest_ms = max(self.newest_ms, traffic.until_ms)
+        for what, count in traffic.joins.items():
+            if what in _AT or what == NEARBY_ORPHAN_LABELS:
+                self.totals[what] = min(_MOST, self.totals.get(what, 0) + count)
+        for arm in registered:
+            if arm in traffic.arms:
+                self._count(arm, traffic.arms[arm])
+        for aged in traffic.aged:
+            # An arm is registered by its first reward, long after its first predictions.
+            is_known = aged.arm in registered or aged.arm in self.ages
+            if is_known or len(self.ages) < len(registered) + _STRANGERS:
+                ages = self.ages.setdefault(aged.arm, Ages())
+                ages.add(aged.from_ms, aged.predicted, aged.settled)
+        for ages in self.ages.values():
+            ages.grow_older(self.newest_ms, window_ms)
+        self.ages = {arm: ages for arm, ages in self.ages.items() if ages.bins or arm in registered}
+        return self._orphans(traffic)
+
+    def _count(self, arm: str, counts: Mapping[str, int]) -> None:
+        kept = self.arms.setdefault(arm, [])
+        kept += [0] * (len(JOIN_COUNTS) - len(kept))
+        for what, count in counts.items():
+            if what in _AT:
+                kept[_AT[what]] = min(_MOST, kept[_AT[what]] + count)
+
+    def _orphans(self, traffic: Traffic) -> dict[str, Any] | None:
+        """Halves that both stay alone: an outage of labels leaves orphans on one side only."""
+        told = ("orphan_prediction", "labelled", NEARBY_ORPHAN_LABELS)
+        self.block = [
+            min(_MOST, kept + traffic.joins.get(what, 0))
+            for kept, what in zip(self.block, told, strict=True)
+        ]
+        predictions, labelled, labels = self.block
+        if predictions + labelled < _BLOCK:
+            return None
+        self.block = [0, 0, 0]
+        share = predictions / (predictions + labelled)
+        if share < _ORPHAN_SHARE or 2 * labels < predictions:
+            return None
+        return {
+            "orphan_predictions": predictions,
+            "orphan_labels": labels,
+            "orphan_share": round(share, 4),
+            "cure": "run leverframe doctor: it says which producer hashes keys differently",
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Return the totals, and ``coverage``: the share of predictions that got a label."""
+        coverage = _share(self.totals.get("labelled", 0), self.totals.get("prediction", 0))
+        return self.totals | {"coverage": coverage} | self._waiting(list(self.ages.values()))
+
+    def arm_summary(self, arm: str) -> dict[str, Any]:
+        """Return the same of one arm.
+
+        Parameters
+        ----------
+        arm : str
+            Any name.
+
+        Returns
+        -------
+        dict
+            Counts that are not 0, ``coverage``, ``waiting`` and ``oldest_waiting_ms``.
+        """
+        counts = dict(zip(JOIN_COUNTS, self.arms.get(arm, []), strict=False))
+        coverage = _share(counts.get("labelled", 0), counts.get("prediction", 0))
+        known = {what: count for what, count in counts.items() if count}
+        return known | {"coverage": coverage} | self._waiting([self.ages.get(arm, Ages())])
+
+    def _waiting(self, ages: list[Ages]) -> dict[str, Any]:
+        """How many predictions wait for their reward, and for how long the oldest does."""
+        counts, since = zip(*(arm.waiting() for arm in ages), strict=True) if ages else ((), ())
+        oldest = [at for at in since if at is not None]
+        age_ms = max(0, self.newest_ms - min(oldest)) if oldest else None
+        return {"waiting": sum(counts), "oldest_waiting_ms": age_ms}
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None

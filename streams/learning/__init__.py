@@ -1,0 +1,1 @@
+"""Rewards and commands become control messages; knows nothing of attribution."""

@@ -1,0 +1,98 @@
+"""What is known of one arm, as the learning ledger keeps it.
+
+Sums are whole numbers of 1e-9 rewards mapped to [0, 1], so that any order of arrival, any cut into
+micro-batches and any revision give exactly the same sums; see docs/adr/0006-integer-statistics.md.
+"""
+
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct, field
+
+from leverframe.policies.guard.evidence import Evidence, Firsts
+from leverframe.policies.guard.verdict import Verdict
+from leverframe.streams.learning.linear import LinearSums
+
+__all__ = ["MICRO", "NANO", "ArmPhase", "ArmState"]
+
+NANO: Final = 1_000_000_000
+MICRO: Final = 1_000_000
+
+ArmPhase: TypeAlias = Literal["nursery", "candidate", "champion", "quarantined", "retired"]
+
+
+class ArmState(Struct, array_like=True):
+    """Everything known of one arm.
+
+    Attributes
+    ----------
+    registration : int
+        1 for the first arm ever registered on the route, 2 for the second, ...
+    registered_at_ms : int
+        Stream time, ms since the epoch.
+    validation_score : float or None
+        On held-out data, as given at registration.
+    phase : {"nursery", "candidate", "champion", "quarantined", "retired"}
+        Where it stands; ``streams.learning.rollout`` holds the table of transitions.
+    nursery_until : int
+        Label count at which the nursery ends.
+    count, sum_nano, square_nano, inverse_propensity_micro : int
+        Lifetime statistics; sums in 1e-9, that of reward / propensity in 1e-6.
+    buckets : dict of int to list of int
+        Bucket index (stream time // width) to count, sum and sum of squares.
+    evidence : Evidence
+        The guard's.
+    linear : LinearSums or None
+        For policies on the context, where the route keeps it.
+    recent : list of int
+        Rewards since the last drift in 1e-9, for the route's detectors.
+    unwatched : int
+        Labels since the detectors looked.
+    drifts : int
+        Drifts found in the arm's life.
+    held_until_ms : int
+        Stream time until which its share may not grow, since it drifted.
+    first_count, first_sum_nano : int
+        Labels as they first came, for the guard: revisions do not touch them.
+    last_label_ms : int
+        Stream time of the newest label.
+    verdict : {"healthy", "harmful", "inconclusive", "no_data"}
+        The guard's, at the newest decision.
+    delays : dict of int to int
+        Labels in force by the bucket of their delay; ``streams.learning.delays``.
+    changes : dict of int to list of int
+        On routes that correct for delays: changes of count, sum and sum of squares, by the bucket
+        of the age that the prediction had then.
+    """
+
+    registration: int
+    registered_at_ms: int
+    validation_score: float | None
+    phase: ArmPhase
+    nursery_until: int
+    count: int = 0
+    sum_nano: int = 0
+    square_nano: int = 0
+    inverse_propensity_micro: int = 0
+    buckets: dict[int, list[int]] = field(default_factory=dict)
+    evidence: Evidence = field(default_factory=Evidence)
+    linear: LinearSums | None = None
+    recent: list[int] = field(default_factory=list)
+    unwatched: int = 0
+    drifts: int = 0
+    held_until_ms: int = 0
+    first_count: int = 0
+    first_sum_nano: int = 0
+    last_label_ms: int = 0
+    verdict: Verdict = "no_data"
+    delays: dict[int, int] = field(default_factory=dict)
+    changes: dict[int, list[int]] = field(default_factory=dict)
+
+    @property
+    def firsts(self) -> Firsts:
+        """Count and sum (1e-9 rewards) of labels as they first came."""
+        return self.first_count, self.first_sum_nano
+
+    @property
+    def is_eligible(self) -> bool:
+        """Whether the arm may receive traffic."""
+        return self.phase in {"nursery", "candidate", "champion"}

@@ -1,0 +1,253 @@
+"""What the learning ledger keeps for each route: versioned msgpack of typed structs."""
+
+import hashlib
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from msgspec import Struct, field
+
+from leverframe.policies.guard.verdict import Verdict
+from leverframe.policies.statistics import ArmStats, TimeBuckets
+from leverframe.streams.health.closed_loop import ClosedLoop
+from leverframe.streams.health.join import JoinHealth
+from leverframe.streams.learning.arm import MICRO, NANO, ArmState
+from leverframe.streams.learning.linear import linear_stats
+
+__all__ = [
+    "Reign",
+    "RouteState",
+    "arm_stats",
+    "decode_route",
+    "encode_route",
+    "new_route",
+    "salt_of",
+    "state_digest",
+]
+
+
+class Reign(Struct, array_like=True, frozen=True):
+    """A champion of the past, to which traffic can return.
+
+    Attributes
+    ----------
+    arm : str
+        Its name.
+    epoch : int
+        In which it stopped being champion.
+    until_ms : int
+        Stream time of that.
+    labels : int
+        Counted in its life by then.
+    mean : float or None
+        Mean reward (mapped to [0, 1]) by then.
+    verdict : str
+        The guard's, by then.
+    """
+
+    arm: str
+    epoch: int
+    until_ms: int
+    labels: int
+    mean: float | None
+    verdict: Verdict
+
+
+class RouteState(Struct, array_like=True, tag=3):
+    """Everything known of one route; decoded afresh for each micro-batch, so a step may change it.
+
+    Attributes
+    ----------
+    route : str
+        Its name.
+    epoch, seq : int
+        Of the newest control message.
+    champion : str or None
+        The arm that traffic returns to.
+    arms : dict of str to ArmState
+        In the order of registration.
+    weights : dict of str to float
+        In force: what the newest control message says.
+    target : dict of str to float
+        What the newest decision wants; published once it differs enough.
+    policy : tuple of str and dict, or None
+        Set by command; None means as in the settings.
+    pinned : str or None
+        The arm to which a person pinned all traffic.
+    frozen : bool
+        Whether a person froze the weights.
+    last_known_good : list of Reign
+        Former champions that were not rolled back, newest last.
+    last_decision_ms : int
+        Stream time of the newest decision.
+    labels_since_decision : int
+        Counted since then.
+    weighed_ms, weighed_labels : int
+        Stream time, and labels of all arms, when the policy last weighed them.
+    commands : dict of str to int
+        The most recent command ids and the seq that answered each.
+    cause : dict
+        Evidence of the newest routing change; heartbeats carry it on.
+    contexts : list of list of float
+        The latest contexts, where the route keeps them.
+    shadow : dict of str to dict of str to float
+        What each shadow policy would do: weights by arm, by the policy's name.
+    cooldown_until_ms : int
+        Stream time until which no challenger's share grows, since an arm was rolled back.
+    loop : ClosedLoop
+        What is known of those who follow; not part of the digest.
+    join : JoinHealth
+        How the join fares; not part of the digest.
+    """
+
+    route: str
+    epoch: int = 0
+    seq: int = 0
+    champion: str | None = None
+    arms: dict[str, ArmState] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
+    target: dict[str, float] = field(default_factory=dict)
+    policy: tuple[str, dict[str, Any]] | None = None
+    pinned: str | None = None
+    frozen: bool = False
+    last_known_good: list[Reign] = field(default_factory=list)
+    last_decision_ms: int = 0
+    labels_since_decision: int = 0
+    weighed_ms: int = 0
+    weighed_labels: int = 0
+    commands: dict[str, int] = field(default_factory=dict)
+    cause: dict[str, Any] = field(default_factory=dict)
+    contexts: list[list[float]] = field(default_factory=list)
+    shadow: dict[str, dict[str, float]] = field(default_factory=dict)
+    cooldown_until_ms: int = 0
+    loop: ClosedLoop = field(default_factory=ClosedLoop)
+    join: JoinHealth = field(default_factory=JoinHealth)
+
+    @property
+    def labels(self) -> int:
+        """Labels counted, of all arms together."""
+        return sum(arm.count for arm in self.arms.values())
+
+    @property
+    def eligible(self) -> list[str]:
+        """Names of the arms that may receive traffic."""
+        return [name for name, arm in self.arms.items() if arm.is_eligible]
+
+
+encode_route: Final = msgspec.msgpack.Encoder().encode
+decode_route: Final = msgspec.msgpack.Decoder(RouteState).decode
+
+
+def new_route(route: str) -> RouteState:
+    """Return the state of a route that has no arms yet.
+
+    Parameters
+    ----------
+    route : str
+        Its name.
+
+    Returns
+    -------
+    RouteState
+        At epoch 0, seq 0.
+    """
+    return RouteState(route)
+
+
+def salt_of(route: str) -> str:
+    """Return the salt of a route's assignments: constant, and different from any other route's.
+
+    Parameters
+    ----------
+    route : str
+        Its name.
+
+    Returns
+    -------
+    str
+        16 hex digits.
+    """
+    return hashlib.blake2b(route.encode(), digest_size=8, person=b"lf-salt").hexdigest()
+
+
+def state_digest(state: RouteState) -> str:
+    """Return a digest of all that a replay of the same records must reproduce.
+
+    The sequence number is left out, since heartbeats raise it by wall time.
+
+    Parameters
+    ----------
+    state : RouteState
+        Any state.
+
+    Returns
+    -------
+    str
+        16 hex digits.
+    """
+    body = (
+        state.route,
+        state.epoch,
+        state.champion,
+        state.arms,
+        state.weights,
+        state.policy,
+        state.pinned,
+        state.frozen,
+        state.last_known_good,
+        state.cooldown_until_ms,
+    )
+    return hashlib.blake2b(msgspec.msgpack.encode(body), digest_size=8).hexdigest()
+
+
+def arm_stats(state: RouteState, bucket_ms: int, context_dimension: int = 0) -> ArmStats:
+    """Lay the route's arms out as arrays, for policies.
+
+    Parameters
+    ----------
+    state : RouteState
+        With at least one arm.
+    bucket_ms : int
+        Width of its time buckets.
+    context_dimension : int
+        Features of the context; 0 where the route keeps none.
+
+    Returns
+    -------
+    ArmStats
+        K arms in the order of registration.
+    """
+    arms = list(state.arms.values())
+    totals = np.array(
+        [
+            [a.count, a.sum_nano / NANO, a.square_nano / NANO, a.inverse_propensity_micro / MICRO]
+            for a in arms
+        ]
+    )
+    indices = sorted({index for arm in arms for index in arm.buckets})
+    cube = np.zeros((3, len(indices), len(arms)))
+    position = {index: at for at, index in enumerate(indices)}
+    for k, arm in enumerate(arms):
+        for index, (count, total, square) in arm.buckets.items():
+            cube[:, position[index], k] = count, total / NANO, square / NANO
+    names = list(state.arms)
+    return ArmStats(
+        count=totals[:, 0],
+        reward_sum=totals[:, 1],
+        reward_square_sum=totals[:, 2],
+        inverse_propensity_sum=totals[:, 3],
+        eligible=np.array([arm.is_eligible for arm in arms]),
+        champion=names.index(state.champion) if state.champion in state.arms else -1,
+        validation_score=np.array(
+            [np.nan if a.validation_score is None else a.validation_score for a in arms]
+        ),
+        registered_at_ms=np.array([arm.registered_at_ms for arm in arms], dtype=np.int64),
+        buckets=TimeBuckets(
+            width_ms=bucket_ms,
+            start_ms=np.array([index * bucket_ms for index in indices], dtype=np.int64),
+            count=cube[0],
+            reward_sum=cube[1],
+            reward_square_sum=cube[2],
+        ),
+        linear=linear_stats([arm.linear for arm in arms], state.contexts, context_dimension),
+    )

@@ -1,0 +1,263 @@
+"""Learning: folds rewards and commands into the routes' states and says what to publish.
+
+Pure, and a fold over single records: the outcome does not depend on how they were cut into
+micro-batches. Statistics move by exactly the difference that a reward record states.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from leverframe.schemas.codec import DECODE_ERRORS, decode_error, decoder
+from leverframe.schemas.command import Command
+from leverframe.schemas.control import ControlAck, ControlKind, ControlMessage
+from leverframe.schemas.dead_letter import DeadLetter
+from leverframe.schemas.errors import RecordError
+from leverframe.schemas.reward import Reward
+from leverframe.schemas.traffic import Traffic
+from leverframe.streams.envelope import (
+    InputRecord,
+    check_envelope,
+    check_key,
+    check_partition,
+    dead_letter,
+)
+from leverframe.streams.learning.commands import apply_command, remember_command
+from leverframe.streams.learning.counts import count_reward
+from leverframe.streams.learning.decision import decide, is_due
+from leverframe.streams.learning.drift import watch
+from leverframe.streams.learning.guard import count_first
+from leverframe.streams.learning.linear import RECENT_CONTEXTS
+from leverframe.streams.learning.messages import control_message
+from leverframe.streams.learning.rollout import register_arm
+from leverframe.streams.learning.state import RouteState, new_route
+from leverframe.streams.learning.weights import reweigh
+from leverframe.streams.routes.route import Route, Routes
+
+__all__ = ["InputKind", "LearningOutcome", "learn"]
+
+
+class LearningOutcome(msgspec.Struct, kw_only=True):
+    """What one micro-batch changes.
+
+    Attributes
+    ----------
+    states : dict of str to RouteState
+        Changed states by route.
+    control : list of ControlMessage
+        In the order in which they must be published.
+    dead_letters : list of DeadLetter
+        Records that could not be used.
+    counts : Counter of (str, str)
+        ``(what, route)`` to number of events.
+    """
+
+    states: dict[str, RouteState] = msgspec.field(default_factory=dict)
+    control: list[ControlMessage] = msgspec.field(default_factory=list)
+    dead_letters: list[DeadLetter] = msgspec.field(default_factory=list)
+    counts: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+
+
+InputKind: TypeAlias = Literal["rewards", "commands", "control-acks", "traffic"]
+
+_decode_reward = decoder(Reward)
+_decode_command = decoder(Command)
+_decode_ack = decoder(ControlAck)
+_decode_traffic = decoder(Traffic)
+
+
+def learn(
+    batches: Iterable[tuple[InputKind, Sequence[InputRecord]]],
+    states: Mapping[str, RouteState],
+    routes: Routes,
+    *,
+    max_value_bytes: int,
+    partition_of: Callable[[bytes], int] | None = None,
+    room: int | None = None,
+) -> LearningOutcome:
+    """Fold one micro-batch.
+
+    Parameters
+    ----------
+    batches : iterable of (str, sequence of InputRecord)
+        Runs of records in the order in which they were read, each with what they are: ``rewards``,
+        ``commands``, ``control-acks`` or ``traffic``.
+    states : mapping of str to RouteState
+        The states of the routes in the micro-batch that have one; they are changed in place.
+    routes : Routes
+        Settings of all routes.
+    max_value_bytes : int
+        Largest value accepted.
+    partition_of : callable, optional
+        From a route's key to the partition where its state is kept; records that lie elsewhere are
+        dead letters. Not looked at when left out.
+    room : int, optional
+        How many more routes may begin that the settings do not name; any number when left out.
+
+    Returns
+    -------
+    LearningOutcome
+        Everything that changes; the caller makes it durable in one transaction.
+    """
+    step = _Step(states, routes, room)
+    for kind, records in batches:
+        decode, take = step.kinds[kind]
+        for record in records:
+            step.record = record
+            try:
+                value = check_envelope(record, max_value_bytes)
+                if partition_of is not None:
+                    check_partition(record, partition_of)
+                decoded = decode(value)
+                check_key(record.key, decoded.route, "route")
+                take(decoded, record.timestamp)
+            except RecordError as error:
+                step.set_aside(record, error)
+            except DECODE_ERRORS as error:
+                step.set_aside(record, decode_error(error))
+    return step.out
+
+
+class _Step:
+    """One micro-batch under way."""
+
+    def __init__(self, states: Mapping[str, RouteState], routes: Routes, room: int | None) -> None:
+        self.before = states
+        self.room = room
+        self.begun: set[str] = set()
+        self.routes = routes
+        self.out = LearningOutcome()
+        self.record: InputRecord | None = None
+        self.kinds: dict[InputKind, tuple[Callable[[bytes], Any], Callable[[Any, int], None]]] = {
+            "rewards": (_decode_reward, self.reward),
+            "commands": (_decode_command, self.command),
+            "control-acks": (_decode_ack, self.ack),
+            "traffic": (_decode_traffic, self.traffic),
+        }
+
+    @property
+    def at(self) -> dict[str, Any]:
+        """Where the record in hand lies, for causes."""
+        record = self.record
+        return {} if record is None else {"partition": record.partition, "offset": record.offset}
+
+    def set_aside(self, record: InputRecord, error: RecordError) -> None:
+        self.out.dead_letters.append(dead_letter(record, error))
+        self.out.counts["dead_letter:" + error.reason, ""] += 1
+
+    def _known(self, name: str) -> RouteState | None:
+        return self.out.states.get(name) or self.before.get(name)
+
+    def _state(self, name: str) -> RouteState:
+        """The state of a route, which may begin now."""
+        known = self._known(name)
+        if known is not None:
+            return known
+        if self.room is not None and not self.routes.is_named(name):
+            if len(self.begun | {name}) > self.room:
+                raise RecordError(
+                    "limit",
+                    f"route {name!r} is not named in the settings, and this partition has as many "
+                    "such routes as [app] max_routes allows",
+                )
+            self.begun.add(name)
+        return new_route(name)
+
+    def _route(self, name: str) -> Route:
+        route = self.routes.get(name)
+        if route is None:
+            raise RecordError(
+                "unknown_route",
+                f"route {name!r} has no section in the settings of the running worker; once it has "
+                "one, restart the worker",
+            )
+        return route
+
+    def reward(self, reward: Reward, _: int) -> None:
+        route = self._route(reward.route)
+        state = self._state(reward.route)
+        now_ms = reward.attributed_at_ms
+        arm = state.arms.get(reward.arm)
+        if arm is None:
+            if route.settings.register_arms == "command":
+                raise RecordError(
+                    "unknown_arm",
+                    f"arm {reward.arm!r} is not registered on {reward.route!r}; register it with: "
+                    f"leverframe arm register {reward.route} {reward.arm}",
+                )
+            arm = register_arm(state, reward.arm, route, now_ms)
+            self.out.states[reward.route] = state
+            count_first(state, arm, count_reward(arm, reward, route), now_ms)
+            self.out.counts["counted", reward.route] += 1
+            reweigh(state, route, now_ms, newcomer=reward.arm)
+            self._publish(state, route, "routing", _registered(reward.arm, "first_reward"), now_ms)
+            return
+        self.out.states[reward.route] = state
+        count_first(state, arm, count_reward(arm, reward, route), now_ms)
+        if reward.context is not None and len(reward.context) == route.settings.context_dimension:
+            state.contexts.append(reward.context)
+            del state.contexts[:-RECENT_CONTEXTS]
+        self.out.counts["counted", reward.route] += 1
+        state.labels_since_decision += 1
+        drift = watch(state, reward.arm, reward, route)
+        if drift is not None:
+            self._publish(state, route, *drift, now_ms)
+        if is_due(state, route, now_ms):
+            for kind, cause in decide(state, route, now_ms):
+                self._publish(state, route, kind, cause, now_ms)
+
+    def command(self, command: Command, now_ms: int) -> None:
+        route = self._route(command.route)
+        state = self._state(command.route)
+        answer = apply_command(state, command, route, now_ms)
+        if answer is None:
+            self.out.counts["duplicate_command", command.route] += 1
+            return
+        self.out.states[command.route] = state
+        kind, cause = answer
+        if state.loop.replicas:
+            cause["replicas"] = sorted(state.loop.replicas)
+        if kind != "rollback" and state.eligible:
+            newcomer = command.arm if command.action in {"register_arm", "release"} else None
+            reweigh(state, route, now_ms, newcomer=newcomer)
+        self._publish(state, route, kind, cause, now_ms)
+        remember_command(state, command.command_id)
+
+    def ack(self, ack: ControlAck, now_ms: int) -> None:
+        state = self._known(ack.route)
+        if state is not None and state.arms:
+            self.out.states[ack.route] = state
+            state.loop.hear(ack, (state.epoch, state.seq), now_ms)
+            self.out.counts["ack", ack.route] += 1
+
+    def traffic(self, traffic: Traffic, _: int) -> None:
+        route, known = self._route(traffic.route), self._known(traffic.route)
+        if not (known is not None and known.arms) and not route.settings.delay_correction:
+            return
+        state = self._state(traffic.route)
+        self.out.states[traffic.route] = state
+        arms = {name: arm.registration for name, arm in state.arms.items()}
+        orphans = state.join.hear(traffic, arms, route.window_ms)
+        if not arms:
+            # Nobody to judge yet, but their predictions must not be forgotten.
+            return
+        for name, evidence in state.loop.see(traffic, route, arms, orphans).items():
+            self.out.counts["alarm:" + name, traffic.route] += 1
+            cause = {"why": name, **evidence, "record": self.at}
+            self.out.control.append(
+                control_message(state, route, "routing", cause, traffic.until_ms)
+            )
+
+    def _publish(
+        self, state: RouteState, route: Route, kind: ControlKind, cause: dict[str, Any], now_ms: int
+    ) -> None:
+        state.weights = dict(state.target)
+        state.cause = cause = cause | {"record": self.at}
+        self.out.counts["control:" + kind, state.route] += 1
+        self.out.control.append(control_message(state, route, kind, cause, now_ms))
+
+
+def _registered(arm: str, how: str) -> dict[str, Any]:
+    return {"why": "registered", "arm": arm, "how": how}

@@ -1,0 +1,158 @@
+"""From statistics to the weights that a route should have: the policy, then the limits."""
+
+import math
+from typing import Final
+
+import numpy as np
+
+from leverframe.policies.base import Policy
+from leverframe.policies.registry import make_policy
+from leverframe.policies.shaping import shape
+from leverframe.policies.statistics import ArmStats
+from leverframe.streams.learning.maturing import corrected_stats
+from leverframe.streams.learning.state import RouteState, arm_stats
+from leverframe.streams.routes.route import Route
+
+__all__ = ["is_weighing_due", "policy_of", "reweigh"]
+
+_WEIGHT_DIGITS: Final = 9
+WEIGH_EVERY_MS: Final = 1000
+
+
+def is_weighing_due(state: RouteState, now_ms: int) -> bool:
+    """With many labels a few more move nothing: wait for one in a hundred, or for a second."""
+    labels = state.labels
+    return (
+        labels - state.weighed_labels >= max(1, labels // 100)
+        or now_ms - state.weighed_ms >= WEIGH_EVERY_MS
+    )
+
+
+def reweigh(state: RouteState, route: Route, now_ms: int, newcomer: str | None = None) -> float:
+    """Let the policy set the target weights, within the limits.
+
+    Parameters
+    ----------
+    state : RouteState
+        ``target`` is changed in place.
+    route : Route
+        Its settings.
+    now_ms : int
+        Stream time.
+    newcomer : str, optional
+        An arm that joins just now.
+
+    Returns
+    -------
+    float
+        Largest difference of an arm's target from its weight in force; infinite when the set of
+        arms with traffic changed.
+    """
+    state.weighed_ms = max(state.weighed_ms, now_ms)
+    state.weighed_labels = state.labels
+    settings = route.settings
+    stats = arm_stats(state, settings.bucket_ms, settings.context_dimension)
+    stats = corrected_stats(state, route, stats, now_ms)
+    if state.pinned in state.eligible:
+        state.target = {str(state.pinned): 1.0}
+    elif state.frozen and newcomer is not None:
+        state.target = _with_newcomer(state, route, newcomer)
+    elif not state.frozen:
+        wanted = _shaped(state, route, policy_of(state, route), stats, state.target, now_ms)
+        state.target = _held(state, route, wanted, now_ms)
+    state.shadow = {
+        name: _shaped(state, route, policy, stats, state.shadow.get(name, {}), now_ms)
+        for name, policy in route.shadow.items()
+    }
+    if set(state.weights) != set(state.target):
+        return math.inf
+    return max(abs(state.target[arm] - share) for arm, share in state.weights.items())
+
+
+def policy_of(state: RouteState, route: Route) -> Policy:
+    """Return the policy in force.
+
+    Parameters
+    ----------
+    state : RouteState
+        May hold one set by command.
+    route : Route
+        Holds the one of the settings.
+
+    Returns
+    -------
+    Policy
+        Ready to use.
+    """
+    return route.policy if state.policy is None else make_policy(*state.policy)
+
+
+def _shaped(
+    state: RouteState,
+    route: Route,
+    policy: Policy,
+    stats: ArmStats,
+    before: dict[str, float],
+    now_ms: int,
+) -> dict[str, float]:
+    settings = route.settings
+    names = list(state.arms)
+    wanted = policy.propensities(stats, now_ms)
+    previous = np.array([before.get(name, 0.0) for name in names])
+    shaped = shape(
+        wanted,
+        arms=stats,
+        nursery=np.array([arm.phase == "nursery" for arm in state.arms.values()]),
+        nursery_share=settings.nursery_share,
+        floor=settings.floor,
+        previous=previous if previous.sum() > 0 else None,
+        max_step=settings.max_step,
+    )
+    return _rounded(
+        {
+            name: float(share)
+            for name, share, arm in zip(names, shaped.weights, state.arms.values(), strict=True)
+            if arm.is_eligible
+        }
+    )
+
+
+def _with_newcomer(state: RouteState, route: Route, name: str) -> dict[str, float]:
+    """Frozen weights make room for an arm that a person lets in, in proportion, and for no more."""
+    is_new = state.arms[name].phase == "nursery"
+    share = route.settings.nursery_share if is_new else route.settings.floor
+    rest = {arm: weight * (1.0 - share) for arm, weight in state.target.items() if arm != name}
+    return _rounded(rest | {name: share})
+
+
+def _held(
+    state: RouteState, route: Route, wanted: dict[str, float], now_ms: int
+) -> dict[str, float]:
+    """Keep shares from growing after a drift or a rollback; what is left over goes to the rest."""
+    cooling = state.cooldown_until_ms > now_ms
+    held = {
+        name: min(share, max(state.target.get(name, 0.0), _nursery_share(state, route, name)))
+        for name, share in wanted.items()
+        if state.arms[name].held_until_ms > now_ms or (cooling and name != state.champion)
+    }
+    free = math.fsum(share for name, share in wanted.items() if name not in held)
+    if not held:
+        return wanted
+    if free <= 0:
+        return state.target if set(state.target) == set(wanted) else wanted
+    scale = (1.0 - math.fsum(held.values())) / free
+    return _rounded({name: held.get(name, share * scale) for name, share in wanted.items()})
+
+
+def _nursery_share(state: RouteState, route: Route, name: str) -> float:
+    """What an arm in the nursery may have whatever holds it."""
+    return route.settings.nursery_share if state.arms[name].phase == "nursery" else 0.0
+
+
+def _rounded(weights: dict[str, float]) -> dict[str, float]:
+    """Round to 1e-9, the rest to the largest: the last bits of numpy differ between processors."""
+    rounded = {name: round(share, _WEIGHT_DIGITS) for name, share in weights.items()}
+    largest = max(rounded, key=lambda name: (rounded[name], name))
+    others = math.fsum(share for name, share in rounded.items() if name != largest)
+    rounded[largest] = round(1.0 - others, _WEIGHT_DIGITS)
+    return rounded

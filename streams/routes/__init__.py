@@ -1,0 +1,1 @@
+"""The settings of a route, as written and compiled."""

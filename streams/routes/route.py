@@ -1,0 +1,141 @@
+"""What the settings say about each route, compiled once."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from leverframe.policies.base import Policy
+from leverframe.policies.detectors import Detector, make_detector
+from leverframe.policies.registry import make_policy
+from leverframe.policies.reward_base import RewardFunction
+from leverframe.policies.rewards import make_reward
+from leverframe.schemas.errors import PolicyError
+from leverframe.streams.routes.settings import Combine, RouteSettings
+
+__all__ = ["Route", "Routes"]
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """A route's settings with its functions built.
+
+    Attributes
+    ----------
+    settings : RouteSettings
+        As written.
+    reward : RewardFunction
+        Built from ``settings.reward``.
+    reward_low, reward_high : float
+        The reward's range, in its own unit.
+    policy : Policy
+        Built from ``settings.policy``.
+    shadow : dict of str to Policy
+        Built from ``settings.shadow``, by name.
+    detectors : list of (str, Detector)
+        What a drift does, and the detector, built from ``settings.detectors``.
+    window_ms : int
+        Attribution window.
+    default_reward : float or None
+        Of a request whose label did not come in time.
+    matures_after_ms : int or None
+        Age of a request, from the prediction's record time, at which it counts its default reward
+        and the guard looks at it; None where the guard looks at labels as they come.
+    combine_parts : str or None
+        How parts of a label make one.
+    """
+
+    settings: RouteSettings
+    reward: RewardFunction
+    reward_low: float
+    reward_high: float
+    policy: Policy
+    shadow: dict[str, Policy]
+    detectors: list[tuple[str, Detector]]
+    window_ms: int
+    default_reward: float | None
+    matures_after_ms: int | None
+    combine_parts: Combine | None
+
+
+def _compile(settings: RouteSettings) -> Route:
+    reward = make_reward(settings.reward.name, settings.reward.params)
+    low, high = reward.range
+    default = settings.default_reward
+    if default is not None and not low <= default <= high:
+        raise PolicyError(
+            f"default_reward must lie in the range of {settings.reward.name}, {low:g} to {high:g}; "
+            f"got {default:g}"
+        )
+    return Route(
+        settings=settings,
+        reward=reward,
+        reward_low=low,
+        reward_high=high,
+        policy=make_policy(settings.policy.name, settings.policy.params),
+        shadow={shadow.name: make_policy(shadow.name, shadow.params) for shadow in settings.shadow},
+        detectors=[
+            (detector.on_drift, make_detector(detector.name, detector.params))
+            for detector in settings.detectors
+        ],
+        window_ms=round(settings.window_s * 1000),
+        default_reward=default,
+        matures_after_ms=_matures_after_ms(settings),
+        combine_parts=settings.combine_parts,
+    )
+
+
+def _matures_after_ms(settings: RouteSettings) -> int | None:
+    after_s = settings.matures_after_s
+    if after_s is not None and (
+        settings.default_reward is not None or not settings.delay_correction
+    ):
+        raise PolicyError(
+            "matures_after_s goes with delay_correction on a route without default_reward; with a "
+            "default, default_after_s says when a request matures"
+        )
+    if settings.default_reward is not None:
+        after_s = settings.default_after_s
+    elif not settings.delay_correction:
+        return None
+    return round((settings.window_s if after_s is None else after_s) * 1000)
+
+
+class Routes:
+    """All routes, and what holds for a route that the settings do not name.
+
+    Parameters
+    ----------
+    named : mapping of str to RouteSettings
+        Routes by name.
+    others : RouteSettings, optional
+        For any other route; when left out, such a route is unknown (dead letter).
+
+    Raises
+    ------
+    PolicyError
+        If a policy or reward function is unknown or has wrong parameters.
+    """
+
+    def __init__(self, named: Mapping[str, RouteSettings], others: RouteSettings | None) -> None:
+        self._named = {name: _compile(settings) for name, settings in named.items()}
+        self._others = None if others is None else _compile(others)
+        known = [*self._named.values(), *([self._others] if self._others else [])]
+        self.longest_window_ms = max((route.window_ms for route in known), default=0)
+        self.get = self._named.get if self._others is None else self._get_or_others
+
+    def is_named(self, name: str) -> bool:
+        """Whether the settings name a route.
+
+        Parameters
+        ----------
+        name : str
+            Of the route.
+
+        Returns
+        -------
+        bool
+            False for those that fall under ``"*"``, or under nothing.
+        """
+        return name in self._named
+
+    def _get_or_others(self, name: str) -> Route | None:
+        return self._named.get(name, self._others)

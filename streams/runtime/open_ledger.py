@@ -1,0 +1,102 @@
+"""Taking a partition over: fence its earlier owners, then bring its cache up to date."""
+
+import asyncio
+import logging
+import time
+from typing import Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+
+from leverframe.schemas.errors import LedgerError
+from leverframe.streams.runtime.kafka import client_options
+from leverframe.streams.runtime.ledger import Ledger, LedgerSettings, transactional_id
+from leverframe.streams.runtime.restore import restore
+from leverframe.streams.topology import MAX_ENTRY_BYTES
+
+__all__ = ["open_ledger"]
+
+log = logging.getLogger(__name__)
+
+_BATCH_BYTES: Final = 512 << 10
+_PATIENCE_S: Final = 60.0
+_PAUSE_S: Final = 0.5
+
+
+async def open_ledger(settings: LedgerSettings, partition: int) -> Ledger:
+    """Take a partition over: fence its earlier owners, then bring the cache up to date.
+
+    A broker that is away for a while is waited for; nothing has been done yet that could be half.
+
+    Parameters
+    ----------
+    settings : LedgerSettings
+        Of the agent.
+    partition : int
+        The partition.
+
+    Returns
+    -------
+    Ledger
+        Ready to read and commit.
+
+    Raises
+    ------
+    LedgerError
+        If the broker refuses the transactional id, the changelog cannot be read, or the broker
+        does not come back.
+    """
+    began = time.monotonic()
+    while True:
+        try:
+            ledger = await _attempt(settings, partition)
+        except KafkaError as error:
+            is_away = error.retriable and not isinstance(error, UnknownTopicOrPartitionError)
+            if is_away and time.monotonic() - began < _PATIENCE_S:
+                log.warning(
+                    "%s: the broker is away (%r); trying again",
+                    transactional_id(settings, partition),
+                    error,
+                    extra={
+                        "event": "broker_away",
+                        "agent": settings.agent,
+                        "partition": partition,
+                    },
+                )
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            raise LedgerError(
+                f"{transactional_id(settings, partition)}: cannot take the partition over "
+                f"({error!r}). Check that the topics exist (leverframe topics check) and that this "
+                "user may use transactional ids."
+            ) from error
+        ledger.restore_seconds = time.monotonic() - began
+        return ledger
+
+
+async def _attempt(settings: LedgerSettings, partition: int) -> Ledger:
+    producer = AIOKafkaProducer(
+        **client_options(settings.broker),
+        transactional_id=transactional_id(settings, partition),
+        transaction_timeout_ms=settings.transaction_timeout_ms,
+        acks="all",
+        linger_ms=0,
+        max_batch_size=_BATCH_BYTES,
+        max_request_size=MAX_ENTRY_BYTES,
+    )
+    try:
+        await producer.start()
+        # Waits for the producer id, and so for the abort of an earlier owner's open transaction.
+        await producer.begin_transaction()
+        await producer.abort_transaction()
+        path = settings.datadir / settings.agent / str(partition)
+        store, restored = await restore(
+            path, settings.memory, settings.changelog, partition, settings.broker
+        )
+    except BaseException:
+        # Cancelled too: the partition left while it was being restored.
+        await producer.stop()
+        raise
+    ledger = Ledger(settings, partition, store, producer)
+    ledger.restored = restored
+    return ledger

@@ -1,0 +1,189 @@
+"""The command line where it needs no broker."""
+
+import io
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from leverframe.agents.cli.main import cli, main
+from leverframe.agents.cli.route_table import routes_table
+from leverframe.agents.cli.watch import line
+from leverframe.schemas.control import ControlMessage
+
+
+def message(**fields: object) -> ControlMessage:
+    known = {
+        "route": "checkout",
+        "epoch": 3,
+        "seq": 71,
+        "kind": "rollback",
+        "weights": {"a": 1.0, "b": 0.0},
+        "champion": "a",
+        "quarantined": ["b"],
+        "safe_weights": {"a": 1.0},
+        "ttl_ms": 15000,
+        "issued_at_ms": time.time_ns() // 1_000_000,
+        "salt": "00",
+        "cause": {
+            "why": "guard",
+            "arm": "b",
+            "mean": 0.2,
+            "labels": 50,
+            "compared_with": "a",
+            "reference_mean": 0.9,
+            "reference_labels": 40,
+            "arms": {"a": {"phase": "candidate", "labels": 1234, "mean": 0.9}},
+            "shadow": {"ucb": {"a": 0.75, "b": 0.25}},
+        },
+        "state_digest": "00",
+        **fields,
+    }
+    return ControlMessage(**known)  # type: ignore[arg-type] # a table of fields
+
+
+def test_watch_says_why_in_one_line() -> None:
+    """A rollback's line names both arms with labels and means."""
+    text = line(message())
+    assert "checkout 3.71 rollback  a=1.000 b=0.000" in text
+    assert "b has mean 0.200 of 50 labels, a 0.900 of 40" in text
+
+
+def test_status_shows_arms_states_and_shadows() -> None:
+    """Weights, labels, means, champion and quarantine, and what each shadow policy would do."""
+    console = Console(width=240, file=io.StringIO())
+    console.print(routes_table({"checkout": message()}, 0))
+    first, second = console.file.getvalue().splitlines()[1:3]  # type: ignore[attr-defined]
+    for word in ("checkout", "1.000", "1,234", "0.9000", "champion", "3.71", "ucb=0.750"):
+        assert word in first
+    for word in ("b", "0.000", "quarantined", "ucb=0.250"):
+        assert word in second
+
+
+def walked(
+    command: click.Command = cli, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """All commands that do something, with their names."""
+    context = click.Context(command)
+    if not isinstance(command, click.Group):
+        yield path, command
+        return
+    for name in command.list_commands(context):
+        found = command.get_command(context, name)
+        assert found is not None
+        yield from walked(found, (*path, name))
+
+
+LEAVES = list(walked())
+
+
+@pytest.mark.parametrize(("path", "command"), LEAVES, ids=[" ".join(path) for path, _ in LEAVES])
+def test_examples_of_the_help_can_be_typed(path: tuple[str, ...], command: click.Command) -> None:
+    """Each command shows some; each parses as the command that it is an example of."""
+    assert command.epilog is not None
+    examples = [each.strip() for each in command.epilog.splitlines()[2:]]
+    assert examples
+    for each in examples:
+        words = shlex.split(each.partition(" | ")[0].partition(" > ")[0])
+        words = shlex.split(words[1][2:-1]) if words[0] == "eval" else words
+        words = words[words.index("leverframe") + 1 :]
+        assert tuple(words[: len(path)]) == path
+        command.make_context(path[-1], words[len(path) :])
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_of_the_shell(shell: str) -> None:
+    """It asks the program itself, which then lists what fits."""
+    shown = CliRunner().invoke(cli, ["completion", shell], prog_name="leverframe")
+    assert shown.exit_code == 0
+    assert f"{shell}_complete" in shown.output
+    asked = subprocess.run(
+        [sys.executable, "-m", "leverframe.agents.cli.main"],
+        env={
+            **os.environ,
+            "_LEVERFRAME_COMPLETE": f"{shell}_complete",
+            "COMP_WORDS": "leverframe ro",
+            "COMP_CWORD": "ro" if shell == "fish" else "1",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "rollback" in asked.stdout
+
+
+def test_help_answers_at_once() -> None:
+    """No heavy import: neither numpy nor Kafka nor tables are loaded for it."""
+    code = (
+        "import sys; from leverframe.agents.cli.main import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'scipy', 'aiokafka', 'faust', 'rich', 'river'}\n"
+        "print(sorted(heavy & sys.modules.keys()))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "[]"
+
+
+def test_output_survives_a_pipe_that_is_closed() -> None:
+    """Whoever reads only the first line gets it, and no trace."""
+    told = subprocess.run(
+        ["/bin/sh", "-c", f"{sys.executable} -m leverframe.agents.cli.main --help | head -n 1"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.startswith("Usage: ")
+    assert told.stderr == ""
+
+
+def test_commands_tell_how_to_use_them() -> None:
+    """Each command's --help works and says what it is for."""
+    runner = CliRunner()
+    listed = runner.invoke(cli, ["--help"]).output
+    for name in cli.list_commands(None):  # type: ignore[arg-type] # not used
+        assert name in listed
+        shown = runner.invoke(cli, [name, "--help"])
+        assert shown.exit_code == 0, shown.output
+        assert "Usage:" in shown.output
+
+
+def test_faults_are_one_clear_message(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wrong settings end with code 2 and a message, without a traceback."""
+    monkeypatch.setenv("LEVERFRAME_TOPICS__PARTITIONS", "0")
+    with pytest.raises(SystemExit) as ended:
+        main(["topics", "check"])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith("leverframe: the settings have a fault:\n  topics.partitions:")
+
+
+def test_set_policy_refuses_parameters_that_are_not_json() -> None:
+    """A typing mistake is told before anything is sent."""
+    shown = CliRunner().invoke(cli, ["set-policy", "r", "ucb", "--params", "{"])
+    assert shown.exit_code == 2
+    assert "not JSON" in shown.output
+
+
+def test_schemas_check_finds_what_is_stale(tmp_path: Path) -> None:
+    """``schemas check`` fails for a document that differs and names it."""
+    runner = CliRunner()
+    assert runner.invoke(cli, ["schemas", "write", str(tmp_path)]).exit_code == 0
+    assert runner.invoke(cli, ["schemas", "check", str(tmp_path)]).exit_code == 0
+    path = tmp_path / "rewards.schema.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(document | {"title": "Another"}), encoding="utf-8")
+    stale = runner.invoke(cli, ["schemas", "check", str(tmp_path)])
+    assert stale.exit_code == 1
+    assert "rewards.schema.json" in stale.output

@@ -1,0 +1,109 @@
+"""What the dashboard asks an operator to look at."""
+
+from typing import Any
+
+import pytest
+from control_records import T0, arms, message
+
+from leverframe.agents.web.attention import Level, attention
+from leverframe.agents.web.history import History
+from leverframe.agents.web.summary import detail, summary
+
+
+def levels(cause: dict[str, Any], now_ms: int = T0 + 1000, **more: Any) -> list[tuple[Level, str]]:
+    history = History()
+    history.note(message(1, T0, cause={"why": "heartbeat", **cause}, **more))
+    return [(one.level, one.text) for one in attention(history.routes["r"], now_ms)]
+
+
+def test_a_healthy_route_needs_no_look() -> None:
+    """No reason is made up."""
+    cause = {"arms": arms(a=0.6, b=0.5), "joins": {"prediction": 1000, "coverage": 0.9}}
+    assert levels(cause) == []
+
+
+@pytest.mark.parametrize(
+    ("cause", "level", "says"),
+    [
+        (
+            {"following": {"alarms": {"rollback_not_effective": {}}}},
+            Level.critical,
+            "still answers",
+        ),
+        ({"following": {"alarms": {"weights_not_followed": {}}}}, Level.warning, "shares"),
+        ({"following": {"replicas": 3, "behind": ["w-1"]}}, Level.warning, "1 of 3 replicas"),
+        ({"joins": {"prediction": 1000, "coverage": 0.01}}, Level.warning, "1.0%"),
+        ({"pinned": "b"}, Level.notice, "pinned to b"),
+        ({"frozen": True}, Level.notice, "frozen"),
+    ],
+)
+def test_each_reason_has_its_level(cause: dict[str, Any], level: Level, says: str) -> None:
+    """Alarms press more than what a person chose."""
+    found = levels(cause)
+    assert [one for one, _ in found] == [level]
+    assert says in found[0][1]
+
+
+def test_few_predictions_say_nothing_about_coverage() -> None:
+    """A route that has just begun waits for its labels."""
+    assert levels({"joins": {"prediction": 20, "coverage": 0.0}}) == []
+
+
+def test_silence_is_critical_and_comes_first() -> None:
+    """Beyond its ttl nobody speaks for the route."""
+    found = levels({"frozen": True}, now_ms=T0 + 60_000)
+    assert found[0] == (
+        Level.critical,
+        "no heartbeat for 60 s: serving systems use the safe weights",
+    )
+    assert found[1][0] == Level.notice
+
+
+def test_a_decision_hides_nothing_that_a_heartbeat_told() -> None:
+    """Alarms and what is held stay until the next heartbeat; a job that died then is silent too."""
+    history = History()
+    beat = {
+        "why": "heartbeat",
+        "frozen": True,
+        "following": {"alarms": {"weights_not_followed": {}}},
+    }
+    history.note(message(1, T0, cause=beat))
+    decided = {"why": "policy", "arms": arms(a=0.5, b=0.4)}
+    history.note(message(2, T0 - 60_000, kind="routing", cause=decided), heard_ms=T0 + 500)
+    known = history.routes["r"]
+    assert [one.level for one in attention(known, T0 + 1000)] == [Level.warning, Level.notice]
+    assert attention(known, T0 + 16_000)[0].level == Level.critical
+    assert detail(known, T0)["frozen"]
+
+
+def test_no_labels_for_the_champion_and_a_harmful_arm() -> None:
+    """Verdicts of arms that have traffic."""
+    known = arms(a=0.5, b=0.1)
+    known["a"]["verdict"], known["b"]["verdict"] = "no_data", "harmful"
+    texts = [text for _, text in levels({"arms": known})]
+    assert texts == ["harmful and with traffic: b", "no labels reach the champion a"]
+
+
+def test_a_rollback_is_told_for_an_hour() -> None:
+    """Then it is history."""
+    history = History()
+    cause = {"why": "guard", "arm": "b"}
+    history.note(message(1, T0, kind="rollback", cause=cause))
+    history.note(message(2, T0 + 3_500_000, cause={"arms": arms(a=0.5)}))
+    known = history.routes["r"]
+    assert summary(known, T0 + 3_500_000)["reasons"][0]["text"] == "b was rolled back 58 min ago"
+    assert summary(known, T0 + 3_510_000 + 100_000)["level"] == "critical"  # silent by then
+    history.note(message(3, T0 + 3_700_000, cause={"arms": arms(a=0.5)}))
+    assert summary(known, T0 + 3_700_000)["level"] == "fine"
+
+
+def test_detail_has_the_evidence_of_each_arm() -> None:
+    """Arms without labels have a weight alone."""
+    history = History()
+    cause = {"arms": arms(a=0.5), "joins": {"prediction": 3}, "frozen": True}
+    history.note(message(1, T0, cause=cause))
+    told = detail(history.routes["r"], T0)
+    assert told["arms"]["a"]["mean"] == 0.5
+    assert told["arms"]["b"] == {"weight": 0.25}
+    assert told["frozen"]
+    assert told["pinned"] is None

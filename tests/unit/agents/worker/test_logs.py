@@ -1,0 +1,139 @@
+"""The job's log as JSON, and that each event in the code is documented."""
+
+import ast
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from leverframe.agents.worker.event_log import DeadLetterLog
+from leverframe.agents.worker.logs import JsonFormatter
+from leverframe.schemas.dead_letter import DeadLetter
+
+ROOT = Path(__file__).parents[4]
+CODE = ("schemas", "policies", "streams", "agents", "serving")
+TEMPLATES = {"decided_": ("routing", "rollback", "promotion")}
+
+
+def nodes() -> Iterator[tuple[str, ast.AST]]:
+    for folder in CODE:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                yield path.name, node
+
+
+def is_logging(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "log"
+        and node.func.attr in {"info", "warning", "error", "critical", "exception"}
+    )
+
+
+def names(value: ast.AST) -> set[str]:
+    if isinstance(value, ast.Constant):
+        return {str(value.value)}
+    assert isinstance(value, ast.JoinedStr)
+    start = value.values[0].value  # type: ignore[attr-defined]
+    return {start + end for end in TEMPLATES[start]}
+
+
+def events() -> set[str]:
+    return {
+        name
+        for _, node in nodes()
+        if isinstance(node, ast.Dict)
+        and [key.value for key in node.keys if isinstance(key, ast.Constant)][:1] == ["event"]
+        and not isinstance(node.values[0], ast.Attribute)
+        for name in names(node.values[0])
+    }
+
+
+def test_every_line_of_the_log_has_an_event() -> None:
+    """No call without ``extra``: its name is what alerts and searches hold on to."""
+    bare = [
+        f"{name}:{node.lineno}"  # type: ignore[attr-defined]
+        for name, node in nodes()
+        if is_logging(node) and "extra" not in {k.arg for k in node.keywords}  # type: ignore[attr-defined]
+    ]
+    assert bare == []
+
+
+def test_every_event_is_documented() -> None:
+    """docs/logs.md lists what the code says, and no more."""
+    page = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8")
+    documented = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `")}
+    assert documented == events() | {"library"}
+
+
+def test_json_lines_hold_what_extra_gave() -> None:
+    """One object, one line, whatever the message holds."""
+    record = logging.makeLogRecord(
+        {
+            "name": "leverframe",
+            "levelname": "WARNING",
+            "msg": "two\nlines of %s",
+            "args": ("text",),
+            "event": "dead_letters",
+            "partition": 3,
+            "key": b"bytes",
+        }
+    )
+    line = JsonFormatter().format(record)
+    told = orjson.loads(line)
+    assert "\n" not in line
+    assert told["message"] == "two\nlines of text"
+    assert (told["event"], told["partition"], told["level"]) == ("dead_letters", 3, "warning")
+
+
+def test_json_lines_hold_traces() -> None:
+    """In one field; libraries have the event ``library``."""
+    try:
+        raise ValueError("why")  # noqa: TRY301 - the trace is what is tested
+    except ValueError:
+        record = logging.makeLogRecord({"msg": "it failed", "exc_info": sys.exc_info()})
+    told = orjson.loads(JsonFormatter().format(record))
+    assert told["event"] == "library"
+    assert "ValueError: why" in told["trace"]
+
+
+def test_a_flood_of_dead_letters_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """At most one in ten seconds, and it counts all since the one before."""
+    now = [100.0]
+    letters = [
+        DeadLetter(
+            key=b"r-\xff",
+            value=b"{",
+            topic="predictions",
+            partition=1,
+            offset=at,
+            timestamp_ms=0,
+            reason="unreadable",
+            detail="not JSON",
+        )
+        for at in range(1000)
+    ]
+    told = DeadLetterLog(lambda: now[0])
+    told.note([])
+    for letter in letters:
+        told.note([letter])
+    told.tell()
+    now[0] += 11
+    told.tell()
+    told.tell()
+    assert [record.count for record in caplog.records] == [1, 999]  # type: ignore[attr-defined]
+    assert caplog.records[0].request == "r-\ufffd"  # type: ignore[attr-defined]
+    assert told.counts == {"unreadable": 1000}
+
+
+def test_json_lines_hold_what_is_no_text() -> None:
+    """Half of a surrogate pair, as from bytes that are not UTF-8, costs no line."""
+    record = logging.makeLogRecord({"msg": "asked \udcff", "event": "dead_letters"})
+    assert (
+        orjson.loads(JsonFormatter().format(record).replace("\\udcff", "?"))["message"] == "asked ?"
+    )

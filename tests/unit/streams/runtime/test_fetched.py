@@ -1,0 +1,70 @@
+"""Header keys that are not UTF-8, at the level of aiokafka where they hurt."""
+
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.consumer import fetcher
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
+
+from leverframe.streams.runtime.fetched import read_any_record
+
+
+class RawKey(str):
+    """A header key that encodes to bytes that are not UTF-8."""
+
+    __slots__ = ()
+
+    def encode(self, *_: object) -> bytes:  # type: ignore[override] # that is the point
+        return b"\xff\xfe"
+
+
+def batch(base_offset: int, headers: list[list[tuple[str, bytes]]]) -> bytes:
+    builder = _DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, -1, 100_000)
+    for at, own in enumerate(headers):
+        builder.append(at, 1, key=b"k", value=b"%d" % (base_offset + at), headers=own)
+    raw = bytearray(builder.build())
+    raw[:8] = base_offset.to_bytes(8, "big")
+    return bytes(raw)
+
+
+def unpacked(raw: bytes, start: int = 0) -> list[Any]:
+    records = fetcher.PartitionRecords(
+        TopicPartition("t", 0), fetcher.MemoryRecords(raw), [], start, None, None, True, 0
+    )
+    return list(records)
+
+
+@pytest.fixture
+def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MemoryRecords", "PartitionRecords"):
+        monkeypatch.setattr(fetcher, name, getattr(fetcher, name))
+    read_any_record()
+
+
+BAD = batch(3, [[], [(RawKey("x"), b"v")], []])
+FETCH = batch(0, [[], [("good", b"v")], []]) + BAD + batch(6, [[]])
+
+
+@pytest.mark.usefixtures("lenient")
+@pytest.mark.parametrize("start", [0, 1, 4, 5])
+def test_headers_of_any_bytes_keep_every_record_once(start: int) -> None:
+    """Records before, with and after such a header come once each, in order."""
+    # A broker's answer begins with the batch that holds the offset asked for.
+    found = unpacked(FETCH if start < 3 else BAD + batch(6, [[]]), start)
+    assert [record.offset for record in found] == list(range(start, 7))
+    assert [int(record.value) for record in found] == list(range(start, 7))
+
+
+@pytest.mark.usefixtures("lenient")
+def test_headers_that_are_utf8_stay_as_they_are() -> None:
+    """Good keys are untouched; bad ones are escaped."""
+    keys = {record.offset: [key for key, _ in record.headers] for record in unpacked(FETCH)}
+    assert keys[1] == ["good"]
+    assert keys[4] == ["\\xff\\xfe"]
+
+
+def test_aiokafka_still_needs_this() -> None:
+    """Lift ``streams.runtime.fetched`` when this fails: aiokafka decodes such keys by itself."""
+    with pytest.raises(UnicodeDecodeError):
+        unpacked(BAD, 3)

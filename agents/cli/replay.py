@@ -48,8 +48,8 @@ def replay(
     from leverframe.agents.settings import load_settings
     from leverframe.agents.worker.app import compile_routes
     from leverframe.agents.worker.learning import input_kinds
+    from leverframe.policies.units import NANO
     from leverframe.schemas.errors import LeverframeError
-    from leverframe.streams.learning.arm import NANO
     from leverframe.streams.learning.state import state_digest
 
     settings = load_settings(config)

@@ -19,8 +19,8 @@ from leverframe.streams.attribution.entries import Entry
 from leverframe.streams.attribution.expiry import sweep
 from leverframe.streams.attribution.step import attribute
 from leverframe.streams.attribution.traffic import merge_ages, traffic_of
-from leverframe.streams.learning.maturing import corrected_stats
-from leverframe.streams.learning.state import RouteState, arm_stats
+from leverframe.streams.learning.state import RouteState
+from leverframe.streams.learning.statistics import arm_stats, corrected_stats
 from leverframe.streams.learning.step import learn
 from leverframe.streams.routes.route import Routes
 from leverframe.streams.routes.settings import RouteSettings

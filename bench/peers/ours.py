@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from bench.peers.contender import Contender, Job, Launcher, Program, Report
-from leverframe.streams.learning.arm import NANO
+from leverframe.policies.units import NANO
 from leverframe.streams.learning.state import decode_route
 
 __all__ = ["OURS"]

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from leverframe.experiments.oracle import Labelled, Predicted, Rules
+from leverframe.policies.units import NANO
 from leverframe.schemas.codec import encode
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
@@ -16,7 +17,6 @@ __all__ = [
     "BUCKET_MS",
     "DEAREST",
     "HOUR_MS",
-    "NANO",
     "ROUTES",
     "RULES",
     "Day",
@@ -29,7 +29,6 @@ HOUR_MS: Final = 60 * MINUTE_MS
 BUCKET_MS: Final = 10 * MINUTE_MS
 ARMS: Final = ("current", "smaller", "next")
 DEAREST: Final = 60
-NANO: Final = 1_000_000_000
 
 RULES: Final[dict[str, dict[str, Any]]] = {
     # A click is 1, an order its value; no click within half an hour is 0; a return takes it back.

@@ -8,9 +8,10 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from leverframe.experiments.demo.day import ARMS, BUCKET_MS, DEAREST, HOUR_MS, NANO, ROUTES, Day
+from leverframe.experiments.demo.day import ARMS, BUCKET_MS, DEAREST, HOUR_MS, ROUTES, Day
 from leverframe.experiments.oracle import Counted, recount
 from leverframe.policies.reward_base import to_unit
+from leverframe.policies.units import NANO
 from leverframe.schemas.reward import Reward
 from leverframe.streams.health.join import JOIN_COUNTS
 from leverframe.streams.learning.arm import ArmState

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from leverframe.policies.guard.betting import log_growth, log_growth_below
 from leverframe.policies.guard.capital import Capital, grow, new_capital
+from leverframe.policies.units import FROM_NANO
 
 __all__ = [
     "Evidence",
@@ -26,7 +27,6 @@ __all__ = [
 Firsts: TypeAlias = tuple[int, int]
 """Count and sum (1e-9 rewards mapped to [0, 1]) of an arm's labels as they first came."""
 
-NANO: Final = 1e-9
 _SPARE: Final = 3.0  # nats beyond the threshold that are worth keeping
 WORSE, FINE, BETTER = range(3)
 """Rows of bets on differences: the arm is worse than tolerable, is not, is better."""
@@ -144,7 +144,7 @@ def settle(
     if evidence.closed:
         blocks = np.array(evidence.closed, dtype=np.float64)
         own_count, other_count = blocks[:, 0], blocks[:, 2]
-        difference = (blocks[:, 1] / own_count - blocks[:, 3] / other_count) * NANO
+        difference = (blocks[:, 1] / own_count - blocks[:, 3] / other_count) * FROM_NANO
         # Rows: WORSE, FINE, BETTER.
         tolerances = np.array([[margin], [-margin], [0.0]])
         growth = log_growth(_SIGNS * difference, own_count, other_count, tolerances).sum(axis=1)
@@ -152,7 +152,7 @@ def settle(
         evidence.closed = []
     count, total = own[0] - evidence.settled[0], own[1] - evidence.settled[1]
     if level is not None and count:
-        counts, sums = np.array([count, count], float), np.array([total, 0.0]) * NANO
+        counts, sums = np.array([count, count], float), np.array([total, 0.0]) * FROM_NANO
         sums[ABOVE] = count - sums[BELOW]
         growth = np.stack(
             [

@@ -1,12 +1,12 @@
-"""One request's account: how a label moves it, whether it came in time, and what is told of it.
+"""One request's account: how a label or silence moves it, and the reward record that says so.
 
 Decided by record times alone, and by the order of the records within each topic: whether the
 prediction or the label was read first makes no difference.
 """
 
-from typing import Final, TypeAlias
+from typing import Final
 
-from msgspec import structs
+from msgspec import Struct, field, structs
 
 from leverframe.schemas.errors import RecordError
 from leverframe.schemas.fields import LabelValue
@@ -17,76 +17,84 @@ from leverframe.streams.attribution.entries import (
     Attributed,
     Waiting,
     labels_bytes,
+    prediction_of,
 )
 from leverframe.streams.attribution.parts import combined, with_part
-from leverframe.streams.attribution.rewarding import give_reward, mature
 from leverframe.streams.routes.route import Route
 
-__all__ = ["Movement", "take_label"]
+__all__ = ["Movement", "Settled", "mature", "matures_at_ms", "take_label"]
 
 MAX_PARTS: Final = 64
 
-Movement: TypeAlias = tuple[Waiting | Attributed, list[Reward], list[str]]
-"""The entry after it, the reward records that say what changed, and what is to be counted."""
+
+class Movement(Struct):
+    """What a label does to an account.
+
+    Attributes
+    ----------
+    entry : Waiting or Attributed
+        After it; the same object as before where nothing changes.
+    rewards : list of Reward
+        That say what changed.
+    events : list of str
+        To be counted.
+    """
+
+    entry: Waiting | Attributed
+    rewards: list[Reward] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+
+
+class Settled(Struct):
+    """An account that has just been rewarded, and the record that says so."""
+
+    entry: Attributed
+    reward: Reward
+
+
+class _Label(Struct, frozen=True):
+    """The label in force after one that came; its parts, on routes that combine them."""
+
+    value: LabelValue
+    parts: dict[str, LabelValue] | None
 
 
 def take_label(
     request_id: str, entry: Waiting | Attributed, label: ArrivedLabel, route: Route
 ) -> Movement:
-    """Move an account by one label.
+    """Move an account by one label, in the order of the topic.
 
-    Parameters
-    ----------
-    request_id : str
-        Of the request.
-    entry : Waiting or Attributed
-        Its entry; the same object comes back where nothing changes.
-    label : ArrivedLabel
-        In the order of the topic.
-    route : Route
-        The prediction's.
-
-    Returns
-    -------
-    Movement
-        What changes.
-
-    Raises
-    ------
-    RecordError
-        ``window_closed`` for a change after the window, ``unrewardable`` for a label that the
-        reward function cannot use, ``unsupported`` for a part on a route that combines none.
+    Refused by a ``RecordError``: ``window_closed`` for a change after the window, ``unrewardable``
+    for a label that the reward function cannot use, ``unsupported`` for a part on a route that
+    combines none, ``limit`` for too many parts.
     """
-    account = entry if type(entry) is Attributed else None
-    waiting: Waiting = entry if account is None else account.prediction  # type: ignore[assignment]
+    account = entry if isinstance(entry, Attributed) else None
+    waiting = prediction_of(entry)
     is_late = label.arrived_ms > waiting.expires_ms
     if account is None and is_late:
-        return entry, [], ["late_label"]
+        return Movement(entry, [], ["late_label"])
     if waiting.arrived_ms - label.arrived_ms > route.window_ms:
-        return entry, [], ["late_prediction"]
+        return Movement(entry, [], ["late_prediction"])
     after = _label_after(account, label, route)
     if after is None:
-        return entry, [], [] if account is None else ["duplicate_label"]
+        return Movement(entry, [], [] if account is None else ["duplicate_label"])
     if is_late:
         raise RecordError(
             "window_closed",
             f"the attribution window of this request ended at {waiting.expires_ms} ms; "
             "the reward in force stays",
         )
-    value, parts = after
-    if parts is not None and account is not None and _same(value, account.label):
-        return structs.replace(account, parts=parts), [], ["part_without_effect"]
-    return _rewarded(request_id, waiting, account, label, value, parts, route)
+    if after.parts is not None and account is not None and _is_same(after.value, account.label):
+        return Movement(structs.replace(account, parts=after.parts), [], ["part_without_effect"])
+    return _rewarded(request_id, waiting, account, label, after, route)
 
 
-def _same(a: LabelValue, b: LabelValue) -> bool:
+def _is_same(a: LabelValue, b: LabelValue) -> bool:
     return a == b and type(a) is type(b)
 
 
-def _label_after(
-    account: Attributed | None, label: ArrivedLabel, route: Route
-) -> tuple[LabelValue, dict[str, LabelValue] | None] | None:
-    """The label in force after this one, and its parts; None where nothing changes."""
+def _label_after(account: Attributed | None, label: ArrivedLabel, route: Route) -> _Label | None:
+    """None where nothing changes."""
     if route.combine_parts is None:
         if label.part:
             raise RecordError(
@@ -94,7 +102,7 @@ def _label_after(
                 f"it is part {label.part!r} of a label: set combine_parts for its route",
             )
         before = None if account is None else account.label
-        return None if _same(label.label, before) else (label.label, None)
+        return None if _is_same(label.label, before) else _Label(label.label, None)
     parts = with_part(account.parts if account is not None else {}, label.part, label.label)
     if parts is None:
         return None
@@ -103,7 +111,7 @@ def _label_after(
             "limit",
             f"a label has at most {MAX_PARTS} parts in force, and {MAX_LABELS_BYTES} bytes of text",
         )
-    return combined(parts, route.combine_parts), parts
+    return _Label(combined(parts, route.combine_parts), parts)
 
 
 def _rewarded(
@@ -111,28 +119,27 @@ def _rewarded(
     waiting: Waiting,
     account: Attributed | None,
     label: ArrivedLabel,
-    value: LabelValue,
-    parts: dict[str, LabelValue] | None,
+    after: _Label,
     route: Route,
 ) -> Movement:
     reward = None
     # A label for an answer that nobody saw is an account of its own, but never a reward.
-    if value is not None and waiting.shown:
-        reward = route.reward.reward(waiting.prediction, value)
-    told = late = None
+    if after.value is not None and waiting.shown:
+        reward = route.reward.reward(waiting.prediction, after.value)
+    matured = late = None
     if route.matures_after_ms is not None:
-        # Where the sweep is late, what it would have told comes first, so the records agree.
-        told = mature(request_id, account or waiting, route, label.arrived_ms)
-    before = account if told is None else told[0]
+        # Where the sweep is late, what it would have said comes first, so the records agree.
+        matured = mature(request_id, account or waiting, route, label.arrived_ms)
+    before = account if matured is None else matured.entry
     cause: RewardCause = "label" if before is None else "revision"
     if reward is None:
         cause = "withdrawal"
     now_ms = max(label.arrived_ms, waiting.arrived_ms)
-    after, record = give_reward(
+    settled = _settle(
         request_id,
         waiting,
-        label=value,
-        parts=parts,
+        label=after.value,
+        parts=after.parts,
         reward=reward,
         cause=cause,
         labelled_at_ms=label.labelled_at_ms,
@@ -140,17 +147,108 @@ def _rewarded(
         before=before,
     )
     if not waiting.shown:
-        return after, [], ["not_shown"]
+        return Movement(settled.entry, [], ["not_shown"])
     # "label" counts labels that arrive; this one met its prediction.
-    records, what = [record], ["labelled" if cause == "label" else str(cause)]
-    if told is not None:
-        records.insert(0, told[1])
-        what.insert(0, "expiry" if account is None else "matured")
+    movement = Movement(
+        settled.entry, [settled.reward], ["labelled" if cause == "label" else str(cause)]
+    )
+    if matured is not None:
+        movement.rewards.insert(0, matured.reward)
+        movement.events.insert(0, "expiry" if account is None else "matured")
     if route.matures_after_ms is not None:
         # A request that had no reward when it matured is told as soon as it has one.
-        late = mature(request_id, after, route, label.arrived_ms, now_ms)
+        late = mature(request_id, settled.entry, route, label.arrived_ms, now_ms)
     if late is not None:
-        after = late[0]
-        records.append(late[1])
-        what.append("matured")
-    return after, records, what
+        movement.entry = late.entry
+        movement.rewards.append(late.reward)
+        movement.events.append("matured")
+    return movement
+
+
+def matures_at_ms(waiting: Waiting, route: Route) -> int | None:
+    """Return the stream time at which a request matures, at the end of its window at the latest.
+
+    It then counts the route's default reward if it has no label. None where the route looks at
+    labels as they come, or nobody saw the answer.
+    """
+    if route.matures_after_ms is None or not waiting.shown:
+        return None
+    return min(waiting.arrived_ms + route.matures_after_ms, waiting.expires_ms)
+
+
+def mature(
+    request_id: str,
+    entry: Waiting | Attributed,
+    route: Route,
+    until_ms: int,
+    newest_ms: int = 0,
+) -> Settled | None:
+    """Say what a request counts when it matures, once; None where nothing is due.
+
+    Without a label it is the route's default reward, or nothing. With one it is the same reward
+    again, which changes no sum: the guard, which must see slow and fast labels alike, looks at
+    these records alone. The record is not dated before ``newest_ms``.
+    """
+    account = entry if isinstance(entry, Attributed) else None
+    waiting = prediction_of(entry)
+    due_ms = matures_at_ms(waiting, route)
+    if due_ms is None or due_ms >= until_ms:
+        return None
+    reward = route.default_reward if account is None else account.reward
+    if reward is None or (account is not None and account.matured):
+        return None
+    return _settle(
+        request_id,
+        waiting,
+        label=None if account is None else account.label,
+        reward=reward,
+        cause="expiry",
+        labelled_at_ms=due_ms if account is None else account.labelled_at_ms,
+        now_ms=max(due_ms, newest_ms),
+        before=account,
+        is_mature=True,
+    )
+
+
+def _settle(  # noqa: PLR0913 - a record has many fields
+    request_id: str,
+    waiting: Waiting,
+    *,
+    label: LabelValue,
+    reward: float | None,
+    cause: RewardCause,
+    labelled_at_ms: int,
+    now_ms: int,
+    before: Attributed | None,
+    is_mature: bool = False,
+    parts: dict[str, LabelValue] | None = None,
+) -> Settled:
+    """Count a reward in place of what the request counted before; once mature it stays so."""
+    revision = 0 if before is None else before.revision + 1
+    counted_at_ms = now_ms if before is None else before.counted_at_ms
+    is_mature = is_mature or (before is not None and before.matured)
+    if parts is None:
+        parts = {} if before is None else before.parts
+    entry = Attributed(
+        waiting, label, labelled_at_ms, reward, revision, counted_at_ms, is_mature, parts
+    )
+    return Settled(
+        entry,
+        Reward(
+            request_id=request_id,
+            route=waiting.route,
+            arm=waiting.arm,
+            reward=reward,
+            previous_reward=None if before is None else before.reward,
+            revision=revision,
+            cause=cause,
+            propensity=waiting.propensity,
+            epoch=waiting.epoch,
+            seq=waiting.seq,
+            context=waiting.context,
+            predicted_at_ms=waiting.predicted_at_ms,
+            labelled_at_ms=labelled_at_ms,
+            attributed_at_ms=now_ms,
+            counted_at_ms=None if before is None else counted_at_ms,
+        ),
+    )

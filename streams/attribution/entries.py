@@ -25,6 +25,7 @@ __all__ = [
     "early_labels",
     "encode_entry",
     "labels_bytes",
+    "prediction_of",
     "same_content",
     "waiting_of",
     "with_early_label",
@@ -148,23 +149,13 @@ encode_entry: Final = msgspec.msgpack.Encoder().encode
 decode_entry: Final = msgspec.msgpack.Decoder(Entry).decode
 
 
+def prediction_of(entry: Waiting | Attributed) -> Waiting:
+    """Return the prediction of an entry that has one."""
+    return entry.prediction if isinstance(entry, Attributed) else entry
+
+
 def waiting_of(arrived_ms: int, prediction: Prediction, window_ms: int) -> Waiting:
-    """Return the entry of a prediction that has just arrived.
-
-    Parameters
-    ----------
-    arrived_ms : int
-        Its record time.
-    prediction : Prediction
-        The record's content.
-    window_ms : int
-        Attribution window of its route.
-
-    Returns
-    -------
-    Waiting
-        Until its window ends.
-    """
+    """Return the entry of a prediction that has just arrived, until its window ends."""
     stated = prediction.predicted_at_ms
     return Waiting(
         arrived_ms,
@@ -206,19 +197,8 @@ def with_early_label(
 ) -> EarlyLabel | None:
     """Return the entry after one more label came before its prediction.
 
-    Parameters
-    ----------
-    early : EarlyLabel or None
-        The entry so far.
-    label : ArrivedLabel
-        The new one.
-    expires_ms : int
-        End of the longest window of any route.
-
-    Returns
-    -------
-    EarlyLabel or None
-        None where there are ``MAX_EARLY_LABELS`` already, or more than ``MAX_LABELS_BYTES``.
+    None where there are ``MAX_EARLY_LABELS`` already, or more than ``MAX_LABELS_BYTES``.
+    ``expires_ms`` is the end of the longest window of any route.
     """
     earlier = [] if early is None else early_labels(early)
     if len(earlier) >= MAX_EARLY_LABELS:

@@ -13,8 +13,14 @@ from typing import Final
 import msgspec
 
 from leverframe.schemas.reward import Reward
-from leverframe.streams.attribution.entries import Attributed, EarlyLabel, Entry, Waiting
-from leverframe.streams.attribution.rewarding import mature, matures_at_ms
+from leverframe.streams.attribution.account import mature, matures_at_ms
+from leverframe.streams.attribution.entries import (
+    Attributed,
+    EarlyLabel,
+    Entry,
+    Waiting,
+    prediction_of,
+)
 from leverframe.streams.attribution.step import EXPIRY_BUCKET_MS
 from leverframe.streams.attribution.traffic import AgedTally, note_settled
 from leverframe.streams.routes.route import Routes
@@ -178,15 +184,15 @@ def _matured(
     request_id: str, entry: Waiting | Attributed, now_ms: int, routes: Routes, out: Sweep
 ) -> Waiting | Attributed:
     """Tell what a request counts at the time of its default; the account stays open after it."""
-    waiting = entry.prediction if isinstance(entry, Attributed) else entry
+    waiting = prediction_of(entry)
     route = routes.get(waiting.route)
-    told = None if route is None else mature(request_id, entry, route, now_ms)
-    if told is None:
+    settled = None if route is None else mature(request_id, entry, route, now_ms)
+    if settled is None:
         return entry
-    out.changed[request_id], record = told
-    out.rewards.append(record)
+    out.changed[request_id] = settled.entry
+    out.rewards.append(settled.reward)
     if isinstance(entry, Waiting):
         note_settled(out.aged, entry)
     what = "expiry" if isinstance(entry, Waiting) else "matured"
     out.counts[what, waiting.route, waiting.arm] += 1
-    return told[0]
+    return settled.entry

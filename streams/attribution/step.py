@@ -18,7 +18,7 @@ from leverframe.schemas.errors import RecordError
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
 from leverframe.schemas.reward import Reward
-from leverframe.streams.attribution.account import take_label
+from leverframe.streams.attribution.account import matures_at_ms, take_label
 from leverframe.streams.attribution.entries import (
     MAX_EARLY_LABELS,
     MAX_LABELS_BYTES,
@@ -28,11 +28,11 @@ from leverframe.streams.attribution.entries import (
     Entry,
     Waiting,
     early_labels,
+    prediction_of,
     same_content,
     waiting_of,
     with_early_label,
 )
-from leverframe.streams.attribution.rewarding import matures_at_ms
 from leverframe.streams.attribution.traffic import (
     AgedTally,
     ServedTally,
@@ -112,20 +112,19 @@ class _Step:
         waiting = waiting_of(record.timestamp, prediction, route.window_ms)
         counts = self.out.counts
         counts["prediction", prediction.route, prediction.arm] += 1
-        if entry is None or type(entry) is EarlyLabel:
+        if entry is None or isinstance(entry, EarlyLabel):
             tally(self.out.served, prediction, record.timestamp)
             note_prediction(self.out.aged, waiting)
         if entry is None:
             self.out.entries[request_id] = waiting
-            self._watch(request_id, waiting, route)
-        elif type(entry) is EarlyLabel:
+            self._await_end(request_id, waiting, route)
+        elif isinstance(entry, EarlyLabel):
             self._early(record.partition, request_id, waiting, entry, route)
         else:
             self._again(waiting, entry)
 
-    def _again(self, waiting: Waiting, entry: Entry) -> None:
-        first = entry.prediction if isinstance(entry, Attributed) else entry
-        if isinstance(first, Waiting) and not same_content(first, waiting):
+    def _again(self, waiting: Waiting, entry: Waiting | Attributed) -> None:
+        if not same_content(prediction_of(entry), waiting):
             raise RecordError(
                 "conflict", "a prediction with this request_id and other content came first"
             )
@@ -136,10 +135,11 @@ class _Step:
     ) -> None:
         """Let the labels that were read before their prediction count now, in their order."""
         self.out.entries[request_id] = waiting
-        self._watch(request_id, waiting, route)
+        self._await_end(request_id, waiting, route)
+        entry: Waiting | Attributed = waiting
         for label in early_labels(early):
             try:
-                self._move(request_id, waiting, label, route)
+                entry = self._account(request_id, entry, label, route)
             except RecordError as error:
                 self._set_label_aside(partition, request_id, label, error)
 
@@ -181,15 +181,15 @@ class _Step:
             record.offset,
         )
         entry = self.entry(request_id)
-        if entry is None or type(entry) is EarlyLabel:
+        if entry is None or isinstance(entry, EarlyLabel):
             self._label_first(request_id, label, entry)
             return
-        waiting = entry.prediction if type(entry) is Attributed else entry
-        self.out.counts["label", waiting.route, waiting.arm] += 1  # type: ignore[union-attr]
-        route = self.routes.get(waiting.route)  # type: ignore[union-attr] # a Waiting
+        waiting = prediction_of(entry)
+        self.out.counts["label", waiting.route, waiting.arm] += 1
+        route = self.routes.get(waiting.route)
         if route is None:
-            raise RecordError("unknown_route", f"route {waiting.route!r} left the settings")  # type: ignore[union-attr]
-        self._move(request_id, waiting, label, route)  # type: ignore[arg-type]
+            raise RecordError("unknown_route", f"route {waiting.route!r} left the settings")
+        self._account(request_id, entry, label, route)
 
     def _label_first(self, request_id: str, label: ArrivedLabel, early: EarlyLabel | None) -> None:
         expires_ms = label.arrived_ms + self.routes.longest_window_ms
@@ -207,19 +207,22 @@ class _Step:
 
     # -- both --------------------------------------------------------------------------------
 
-    def _move(self, request_id: str, waiting: Waiting, label: ArrivedLabel, route: Route) -> None:
-        entry = self.entry(request_id)
-        after, rewards, what = take_label(request_id, entry, label, route)  # type: ignore[arg-type]
-        if after is not entry:
-            self.out.entries[request_id] = after
-            if type(entry) is Waiting:
+    def _account(
+        self, request_id: str, entry: Waiting | Attributed, label: ArrivedLabel, route: Route
+    ) -> Waiting | Attributed:
+        waiting = prediction_of(entry)
+        movement = take_label(request_id, entry, label, route)
+        if movement.entry is not entry:
+            self.out.entries[request_id] = movement.entry
+            if isinstance(entry, Waiting):
                 note_settled(self.out.aged, entry)
-        self.out.rewards += rewards
-        for event in what:
+        self.out.rewards += movement.rewards
+        for event in movement.events:
             self.out.counts[event, waiting.route, waiting.arm] += 1
+        return movement.entry
 
-    def _watch(self, request_id: str, waiting: Waiting, route: Route) -> None:
-        """Look at it again when its default falls due, else when its window ends."""
+    def _await_end(self, request_id: str, waiting: Waiting, route: Route) -> None:
+        """Let the sweep look at it when its default falls due, else when its window ends."""
         due_ms = matures_at_ms(waiting, route)
         self._expire(request_id, waiting.expires_ms if due_ms is None else due_ms)
 
@@ -243,25 +246,10 @@ def attribute(
     max_value_bytes: int,
     label_topic: str = "ground-truth",
 ) -> AttributionOutcome:
-    """Join one micro-batch.
+    """Join one micro-batch: runs of records in the order in which they were read.
 
-    Parameters
-    ----------
-    batches : iterable of (bool, sequence of InputRecord)
-        Runs of records in the order in which they were read; True marks predictions, False labels.
-    entries : mapping of str to Entry
-        The entries of the requests in the micro-batch that have one.
-    routes : Routes
-        Settings of all routes.
-    max_value_bytes : int
-        Largest value accepted.
-    label_topic : str
-        Full name of the labels' topic, for dead letters of labels that were read earlier.
-
-    Returns
-    -------
-    AttributionOutcome
-        Everything that changes; the caller makes it durable in one transaction.
+    True marks a run of predictions, False one of labels. ``entries`` are those that the requests of
+    the micro-batch have; ``label_topic`` is named in dead letters of labels that were read earlier.
     """
     step = _Step(entries, routes, label_topic)
     take_prediction, take_label = step.prediction, step.label

@@ -13,11 +13,19 @@ from msgspec import Struct, field
 from leverframe.policies.guard.capital import Capital, grow, new_capital, wealth_of
 from leverframe.policies.guard.mix import ODDS_RATIOS, log_growth_of_mix
 from leverframe.policies.guard.verdict import arm_alpha
+from leverframe.schemas.causes import (
+    Alarm,
+    PartitionerMismatch,
+    RollbackNotEffective,
+    Version,
+    WeightsNotFollowed,
+    wire_form,
+)
 from leverframe.schemas.control import ControlAck
 from leverframe.schemas.traffic import ServedCount, Traffic
 from leverframe.streams.routes.route import Route
 
-__all__ = ["Alarm", "ClosedLoop"]
+__all__ = ["ClosedLoop", "RaisedAlarm", "loop_summary"]
 
 _PUBLISHED: Final = 4
 _REPLICAS: Final = 256
@@ -27,8 +35,8 @@ _REMEMBERED_ROLLBACKS: Final = 16
 _MOST: Final = 2**62  # sums stay what the ledger can hold
 OTHERS: Final = "(not registered)"
 
-Version = tuple[int, int]
-"""Epoch and seq."""
+Order = tuple[int, int]
+"""Epoch and seq of a control message."""
 
 
 class Published(Struct, array_like=True, frozen=True):
@@ -48,7 +56,7 @@ class RolledBack(Struct, array_like=True):
     served_after: int = 0
 
 
-class Alarm(Struct, array_like=True):
+class RaisedAlarm(Struct, array_like=True):
     """What is wrong, and since when.
 
     Attributes
@@ -58,7 +66,7 @@ class Alarm(Struct, array_like=True):
     newest_ms : int
         Stream time of the newest evidence.
     evidence : dict
-        Newest.
+        Newest: the fields of the alarm's cause.
     """
 
     since_ms: int
@@ -83,7 +91,7 @@ class ClosedLoop(Struct, array_like=True):
         By arm, bets on odds that differ from the published ones.
     served : dict of str to int
         Predictions by arm under the newest weights.
-    alarms : dict of str to Alarm
+    alarms : dict of str to RaisedAlarm
         By name: ``rollback_not_effective``, ``weights_not_followed``,
         ``suspected_partitioner_mismatch``.
     """
@@ -94,24 +102,12 @@ class ClosedLoop(Struct, array_like=True):
     off: list[str] = field(default_factory=list)
     mix: dict[str, Capital] = field(default_factory=dict)
     served: dict[str, int] = field(default_factory=dict)
-    alarms: dict[str, Alarm] = field(default_factory=dict)
+    alarms: dict[str, RaisedAlarm] = field(default_factory=dict)
 
     def publish(
-        self, version: Version, weights: dict[str, float], off: list[str], at_ms: int
+        self, version: Order, weights: dict[str, float], off: list[str], at_ms: int
     ) -> None:
-        """Note what a control message says.
-
-        Parameters
-        ----------
-        version : tuple of int
-            Its epoch and seq.
-        weights : dict of str to float
-            By arm; arms without traffic may be left out.
-        off : list of str
-            Arms that were rolled back or retired.
-        at_ms : int
-            Stream time.
-        """
+        """Note what a control message says; ``off`` are arms that were rolled back or retired."""
         known = {arm: gone for arm, gone in self.rolled_back.items() if arm in off}
         known |= {arm: RolledBack(*version, at_ms) for arm in off if arm not in self.off}
         self.off = list(off)
@@ -121,17 +117,11 @@ class ClosedLoop(Struct, array_like=True):
         self.published = [*self.published[1 - _PUBLISHED :], Published(*version, weights)]
         self.served = {}
 
-    def hear(self, ack: ControlAck, newest: Version, now_ms: int) -> None:
-        """Note an acknowledgement.
+    def hear(self, ack: ControlAck, newest: Order, now_ms: int) -> None:
+        """Note an acknowledgement, at its record time: replicas' clocks are not trusted.
 
-        Parameters
-        ----------
-        ack : ControlAck
-            Of a replica; one that is older than what is known changes nothing.
-        newest : tuple of int
-            Epoch and seq of the newest message: nobody can have applied a later one.
-        now_ms : int
-            Record time; replicas' clocks are not trusted.
+        One that is older than what is known changes nothing, and nobody can have applied a message
+        later than the newest.
         """
         known = self.replicas.pop(ack.replica, [-1, -1, 0])
         version = max((known[0], known[1]), min((ack.epoch, ack.seq), newest))
@@ -148,84 +138,62 @@ class ClosedLoop(Struct, array_like=True):
         traffic: Traffic,
         route: Route,
         arms: dict[str, int],
-        orphans: dict[str, Any] | None = None,
-    ) -> dict[str, dict[str, Any]]:
-        """Compare what was served with what was published.
+        mismatch: PartitionerMismatch | None = None,
+    ) -> dict[str, Alarm]:
+        """Compare what was served in about a second with what was published.
 
-        Parameters
-        ----------
-        traffic : Traffic
-            Of about a second.
-        route : Route
-            Its settings.
-        arms : dict of str to int
-            Number of registration by arm; whoever else was served counts as one arm, ``OTHERS``.
-        orphans : dict, optional
-            Evidence that halves of pairs do not meet, of ``streams.health.join``.
-
-        Returns
-        -------
-        dict of str to dict
-            Alarms that were raised just now, with their evidence.
+        ``arms`` gives each arm's number of registration; whoever else was served counts as one arm,
+        ``OTHERS``. Returns the alarms that were raised just now.
         """
-        found = {
+        found: dict[str, Alarm | None] = {
             "rollback_not_effective": self._ineffective(traffic, route),
             "weights_not_followed": self._mismatch(traffic, route, arms),
-            "suspected_partitioner_mismatch": orphans,
+            "suspected_partitioner_mismatch": mismatch,
         }
-        raised = {}
-        for name, evidence in found.items():
+        raised: dict[str, Alarm] = {}
+        for name, cause in found.items():
             alarm = self.alarms.get(name)
-            if evidence is None:
+            if cause is None:
                 if alarm is not None and traffic.until_ms - alarm.newest_ms > _ALARM_MS:
                     del self.alarms[name]
                 continue
+            evidence = wire_form(cause)
+            del evidence["why"]
             if alarm is None:
-                self.alarms[name] = Alarm(traffic.until_ms, traffic.until_ms, evidence)
-                raised[name] = evidence
+                self.alarms[name] = RaisedAlarm(traffic.until_ms, traffic.until_ms, evidence)
+                raised[name] = cause
             else:
                 alarm.newest_ms, alarm.evidence = traffic.until_ms, evidence
         return raised
 
-    def behind(self, version: Version) -> list[str]:
-        """Return the replicas that have not acknowledged a message.
-
-        Parameters
-        ----------
-        version : tuple of int
-            Its epoch and seq.
-
-        Returns
-        -------
-        list of str
-            Names, sorted.
-        """
+    def behind(self, version: Order) -> list[str]:
+        """Return the names of replicas that have not acknowledged a message, sorted."""
         return sorted(name for name, seen in self.replicas.items() if (seen[0], seen[1]) < version)
 
-    def _ineffective(self, traffic: Traffic, route: Route) -> dict[str, Any] | None:
+    def _ineffective(self, traffic: Traffic, route: Route) -> RollbackNotEffective | None:
         """An arm without weight that is still served after the grace time."""
         grace_ms = round(route.settings.following.grace_s * 1000)
-        evidence: dict[str, Any] | None = None
+        found: RollbackNotEffective | None = None
         for served in traffic.served:
             gone = self.rolled_back.get(served.arm)
             if gone is None or served.from_ms <= gone.at_ms + grace_ms:
                 continue
             gone.served_after = min(_MOST, gone.served_after + served.count)
-            evidence = {
-                "arm": served.arm,
-                "served_after_grace": gone.served_after,
-                "grace_s": route.settings.following.grace_s,
-                "since": {"epoch": gone.epoch, "seq": gone.seq},
-                "replicas_behind": self.behind((gone.epoch, gone.seq)),
-            }
-        return evidence
+            found = RollbackNotEffective(
+                arm=served.arm,
+                served_after_grace=gone.served_after,
+                grace_s=route.settings.following.grace_s,
+                since=Version(gone.epoch, gone.seq),
+                replicas_behind=self.behind((gone.epoch, gone.seq)),
+            )
+        return found
 
     def _mismatch(
         self, traffic: Traffic, route: Route, registered: dict[str, int]
-    ) -> dict[str, Any] | None:
+    ) -> WeightsNotFollowed | None:
         """The arm whose share is least likely under the weights that its predictions name."""
         newest = self.published[-1] if self.published else None
-        worst: tuple[float, dict[str, Any]] | None = None
+        worst: tuple[float, WeightsNotFollowed] | None = None
         self.mix = {arm: capital for arm, capital in self.mix.items() if arm not in self.off}
         for weights, counts in self._by_weights(traffic.served, registered):
             total = sum(counts.values())
@@ -244,17 +212,15 @@ class ClosedLoop(Struct, array_like=True):
                 grow(capital, growth, 1, [0, 0, 0, 0], threshold)
                 evidence = wealth_of(capital)[0]
                 if evidence >= threshold and (worst is None or evidence > worst[0]):
-                    worst = (
-                        evidence,
-                        {
-                            "arm": arm,
-                            "weight": weight,
-                            "served": count,
-                            "served_of": total,
-                            "log_evidence": round(evidence, 6),
-                            "log_threshold": round(threshold, 6),
-                        },
+                    found = WeightsNotFollowed(
+                        arm=arm,
+                        weight=weight,
+                        served=count,
+                        served_of=total,
+                        log_evidence=round(evidence, 6),
+                        log_threshold=round(threshold, 6),
                     )
+                    worst = evidence, found
         if worst is not None:
             # What was found is said; what is bet from here on tells whether it goes on.
             self.mix = {arm: _asleep(capital) for arm, capital in self.mix.items()}
@@ -283,3 +249,21 @@ def _asleep(capital: Capital) -> Capital:
     fresh = new_capital(1, len(ODDS_RATIOS))
     fresh.starts = capital.starts
     return fresh
+
+
+def loop_summary(loop: ClosedLoop, version: Order) -> dict[str, Any]:
+    """Return what a heartbeat says of those who follow; ``version`` is the newest routing change.
+
+    ``replicas`` heard lately, those ``behind``, predictions ``served`` by arm under the weights in
+    force, and ``alarms``; without what is empty.
+    """
+    summary: dict[str, Any] = {
+        "replicas": len(loop.replicas),
+        "behind": loop.behind(version),
+        "served": dict(sorted(loop.served.items())),
+        "alarms": {
+            name: {"since_ms": alarm.since_ms, **alarm.evidence}
+            for name, alarm in loop.alarms.items()
+        },
+    }
+    return {name: value for name, value in summary.items() if value}

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
+from leverframe.schemas.causes import PartitionerMismatch
 from leverframe.schemas.traffic import NEARBY_ORPHAN_LABELS, Traffic
 from leverframe.streams.health.ages import Ages
 
@@ -66,22 +67,11 @@ class JoinHealth(Struct, array_like=True):
 
     def hear(
         self, traffic: Traffic, registered: Collection[str], window_ms: int
-    ) -> dict[str, Any] | None:
-        """Take in what attribution tells.
+    ) -> PartitionerMismatch | None:
+        """Take in what attribution tells of about a second.
 
-        Parameters
-        ----------
-        traffic : Traffic
-            Of about a second.
-        registered : collection of str
-            Arms of the route; of others only the totals are kept.
-        window_ms : int
-            Attribution window of the route.
-
-        Returns
-        -------
-        dict or None
-            Evidence that labels and predictions lie in different partitions.
+        Of arms that are not registered only the totals are kept. Returns evidence that labels and
+        predictions lie in different partitions.
         """
         self.newest_ms = max(self.newest_ms, traffic.until_ms)
         for what, count in traffic.joins.items():
@@ -108,7 +98,7 @@ class JoinHealth(Struct, array_like=True):
             if what in _AT:
                 kept[_AT[what]] = min(_MOST, kept[_AT[what]] + count)
 
-    def _orphans(self, traffic: Traffic) -> dict[str, Any] | None:
+    def _orphans(self, traffic: Traffic) -> PartitionerMismatch | None:
         """Halves that both stay alone: an outage of labels leaves orphans on one side only."""
         told = ("orphan_prediction", "labelled", NEARBY_ORPHAN_LABELS)
         self.block = [
@@ -122,12 +112,12 @@ class JoinHealth(Struct, array_like=True):
         share = predictions / (predictions + labelled)
         if share < _ORPHAN_SHARE or 2 * labels < predictions:
             return None
-        return {
-            "orphan_predictions": predictions,
-            "orphan_labels": labels,
-            "orphan_share": round(share, 4),
-            "cure": "run leverframe doctor: it says which producer hashes keys differently",
-        }
+        return PartitionerMismatch(
+            orphan_predictions=predictions,
+            orphan_labels=labels,
+            orphan_share=round(share, 4),
+            cure="run leverframe doctor: it says which producer hashes keys differently",
+        )
 
     def summary(self) -> dict[str, Any]:
         """Return the totals, and ``coverage``: the share of predictions that got a label."""
@@ -135,18 +125,7 @@ class JoinHealth(Struct, array_like=True):
         return self.totals | {"coverage": coverage} | self._waiting(list(self.ages.values()))
 
     def arm_summary(self, arm: str) -> dict[str, Any]:
-        """Return the same of one arm.
-
-        Parameters
-        ----------
-        arm : str
-            Any name.
-
-        Returns
-        -------
-        dict
-            Counts that are not 0, ``coverage``, ``waiting`` and ``oldest_waiting_ms``.
-        """
+        """Return the same of one arm: counts that are not 0, coverage, and what waits."""
         counts = dict(zip(JOIN_COUNTS, self.arms.get(arm, []), strict=False))
         coverage = _share(counts.get("labelled", 0), counts.get("prediction", 0))
         known = {what: count for what, count in counts.items() if count}

@@ -4,7 +4,7 @@ Sums are whole numbers of 1e-9 rewards mapped to [0, 1], so that any order of ar
 micro-batches and any revision give exactly the same sums; see docs/adr/0006-integer-statistics.md.
 """
 
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import Struct, field
 
@@ -12,10 +12,7 @@ from leverframe.policies.guard.evidence import Evidence, Firsts
 from leverframe.policies.guard.verdict import Verdict
 from leverframe.streams.learning.linear import LinearSums
 
-__all__ = ["MICRO", "NANO", "ArmPhase", "ArmState"]
-
-NANO: Final = 1_000_000_000
-MICRO: Final = 1_000_000
+__all__ = ["ArmPhase", "ArmState"]
 
 ArmPhase: TypeAlias = Literal["nursery", "candidate", "champion", "quarantined", "retired"]
 

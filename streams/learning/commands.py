@@ -1,21 +1,35 @@
-"""The operators' commands: what each does to a route, and why it may be refused."""
+"""The operators' commands: what each asks to become of a route, and why it may be refused."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
+from msgspec import UNSET
 
 from leverframe.policies.registry import make_policy
+from leverframe.schemas.causes import CommandCause
 from leverframe.schemas.command import Command
 from leverframe.schemas.control import ControlKind
 from leverframe.schemas.errors import PolicyError, RecordError
 from leverframe.streams.envelope import check_name
 from leverframe.streams.learning.arm import ArmState
-from leverframe.streams.learning.rollout import promote, register_arm, release, retire, roll_back
+from leverframe.streams.learning.change import (
+    Change,
+    Freeze,
+    Move,
+    Pin,
+    Promote,
+    RegisterArm,
+    Release,
+    Retire,
+    RollBack,
+    SetPolicy,
+)
+from leverframe.streams.learning.rollout import check_move
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.routes.route import Route
 
-__all__ = ["COMMANDS", "apply_command", "remember_command"]
+__all__ = ["COMMANDS", "propose_command", "remember_command"]
 
 REMEMBERED_COMMANDS: Final = 256
 LARGEST_SCORE: Final = 1e300
@@ -32,14 +46,7 @@ def _known(state: RouteState, command: Command) -> tuple[str, ArmState]:
     return name, arm
 
 
-def _eligible(state: RouteState, command: Command) -> str:
-    name, arm = _known(state, command)
-    if not arm.is_eligible:
-        raise RecordError("refused", f"arm {name!r} is {arm.phase}; release it first")
-    return name
-
-
-def _register(state: RouteState, command: Command, route: Route, now_ms: int) -> ControlKind:
+def _register(state: RouteState, command: Command) -> Move:
     name = command.arm
     if name is None:
         raise RecordError("refused", "register_arm needs an arm")
@@ -49,19 +56,10 @@ def _register(state: RouteState, command: Command, route: Route, now_ms: int) ->
     if score is not None and not (isinstance(score, (int, float)) and abs(score) <= LARGEST_SCORE):
         raise RecordError("invalid", f"params.validation_score must be a number, got {score!r:.80}")
     check_name(name, "arm")
-    register_arm(state, name, route, now_ms, None if score is None else float(score))
-    return "routing"
+    return RegisterArm(name, None if score is None else float(score))
 
 
-def _retire(state: RouteState, command: Command, route: Route, now_ms: int) -> ControlKind:
-    del route, now_ms
-    name, _ = _known(state, command)
-    retire(state, name)
-    return "routing"
-
-
-def _set_policy(state: RouteState, command: Command, route: Route, now_ms: int) -> ControlKind:
-    del route, now_ms
+def _set_policy(_: RouteState, command: Command) -> Move:
     params = command.params or {}
     name, policy_params = params.get("policy"), params.get("params", {})
     if not isinstance(name, str) or not isinstance(policy_params, dict):
@@ -71,128 +69,81 @@ def _set_policy(state: RouteState, command: Command, route: Route, now_ms: int) 
         msgspec.msgpack.encode(policy_params)  # it goes into the ledger
     except (PolicyError, OverflowError) as error:
         raise RecordError("refused", str(error)) from error
-    state.policy = (name, policy_params)
-    return "routing"
+    return SetPolicy(name, policy_params)
 
 
-def _promote(state: RouteState, command: Command, route: Route, now_ms: int) -> ControlKind:
-    del route
-    name, _ = _known(state, command)
-    promote(state, name, now_ms)
-    return "promotion"
+def _pin(state: RouteState, command: Command) -> Move:
+    name, arm = _known(state, command)
+    if not arm.is_eligible:
+        raise RecordError("refused", f"arm {name!r} is {arm.phase}; release it first")
+    return Pin(name)
 
 
-def _rollback(state: RouteState, command: Command, route: Route, now_ms: int) -> ControlKind:
-    name, _ = _known(state, command)
-    roll_back(state, name, route, now_ms)
-    return "rollback"
-
-
-def _release(state: RouteState, command: Command, route: Route, now_ms: int) -> ControlKind:
-    del now_ms
-    name, _ = _known(state, command)
-    release(state, name, route)
-    return "routing"
-
-
-def _pin(state: RouteState, command: Command, route: Route, now_ms: int) -> ControlKind:
-    del route, now_ms
-    state.pinned = _eligible(state, command)
-    return "routing"
-
-
-def _unpin(state: RouteState, command: Command, route: Route, now_ms: int) -> ControlKind:
-    del command, route, now_ms
+def _unpin(state: RouteState, _: Command) -> Move:
     if state.pinned is None:
         raise RecordError("refused", "the route is not pinned")
-    state.pinned = None
-    return "routing"
+    return Pin(None)
 
 
-def _freeze(state: RouteState, command: Command, route: Route, now_ms: int) -> ControlKind:
-    del command, route, now_ms
+def _freeze(state: RouteState, _: Command) -> Move:
     if state.frozen:
         raise RecordError("refused", "the route is frozen already")
-    state.frozen = True
-    return "routing"
+    return Freeze(is_frozen=True)
 
 
-def _unfreeze(state: RouteState, command: Command, route: Route, now_ms: int) -> ControlKind:
-    del command, route, now_ms
+def _unfreeze(state: RouteState, _: Command) -> Move:
     if not state.frozen:
         raise RecordError("refused", "the route is not frozen")
-    state.frozen = False
-    return "routing"
+    return Freeze(is_frozen=False)
 
 
-_Transition = Callable[[RouteState, Command, Route, int], ControlKind]
-
-COMMANDS: Final[Mapping[str, _Transition]] = {
+COMMANDS: Final[Mapping[str, Callable[[RouteState, Command], Move]]] = {
     "register_arm": _register,
-    "retire_arm": _retire,
+    "retire_arm": lambda state, command: Retire(_known(state, command)[0]),
     "set_policy": _set_policy,
-    "promote": _promote,
-    "rollback": _rollback,
-    "release": _release,
+    "promote": lambda state, command: Promote(_known(state, command)[0]),
+    "rollback": lambda state, command: RollBack(_known(state, command)[0]),
+    "release": lambda state, command: Release(_known(state, command)[0]),
     "pin": _pin,
     "unpin": _unpin,
     "freeze": _freeze,
     "unfreeze": _unfreeze,
 }
+"""What each action asks for; raises ``refused``, ``unknown_arm`` or ``invalid`` (RecordError)."""
+
+_KINDS: Final[Mapping[str, ControlKind]] = {"promote": "promotion", "rollback": "rollback"}
 
 
-def apply_command(
-    state: RouteState, command: Command, route: Route, now_ms: int
-) -> tuple[ControlKind, dict[str, Any]] | None:
-    """Do what a command asks.
+def propose_command(state: RouteState, command: Command, route: Route) -> Change | None:
+    """Return what a command asks for, or None for one that was seen before.
 
-    Parameters
-    ----------
-    state : RouteState
-        Changed in place.
-    command : Command
-        The operator's intent.
-    route : Route
-        Settings of its route.
-    now_ms : int
-        Stream time.
-
-    Returns
-    -------
-    tuple of str and dict, or None
-        Kind and cause of the control message that answers it; None for a command seen before.
-
-    Raises
-    ------
-    RecordError
-        ``refused``, ``unknown_arm``, ``invalid`` or ``limit``; the state is then unchanged.
+    A command that makes no sense in the route's state is refused by a ``RecordError``: ``refused``,
+    ``unknown_arm``, ``invalid`` or ``limit``.
     """
     if command.command_id in state.commands:
         return None
     if not state.arms and command.action != "register_arm":
         raise RecordError("refused", f"route {command.route!r} has no arms yet; register one first")
-    kind = COMMANDS[command.action](state, command, route, now_ms)
-    cause = {
-        "why": "command",
-        "command_id": command.command_id,
-        "action": command.action,
-        "actor": command.actor,
-    }
-    if command.arm is not None:
-        cause["arm"] = command.arm
-    return kind, cause
+    move = COMMANDS[command.action](state, command)
+    check_move(state, route, move)
+    kind = _KINDS.get(command.action, "routing")
+    return Change(
+        kind=kind,
+        cause=CommandCause(
+            command_id=command.command_id,
+            action=command.action,
+            actor=command.actor,
+            arm=UNSET if command.arm is None else command.arm,
+            replicas=sorted(state.loop.replicas) or UNSET,
+        ),
+        moves=(move,),
+        reweighs=kind != "rollback",
+        newcomer=command.arm if isinstance(move, RegisterArm | Release) else None,
+    )
 
 
 def remember_command(state: RouteState, command_id: str) -> None:
-    """Note that a command was answered by the newest control message.
-
-    Parameters
-    ----------
-    state : RouteState
-        Changed in place.
-    command_id : str
-        Id of the command.
-    """
+    """Note that a command was answered by the newest control message."""
     state.commands[command_id] = state.seq
     while len(state.commands) > REMEMBERED_COMMANDS:
         del state.commands[next(iter(state.commands))]

@@ -3,11 +3,11 @@
 from typing import Final
 
 from leverframe.policies.reward_base import to_unit
+from leverframe.policies.units import MICRO, NANO
 from leverframe.schemas.reward import Reward
-from leverframe.streams.learning.arm import MICRO, NANO, ArmState
+from leverframe.streams.learning.arm import ArmState
 from leverframe.streams.learning.delays import delay_bucket
 from leverframe.streams.learning.linear import count_context
-from leverframe.streams.learning.maturing import count_change
 from leverframe.streams.routes.route import Route
 
 __all__ = ["count_reward"]
@@ -17,22 +17,10 @@ SMALLEST_PROPENSITY: Final = 1e-6
 
 
 def count_reward(arm: ArmState, reward: Reward, route: Route) -> int | None:
-    """Move an arm's statistics by exactly what a reward record changes.
+    """Count a first reward, a revision or a withdrawal.
 
-    Parameters
-    ----------
-    arm : ArmState
-        Changed in place.
-    reward : Reward
-        A first reward, a revision or a withdrawal.
-    route : Route
-        Range of the reward function, and bucket width.
-
-    Returns
-    -------
-    int or None
-        The reward mapped to [0, 1], in 1e-9, where it is the one that the guard is to see of this
-        request: the first, or on a route where requests mature what counted at that age.
+    Returns the reward mapped to [0, 1], in 1e-9, where it is the one that the guard is to see of
+    this request: the first, or on a route where requests mature what counted at that age.
     """
     settings = route.settings
     first_counted_ms = (
@@ -48,7 +36,7 @@ def count_reward(arm: ArmState, reward: Reward, route: Route) -> int | None:
         nano = _move(arm, reward, route, reward.reward, 1, delay, bucket)
     if settings.delay_correction:
         moved = arm.count - before[0], arm.sum_nano - before[1], arm.square_nano - before[2]
-        count_change(arm, reward, moved)
+        _count_change(arm, reward, moved)
     is_mature = route.matures_after_ms is not None
     is_first = reward.cause == "expiry" if is_mature else not reward.revision
     return nano if is_first else None
@@ -91,3 +79,12 @@ def _bucket_of(arm: ArmState, index: int, most: int) -> list[int] | None:
         for old in [i for i in arm.buckets if i <= index - most]:
             del arm.buckets[old]
     return bucket
+
+
+def _count_change(arm: ArmState, reward: Reward, moved: tuple[int, int, int]) -> None:
+    """Note by how much count, sum and squares moved, at the age that the prediction had then."""
+    if any(moved):
+        age_ms = max(0, reward.attributed_at_ms - reward.predicted_at_ms)
+        sums = arm.changes.setdefault(delay_bucket(age_ms), [0, 0, 0])
+        for at, change in enumerate(moved):
+            sums[at] += change

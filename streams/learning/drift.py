@@ -1,47 +1,31 @@
-"""Watches each arm against its own past and does what the route's settings say about a drift.
+"""Watches each arm against its own past and proposes what the route's settings say about a drift.
 
 The detectors look after every ``EVERY`` labels of an arm, counted in the arm itself, so that a
 replay looks at the same moments.
 """
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
+
+from msgspec import structs
 
 from leverframe.policies.reward_base import to_unit
-from leverframe.schemas.control import ControlKind
+from leverframe.policies.units import NANO
+from leverframe.schemas.causes import DriftCause
 from leverframe.schemas.reward import Reward
-from leverframe.streams.learning.arm import NANO, ArmState
-from leverframe.streams.learning.fallback import is_safe_to_leave
-from leverframe.streams.learning.rollout import roll_back
+from leverframe.streams.learning.change import Change, Hold, RollBack
+from leverframe.streams.learning.rollout import fallback_of, is_safe_to_leave
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.routes.route import Route
 
-__all__ = ["EVERY", "watch"]
+__all__ = ["EVERY", "note_label"]
 
 EVERY: Final = 32
-_STRONGEST: Final[tuple[Literal["rollback", "hold", "note"], ...]] = ("rollback", "hold", "note")
+Action = Literal["rollback", "hold", "note"]
+_STRONGEST: Final[tuple[Action, ...]] = ("rollback", "hold", "note")
 
 
-def watch(
-    state: RouteState, name: str, reward: Reward, route: Route
-) -> tuple[ControlKind, dict[str, Any]] | None:
-    """Let an arm's detectors see a label that has just been counted.
-
-    Parameters
-    ----------
-    state : RouteState
-        Changed in place.
-    name : str
-        The arm.
-    reward : Reward
-        Revisions are not shown to detectors.
-    route : Route
-        With its detectors.
-
-    Returns
-    -------
-    tuple of str and dict, or None
-        Kind and cause of the control message that a drift asks for.
-    """
+def note_label(state: RouteState, name: str, reward: Reward, route: Route) -> Change | None:
+    """Let an arm's detectors see a label that has just been counted; revisions are not shown."""
     if not route.detectors or reward.reward is None or reward.revision:
         return None
     arm = state.arms[name]
@@ -65,16 +49,14 @@ def watch(
     arm.recent = []
     # An arm that became better is no danger.
     actions = {action for action, _ in found} if after < before else {"note"}
-    action = next(action for action in _STRONGEST if action in actions)
-    cause = {
-        "why": "drift",
-        "arm": name,
-        "detectors": [detector for _, detector in found],
-        "action": action,
-        "mean_before": round(before, 6),
-        "mean_after": round(after, 6),
-    }
-    return _act(state, arm, name, action, cause, route, reward.attributed_at_ms)
+    cause = DriftCause(
+        arm=name,
+        detectors=[detector for _, detector in found],
+        action=next(action for action in _STRONGEST if action in actions),
+        mean_before=round(before, 6),
+        mean_after=round(after, 6),
+    )
+    return _propose(state, route, cause, reward.attributed_at_ms)
 
 
 def _means(rewards: list[float]) -> tuple[float, float]:
@@ -83,19 +65,13 @@ def _means(rewards: list[float]) -> tuple[float, float]:
     return sum(old) / len(old), sum(new) / len(new)
 
 
-def _act(
-    state: RouteState,
-    arm: ArmState,
-    name: str,
-    action: str,
-    cause: dict[str, Any],
-    route: Route,
-    now_ms: int,
-) -> tuple[ControlKind, dict[str, Any]]:
-    if action == "hold":
-        arm.held_until_ms = now_ms + round(route.settings.hold_s * 1000)
-    can_leave = arm.is_eligible and is_safe_to_leave(state, name)
-    if action == "rollback" and can_leave:
-        cause["traffic_to"] = roll_back(state, name, route, now_ms)
-        return "rollback", cause
-    return "routing", cause
+def _propose(state: RouteState, route: Route, cause: DriftCause, now_ms: int) -> Change:
+    name = cause.arm
+    if cause.action == "hold":
+        until_ms = now_ms + round(route.settings.hold_s * 1000)
+        return Change(kind="routing", cause=cause, moves=(Hold(name, until_ms),))
+    can_leave = state.arms[name].is_eligible and is_safe_to_leave(state, name)
+    if cause.action == "rollback" and can_leave:
+        cause = structs.replace(cause, traffic_to=fallback_of(state, name) or "")
+        return Change(kind="rollback", cause=cause, moves=(RollBack(name),))
+    return Change(kind="routing", cause=cause)

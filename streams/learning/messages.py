@@ -1,42 +1,43 @@
 """Control messages: from a route's state to what serving systems are told."""
 
-from typing import Any
+from msgspec import UNSET, structs
 
-from msgspec import structs
-
+from leverframe.schemas.causes import (
+    BetterCause,
+    GuardCause,
+    HeartbeatCause,
+    Known,
+    PolicyCause,
+    RecordPlace,
+    wire_form,
+)
 from leverframe.schemas.control import ControlKind, ControlMessage
-from leverframe.streams.health.health import loop_summary
+from leverframe.streams.health.closed_loop import loop_summary
 from leverframe.streams.learning.decision import arms_now
 from leverframe.streams.learning.delays import delay_quantile_ms
 from leverframe.streams.learning.state import RouteState, salt_of, state_digest
 from leverframe.streams.routes.route import Route
 
-__all__ = ["control_message", "heartbeat"]
+__all__ = ["complete_cause", "control_message", "heartbeat"]
+
+_QUANTILES = (0.5, 0.9, 0.99)
+
+
+def complete_cause(
+    cause: Known, state: RouteState, route: Route, now_ms: int, record: RecordPlace
+) -> Known:
+    """Add what is known only after the change: the arms as they are then, and where it lies."""
+    if isinstance(cause, HeartbeatCause):
+        return cause
+    if isinstance(cause, GuardCause | BetterCause | PolicyCause):
+        return structs.replace(cause, arms=arms_now(state, route, now_ms), record=record)
+    return structs.replace(cause, record=record)
 
 
 def control_message(
-    state: RouteState, route: Route, kind: ControlKind, cause: dict[str, Any], now_ms: int
+    state: RouteState, route: Route, kind: ControlKind, cause: Known, now_ms: int
 ) -> ControlMessage:
-    """Say what is in force; the next of the route's messages.
-
-    Parameters
-    ----------
-    state : RouteState
-        ``seq`` is raised in place, and the closed loop learns what was published.
-    route : Route
-        Its settings.
-    kind : str
-        Of the message.
-    cause : dict
-        Why it is sent.
-    now_ms : int
-        Time of issue, ms since the epoch.
-
-    Returns
-    -------
-    ControlMessage
-        With the digest of the state.
-    """
+    """Say what is in force: the next of the route's messages, of which the closed loop is told."""
     state.seq += 1
     weights = {name: 0.0 for name, arm in state.arms.items() if arm.phase != "retired"}
     weights.update(state.weights)
@@ -54,48 +55,38 @@ def control_message(
         ttl_ms=round(route.settings.ttl_s * 1000),
         issued_at_ms=now_ms,
         salt=salt_of(state.route),
-        cause=cause,
+        cause=wire_form(cause),
         state_digest=state_digest(state),
     )
 
 
 def heartbeat(state: RouteState, route: Route, now_ms: int) -> ControlMessage:
-    """Say again what is in force, so that subscribers know that somebody watches.
+    """Say again what is in force, at wall time, so that subscribers know that somebody watches.
 
-    Parameters
-    ----------
-    state : RouteState
-        ``seq`` is raised in place.
-    route : Route
-        Its settings.
-    now_ms : int
-        Wall time; heartbeats change nothing that a replay compares.
-
-    Returns
-    -------
-    ControlMessage
-        With the cause of the newest routing change, and the arms as they stand now.
+    With the cause of the newest routing change, and the arms as they stand now.
     """
-    arms = arms_now(state, route, now_ms)
-    for name, known in arms.items():
-        known["label_delay_ms"] = [
-            delay_quantile_ms(state.arms[name].delays, share) for share in (0.5, 0.9, 0.99)
-        ]
-        known["join"] = state.join.arm_summary(name)
-    cause: dict[str, Any] = {"why": "heartbeat", "last_change": state.cause, "arms": arms}
-    if state.last_known_good:
-        cause["last_known_good"] = [
-            structs.asdict(reign) for reign in reversed(state.last_known_good)
-        ]
-    if state.join.totals:
-        cause["joins"] = state.join.summary()
-    if state.shadow:
-        cause["shadow"] = state.shadow
-    if state.pinned is not None:
-        cause["pinned"] = state.pinned
-    if state.frozen:
-        cause["frozen"] = True
-    if state.loop.published:
-        in_force = state.loop.published[-1]
-        cause["following"] = loop_summary(state.loop, (in_force.epoch, in_force.seq))
+    arms = {
+        name: structs.replace(
+            known,
+            label_delay_ms=[
+                delay_quantile_ms(state.arms[name].delays, share) for share in _QUANTILES
+            ],
+            join=state.join.arm_summary(name),
+        )
+        for name, known in arms_now(state, route, now_ms).items()
+    }
+    in_force = state.loop.published[-1] if state.loop.published else None
+    cause = HeartbeatCause(
+        last_change=state.cause,
+        arms=arms,
+        last_known_good=[structs.asdict(reign) for reign in reversed(state.last_known_good)]
+        or UNSET,
+        joins=state.join.summary() if state.join.totals else UNSET,
+        shadow=state.shadow or UNSET,
+        pinned=UNSET if state.pinned is None else state.pinned,
+        frozen=True if state.frozen else UNSET,
+        following=UNSET
+        if in_force is None
+        else loop_summary(state.loop, (in_force.epoch, in_force.seq)),
+    )
     return control_message(state, route, "heartbeat", cause, now_ms)

@@ -5,25 +5,37 @@ rolls back whatever is frozen, but not the very arm that a person pinned; a pers
 through everything, and lifts the pin of its arm.
 """
 
-from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal, TypeAlias, assert_never
 
 from leverframe.policies.guard.evidence import restart, restart_level
+from leverframe.policies.units import NANO
 from leverframe.schemas.errors import RecordError
-from leverframe.streams.learning.arm import NANO, ArmPhase, ArmState
-from leverframe.streams.learning.fallback import fallback_of
+from leverframe.streams.learning.arm import ArmPhase, ArmState
+from leverframe.streams.learning.change import (
+    Freeze,
+    Grow,
+    Hold,
+    Move,
+    Pin,
+    Promote,
+    RegisterArm,
+    Release,
+    Retire,
+    RollBack,
+    SetPolicy,
+)
 from leverframe.streams.learning.state import Reign, RouteState
 from leverframe.streams.routes.route import Route
 
 __all__ = [
     "TRANSITIONS",
     "Event",
-    "move",
-    "promote",
-    "register_arm",
-    "release",
-    "retire",
-    "roll_back",
+    "carry_out",
+    "check_move",
+    "fallback_of",
+    "is_safe_to_leave",
+    "last_known_good",
 ]
 
 Event: TypeAlias = Literal[
@@ -58,110 +70,171 @@ TRANSITIONS: Final[Mapping[tuple[ArmPhase | None, Event], ArmPhase]] = {
 REMEMBERED_CHAMPIONS: Final = 16
 
 
-def move(state: RouteState, name: str, event: Event) -> None:
-    """Take an arm to its next phase.
+# -- where traffic goes ------------------------------------------------------------------------
 
-    Parameters
-    ----------
-    state : RouteState
-        Changed in place.
-    name : str
-        A registered arm.
-    event : str
-        What happens to it.
 
-    Raises
-    ------
-    RecordError
-        ``refused`` when the table has no such transition.
+def last_known_good(state: RouteState, leaving: str | None = None) -> str | None:
+    """Return the newest former champion that may receive traffic, ``leaving`` left out."""
+    for reign in reversed(state.last_known_good):
+        if reign.arm != leaving and state.arms[reign.arm].is_eligible:
+            return reign.arm
+    return None
+
+
+def fallback_of(state: RouteState, leaving: str) -> str | None:
+    """Return the arm that takes the traffic of one that leaves; None if no other is eligible.
+
+    The champion; if that is the one leaving the last known good, then the candidate with most
+    labels, then such an arm of the nursery.
     """
-    arm = state.arms[name]
-    to = TRANSITIONS.get((arm.phase, event))
-    if to is None:
-        possible = [what for phase, what in TRANSITIONS if phase == arm.phase]
+    others = [name for name in state.eligible if name != leaving]
+    if not others:
+        return None
+    if state.champion in others:
+        return state.champion
+    known_good = last_known_good(state, leaving)
+    if known_good is not None:
+        return known_good
+    arms = state.arms
+    return max(
+        others,
+        key=lambda name: (
+            arms[name].phase == "candidate",
+            arms[name].count,
+            -arms[name].registration,
+        ),
+    )
+
+
+def is_safe_to_leave(state: RouteState, leaving: str) -> bool:
+    """Whether automation may take an arm off: no person pinned it, and no beginner stands in."""
+    heir = fallback_of(state, leaving)
+    return leaving != state.pinned and heir is not None and state.arms[heir].phase != "nursery"
+
+
+# -- what is possible --------------------------------------------------------------------------
+
+
+def next_phase(state: RouteState, name: str, event: Event) -> ArmPhase:
+    """Return the phase after an event; ``refused`` (RecordError) when the table has none."""
+    phase = state.arms[name].phase
+    after = TRANSITIONS.get((phase, event))
+    if after is None:
+        possible = [what for before, what in TRANSITIONS if before == phase]
         raise RecordError(
             "refused",
-            f"arm {name!r} is {arm.phase} and cannot be {event}; "
+            f"arm {name!r} is {phase} and cannot be {event}; "
             f"it can be: {', '.join(possible) or 'nothing more'}",
         )
-    arm.phase = to
+    return after
 
 
-def register_arm(
-    state: RouteState, name: str, route: Route, now_ms: int, validation_score: float | None = None
-) -> ArmState:
-    """Add an arm; the first one becomes the champion, later ones start in the nursery.
+def check_move(state: RouteState, route: Route, move: Move) -> None:
+    """Raise ``refused`` or ``limit`` (RecordError) for a move that cannot be carried out."""
+    match move:
+        case RegisterArm():
+            if len(state.arms) >= route.settings.max_arms:
+                raise RecordError(
+                    "limit", f"the route has {len(state.arms)} arms, no more are accepted"
+                )
+        case Promote():
+            next_phase(state, move.arm, "promoted")
+        case RollBack():
+            _check_leaving(state, move.arm, "rolled back")
+        case Retire():
+            if state.arms[move.arm].is_eligible:
+                _check_leaving(state, move.arm, "retired")
+            next_phase(state, move.arm, "retired")
+        case Release():
+            next_phase(state, move.arm, "released")
 
-    Parameters
-    ----------
-    state : RouteState
-        Changed in place.
-    name : str
-        The new arm.
-    route : Route
-        Its settings.
-    now_ms : int
-        Stream time.
-    validation_score : float, optional
-        On held-out data.
 
-    Returns
-    -------
-    ArmState
-        Of the new arm.
+def _check_leaving(state: RouteState, name: str, event: Event) -> None:
+    _heir_of(state, name)
+    next_phase(state, name, event)
 
-    Raises
-    ------
-    RecordError
-        ``limit`` when the route has as many arms as it may.
-    """
-    if len(state.arms) >= route.settings.max_arms:
-        raise RecordError("limit", f"the route has {len(state.arms)} arms, no more are accepted")
-    first = not state.eligible
-    arm = ArmState(
+
+def _heir_of(state: RouteState, leaving: str) -> str:
+    heir = fallback_of(state, leaving)
+    if heir is None:
+        raise RecordError("refused", f"without {leaving!r} the route would have no eligible arm")
+    return heir
+
+
+# -- what is done ------------------------------------------------------------------------------
+
+
+def carry_out(state: RouteState, route: Route, moves: Iterable[Move], now_ms: int) -> None:
+    """Make moves that ``check_move`` allows, at a stream time."""
+    for move in moves:
+        match move:
+            case RegisterArm():
+                _register(state, route, move, now_ms)
+            case Promote():
+                _promote(state, move.arm, now_ms)
+            case RollBack():
+                _leave(state, move.arm, "rolled back")
+                cooldown_ms = round(route.settings.guard.cooldown_s * 1000)
+                state.cooldown_until_ms = now_ms + cooldown_ms
+            case Retire():
+                _retire(state, move.arm)
+            case Release():
+                _release(state, route, move.arm)
+            case Grow() | Hold() | Pin() | Freeze() | SetPolicy():
+                _set(state, move)
+            case _:
+                assert_never(move)
+
+
+def _set(state: RouteState, move: Grow | Hold | Pin | Freeze | SetPolicy) -> None:
+    """The moves that write one field."""
+    match move:
+        case Grow():
+            _advance(state, move.arm, "grown")
+        case Hold():
+            state.arms[move.arm].held_until_ms = move.until_ms
+        case Pin():
+            state.pinned = move.arm
+        case Freeze():
+            state.frozen = move.is_frozen
+        case SetPolicy():
+            state.policy = (move.name, move.params)
+        case _:
+            assert_never(move)
+
+
+def _advance(state: RouteState, name: str, event: Event) -> None:
+    state.arms[name].phase = next_phase(state, name, event)
+
+
+def _register(state: RouteState, route: Route, move: RegisterArm, now_ms: int) -> None:
+    is_first = not state.eligible
+    state.arms[move.arm] = ArmState(
         registration=len(state.arms) + 1,
         registered_at_ms=now_ms,
-        validation_score=validation_score,
-        phase=TRANSITIONS[None, "first arm" if first else "registered"],
+        validation_score=move.validation_score,
+        phase=TRANSITIONS[None, "first arm" if is_first else "registered"],
         nursery_until=route.settings.nursery_labels,
     )
-    state.arms[name] = arm
-    if first:
-        state.champion = name
-        state.target = {name: 1.0}
+    if is_first:
+        state.champion = move.arm
+        state.target = {move.arm: 1.0}
     elif not route.settings.nursery_labels:
-        move(state, name, "grown")
-    return arm
+        _advance(state, move.arm, "grown")
 
 
 def _crown(state: RouteState, name: str) -> None:
     """Evidence against the old one ends at the next decision, which looks references up."""
-    move(state, name, "promoted")
+    _advance(state, name, "promoted")
     state.champion = name
     state.last_known_good = [reign for reign in state.last_known_good if reign.arm != name]
 
 
-def promote(state: RouteState, name: str, now_ms: int) -> None:
-    """Make an arm the champion; the old one stays as a candidate and as last known good.
-
-    Parameters
-    ----------
-    state : RouteState
-        Changed in place.
-    name : str
-        An eligible arm.
-    now_ms : int
-        Stream time.
-
-    Raises
-    ------
-    RecordError
-        ``refused`` when the arm's phase does not allow it; the state is then unchanged.
-    """
+def _promote(state: RouteState, name: str, now_ms: int) -> None:
     before = state.champion
     _crown(state, name)
     if before is not None:
-        move(state, before, "succeeded")
+        _advance(state, before, "succeeded")
         arm = state.arms[before]
         mean = round(arm.sum_nano / NANO / arm.count, 6) if arm.count else None
         reign = Reign(before, state.epoch, now_ms, arm.count, mean, arm.verdict)
@@ -170,61 +243,16 @@ def promote(state: RouteState, name: str, now_ms: int) -> None:
     state.epoch += 1
 
 
-def roll_back(state: RouteState, name: str, route: Route, now_ms: int) -> str:
-    """Take all traffic off an arm and return it to the last known good, at once.
-
-    Parameters
-    ----------
-    state : RouteState
-        Changed in place.
-    name : str
-        An eligible arm.
-    route : Route
-        Says how long the cooldown is.
-    now_ms : int
-        Stream time.
-
-    Returns
-    -------
-    str
-        The arm that takes over its traffic.
-
-    Raises
-    ------
-    RecordError
-        ``refused`` when no other arm is eligible.
-    """
-    heir = _leave(state, name, "rolled back")
-    state.cooldown_until_ms = now_ms + round(route.settings.guard.cooldown_s * 1000)
-    return heir
-
-
-def retire(state: RouteState, name: str) -> None:
-    """Take an arm off for good.
-
-    Parameters
-    ----------
-    state : RouteState
-        Changed in place.
-    name : str
-        An arm that is not yet retired.
-
-    Raises
-    ------
-    RecordError
-        ``refused`` when it is retired already, or no other arm is eligible.
-    """
+def _retire(state: RouteState, name: str) -> None:
     if state.arms[name].is_eligible:
         _leave(state, name, "retired")
     else:
-        move(state, name, "retired")
+        _advance(state, name, "retired")
 
 
-def _leave(state: RouteState, name: str, event: Event) -> str:
-    heir = fallback_of(state, name)
-    if heir is None:
-        raise RecordError("refused", f"without {name!r} the route would have no eligible arm")
-    move(state, name, event)
+def _leave(state: RouteState, name: str, event: Event) -> None:
+    heir = _heir_of(state, name)
+    _advance(state, name, event)
     left = state.arms[name]
     restart(left.evidence, "", left.firsts, (0, 0))
     state.last_known_good = [reign for reign in state.last_known_good if reign.arm != name]
@@ -237,27 +265,11 @@ def _leave(state: RouteState, name: str, event: Event) -> str:
     weights = {arm: share for arm, share in state.weights.items() if arm != name}
     weights[heir] = weights.get(heir, 0.0) + freed
     state.target = weights
-    return heir
 
 
-def release(state: RouteState, name: str, route: Route) -> None:
-    """Let a quarantined arm start again in the nursery, with fresh evidence.
-
-    Parameters
-    ----------
-    state : RouteState
-        Changed in place.
-    name : str
-        The arm; its old labels stay counted.
-    route : Route
-        Says how long the nursery is.
-
-    Raises
-    ------
-    RecordError
-        ``refused`` when it is not quarantined.
-    """
-    move(state, name, "released")
+def _release(state: RouteState, route: Route, name: str) -> None:
+    """Its old labels stay counted."""
+    _advance(state, name, "released")
     arm = state.arms[name]
     arm.nursery_until = arm.count + route.settings.nursery_labels
     arm.verdict = "no_data"

@@ -4,20 +4,16 @@ import hashlib
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 from msgspec import Struct, field
 
 from leverframe.policies.guard.verdict import Verdict
-from leverframe.policies.statistics import ArmStats, TimeBuckets
 from leverframe.streams.health.closed_loop import ClosedLoop
 from leverframe.streams.health.join import JoinHealth
-from leverframe.streams.learning.arm import MICRO, NANO, ArmState
-from leverframe.streams.learning.linear import linear_stats
+from leverframe.streams.learning.arm import ArmState
 
 __all__ = [
     "Reign",
     "RouteState",
-    "arm_stats",
     "decode_route",
     "encode_route",
     "new_route",
@@ -139,51 +135,19 @@ decode_route: Final = msgspec.msgpack.Decoder(RouteState).decode
 
 
 def new_route(route: str) -> RouteState:
-    """Return the state of a route that has no arms yet.
-
-    Parameters
-    ----------
-    route : str
-        Its name.
-
-    Returns
-    -------
-    RouteState
-        At epoch 0, seq 0.
-    """
+    """Return the state of a route that has no arms yet, at epoch 0 and seq 0."""
     return RouteState(route)
 
 
 def salt_of(route: str) -> str:
-    """Return the salt of a route's assignments: constant, and different from any other route's.
-
-    Parameters
-    ----------
-    route : str
-        Its name.
-
-    Returns
-    -------
-    str
-        16 hex digits.
-    """
+    """Return the salt of a route's assignments, 16 hex digits: constant, and no other route's."""
     return hashlib.blake2b(route.encode(), digest_size=8, person=b"lf-salt").hexdigest()
 
 
 def state_digest(state: RouteState) -> str:
-    """Return a digest of all that a replay of the same records must reproduce.
+    """Return 16 hex digits of all that a replay of the same records must reproduce.
 
     The sequence number is left out, since heartbeats raise it by wall time.
-
-    Parameters
-    ----------
-    state : RouteState
-        Any state.
-
-    Returns
-    -------
-    str
-        16 hex digits.
     """
     body = (
         state.route,
@@ -198,56 +162,3 @@ def state_digest(state: RouteState) -> str:
         state.cooldown_until_ms,
     )
     return hashlib.blake2b(msgspec.msgpack.encode(body), digest_size=8).hexdigest()
-
-
-def arm_stats(state: RouteState, bucket_ms: int, context_dimension: int = 0) -> ArmStats:
-    """Lay the route's arms out as arrays, for policies.
-
-    Parameters
-    ----------
-    state : RouteState
-        With at least one arm.
-    bucket_ms : int
-        Width of its time buckets.
-    context_dimension : int
-        Features of the context; 0 where the route keeps none.
-
-    Returns
-    -------
-    ArmStats
-        K arms in the order of registration.
-    """
-    arms = list(state.arms.values())
-    totals = np.array(
-        [
-            [a.count, a.sum_nano / NANO, a.square_nano / NANO, a.inverse_propensity_micro / MICRO]
-            for a in arms
-        ]
-    )
-    indices = sorted({index for arm in arms for index in arm.buckets})
-    cube = np.zeros((3, len(indices), len(arms)))
-    position = {index: at for at, index in enumerate(indices)}
-    for k, arm in enumerate(arms):
-        for index, (count, total, square) in arm.buckets.items():
-            cube[:, position[index], k] = count, total / NANO, square / NANO
-    names = list(state.arms)
-    return ArmStats(
-        count=totals[:, 0],
-        reward_sum=totals[:, 1],
-        reward_square_sum=totals[:, 2],
-        inverse_propensity_sum=totals[:, 3],
-        eligible=np.array([arm.is_eligible for arm in arms]),
-        champion=names.index(state.champion) if state.champion in state.arms else -1,
-        validation_score=np.array(
-            [np.nan if a.validation_score is None else a.validation_score for a in arms]
-        ),
-        registered_at_ms=np.array([arm.registered_at_ms for arm in arms], dtype=np.int64),
-        buckets=TimeBuckets(
-            width_ms=bucket_ms,
-            start_ms=np.array([index * bucket_ms for index in indices], dtype=np.int64),
-            count=cube[0],
-            reward_sum=cube[1],
-            reward_square_sum=cube[2],
-        ),
-        linear=linear_stats([arm.linear for arm in arms], state.contexts, context_dimension),
-    )

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from leverframe.schemas.causes import Known, RecordPlace, RegisteredCause, wire_form
 from leverframe.schemas.codec import DECODE_ERRORS, decode_error, decoder
 from leverframe.schemas.command import Command
 from leverframe.schemas.control import ControlAck, ControlKind, ControlMessage
@@ -24,14 +25,15 @@ from leverframe.streams.envelope import (
     check_partition,
     dead_letter,
 )
-from leverframe.streams.learning.commands import apply_command, remember_command
+from leverframe.streams.learning.change import Change, RegisterArm
+from leverframe.streams.learning.commands import propose_command, remember_command
 from leverframe.streams.learning.counts import count_reward
 from leverframe.streams.learning.decision import decide, is_due
-from leverframe.streams.learning.drift import watch
-from leverframe.streams.learning.guard import count_first
+from leverframe.streams.learning.drift import note_label
+from leverframe.streams.learning.guard import note_first_label
 from leverframe.streams.learning.linear import RECENT_CONTEXTS
-from leverframe.streams.learning.messages import control_message
-from leverframe.streams.learning.rollout import register_arm
+from leverframe.streams.learning.messages import complete_cause, control_message
+from leverframe.streams.learning.rollout import carry_out, check_move
 from leverframe.streams.learning.state import RouteState, new_route
 from leverframe.streams.learning.weights import reweigh
 from leverframe.streams.routes.route import Route, Routes
@@ -77,29 +79,11 @@ def learn(
     partition_of: Callable[[bytes], int] | None = None,
     room: int | None = None,
 ) -> LearningOutcome:
-    """Fold one micro-batch.
+    """Fold one micro-batch: runs of records in the order in which they were read.
 
-    Parameters
-    ----------
-    batches : iterable of (str, sequence of InputRecord)
-        Runs of records in the order in which they were read, each with what they are: ``rewards``,
-        ``commands``, ``control-acks`` or ``traffic``.
-    states : mapping of str to RouteState
-        The states of the routes in the micro-batch that have one; they are changed in place.
-    routes : Routes
-        Settings of all routes.
-    max_value_bytes : int
-        Largest value accepted.
-    partition_of : callable, optional
-        From a route's key to the partition where its state is kept; records that lie elsewhere are
-        dead letters. Not looked at when left out.
-    room : int, optional
-        How many more routes may begin that the settings do not name; any number when left out.
-
-    Returns
-    -------
-    LearningOutcome
-        Everything that changes; the caller makes it durable in one transaction.
+    The states are changed in place: they are decoded afresh for each micro-batch. Records that lie
+    elsewhere than ``partition_of`` puts their route are dead letters, if it is given. ``room`` says
+    how many more routes may begin that the settings do not name.
     """
     step = _Step(states, routes, room)
     for kind, records in batches:
@@ -123,13 +107,14 @@ def learn(
 class _Step:
     """One micro-batch under way."""
 
+    record: InputRecord
+
     def __init__(self, states: Mapping[str, RouteState], routes: Routes, room: int | None) -> None:
         self.before = states
         self.room = room
         self.begun: set[str] = set()
         self.routes = routes
         self.out = LearningOutcome()
-        self.record: InputRecord | None = None
         self.kinds: dict[InputKind, tuple[Callable[[bytes], Any], Callable[[Any, int], None]]] = {
             "rewards": (_decode_reward, self.reward),
             "commands": (_decode_command, self.command),
@@ -138,10 +123,9 @@ class _Step:
         }
 
     @property
-    def at(self) -> dict[str, Any]:
+    def place(self) -> RecordPlace:
         """Where the record in hand lies, for causes."""
-        record = self.record
-        return {} if record is None else {"partition": record.partition, "offset": record.offset}
+        return RecordPlace(self.record.partition, self.record.offset)
 
     def set_aside(self, record: InputRecord, error: RecordError) -> None:
         self.out.dead_letters.append(dead_letter(record, error))
@@ -181,48 +165,47 @@ class _Step:
         now_ms = reward.attributed_at_ms
         arm = state.arms.get(reward.arm)
         if arm is None:
-            if route.settings.register_arms == "command":
-                raise RecordError(
-                    "unknown_arm",
-                    f"arm {reward.arm!r} is not registered on {reward.route!r}; register it with: "
-                    f"leverframe arm register {reward.route} {reward.arm}",
-                )
-            arm = register_arm(state, reward.arm, route, now_ms)
-            self.out.states[reward.route] = state
-            count_first(state, arm, count_reward(arm, reward, route), now_ms)
-            self.out.counts["counted", reward.route] += 1
-            reweigh(state, route, now_ms, newcomer=reward.arm)
-            self._publish(state, route, "routing", _registered(reward.arm, "first_reward"), now_ms)
+            self._first_reward(state, route, reward)
             return
         self.out.states[reward.route] = state
-        count_first(state, arm, count_reward(arm, reward, route), now_ms)
+        note_first_label(state, arm, count_reward(arm, reward, route), now_ms)
         if reward.context is not None and len(reward.context) == route.settings.context_dimension:
             state.contexts.append(reward.context)
             del state.contexts[:-RECENT_CONTEXTS]
         self.out.counts["counted", reward.route] += 1
         state.labels_since_decision += 1
-        drift = watch(state, reward.arm, reward, route)
-        if drift is not None:
-            self._publish(state, route, *drift, now_ms)
+        self._apply(state, route, note_label(state, reward.arm, reward, route), now_ms)
         if is_due(state, route, now_ms):
-            for kind, cause in decide(state, route, now_ms):
-                self._publish(state, route, kind, cause, now_ms)
+            self._apply(state, route, decide(state, route, now_ms), now_ms)
+
+    def _first_reward(self, state: RouteState, route: Route, reward: Reward) -> None:
+        """Register an arm by its first reward, which counts before the weights are set."""
+        if route.settings.register_arms == "command":
+            raise RecordError(
+                "unknown_arm",
+                f"arm {reward.arm!r} is not registered on {reward.route!r}; register it with: "
+                f"leverframe arm register {reward.route} {reward.arm}",
+            )
+        now_ms, move = reward.attributed_at_ms, RegisterArm(reward.arm)
+        check_move(state, route, move)
+        self.out.states[reward.route] = state
+        carry_out(state, route, [move], now_ms)
+        arm = state.arms[reward.arm]
+        note_first_label(state, arm, count_reward(arm, reward, route), now_ms)
+        self.out.counts["counted", reward.route] += 1
+        cause = RegisteredCause(arm=reward.arm, how="first_reward")
+        change = Change(kind="routing", cause=cause, reweighs=True, newcomer=reward.arm)
+        self._apply(state, route, change, now_ms)
 
     def command(self, command: Command, now_ms: int) -> None:
         route = self._route(command.route)
         state = self._state(command.route)
-        answer = apply_command(state, command, route, now_ms)
-        if answer is None:
+        change = propose_command(state, command, route)
+        if change is None:
             self.out.counts["duplicate_command", command.route] += 1
             return
         self.out.states[command.route] = state
-        kind, cause = answer
-        if state.loop.replicas:
-            cause["replicas"] = sorted(state.loop.replicas)
-        if kind != "rollback" and state.eligible:
-            newcomer = command.arm if command.action in {"register_arm", "release"} else None
-            reweigh(state, route, now_ms, newcomer=newcomer)
-        self._publish(state, route, kind, cause, now_ms)
+        self._apply(state, route, change, now_ms)
         remember_command(state, command.command_id)
 
     def ack(self, ack: ControlAck, now_ms: int) -> None:
@@ -243,21 +226,28 @@ class _Step:
         if not arms:
             # Nobody to judge yet, but their predictions must not be forgotten.
             return
-        for name, evidence in state.loop.see(traffic, route, arms, orphans).items():
+        for name, alarm in state.loop.see(traffic, route, arms, orphans).items():
             self.out.counts["alarm:" + name, traffic.route] += 1
-            cause = {"why": name, **evidence, "record": self.at}
-            self.out.control.append(
-                control_message(state, route, "routing", cause, traffic.until_ms)
-            )
+            self._announce(state, route, "routing", alarm, traffic.until_ms)
 
-    def _publish(
-        self, state: RouteState, route: Route, kind: ControlKind, cause: dict[str, Any], now_ms: int
-    ) -> None:
+    def _apply(self, state: RouteState, route: Route, change: Change | None, now_ms: int) -> None:
+        """The one place where a change is carried out, weighed and published."""
+        if change is None:
+            return
+        carry_out(state, route, change.moves, now_ms)
+        if change.reweighs and state.eligible:
+            step = reweigh(state, route, now_ms, newcomer=change.newcomer)
+            if step < change.least_step:
+                return
         state.weights = dict(state.target)
-        state.cause = cause = cause | {"record": self.at}
-        self.out.counts["control:" + kind, state.route] += 1
+        cause = complete_cause(change.cause, state, route, now_ms, self.place)
+        state.cause = wire_form(cause)
+        self.out.counts["control:" + change.kind, state.route] += 1
+        self.out.control.append(control_message(state, route, change.kind, cause, now_ms))
+
+    def _announce(
+        self, state: RouteState, route: Route, kind: ControlKind, cause: Known, now_ms: int
+    ) -> None:
+        """Publish what changes no weight."""
+        cause = complete_cause(cause, state, route, now_ms, self.place)
         self.out.control.append(control_message(state, route, kind, cause, now_ms))
-
-
-def _registered(arm: str, how: str) -> dict[str, Any]:
-    return {"why": "registered", "arm": arm, "how": how}

@@ -9,8 +9,8 @@ from leverframe.policies.base import Policy
 from leverframe.policies.registry import make_policy
 from leverframe.policies.shaping import shape
 from leverframe.policies.statistics import ArmStats
-from leverframe.streams.learning.maturing import corrected_stats
-from leverframe.streams.learning.state import RouteState, arm_stats
+from leverframe.streams.learning.state import RouteState
+from leverframe.streams.learning.statistics import arm_stats, corrected_stats
 from leverframe.streams.routes.route import Route
 
 __all__ = ["is_weighing_due", "policy_of", "reweigh"]
@@ -31,22 +31,8 @@ def is_weighing_due(state: RouteState, now_ms: int) -> bool:
 def reweigh(state: RouteState, route: Route, now_ms: int, newcomer: str | None = None) -> float:
     """Let the policy set the target weights, within the limits.
 
-    Parameters
-    ----------
-    state : RouteState
-        ``target`` is changed in place.
-    route : Route
-        Its settings.
-    now_ms : int
-        Stream time.
-    newcomer : str, optional
-        An arm that joins just now.
-
-    Returns
-    -------
-    float
-        Largest difference of an arm's target from its weight in force; infinite when the set of
-        arms with traffic changed.
+    Frozen weights make room for a newcomer. Returns the largest difference of an arm's target from
+    its weight in force; infinite when the set of arms with traffic changed.
     """
     state.weighed_ms = max(state.weighed_ms, now_ms)
     state.weighed_labels = state.labels
@@ -70,20 +56,7 @@ def reweigh(state: RouteState, route: Route, now_ms: int, newcomer: str | None =
 
 
 def policy_of(state: RouteState, route: Route) -> Policy:
-    """Return the policy in force.
-
-    Parameters
-    ----------
-    state : RouteState
-        May hold one set by command.
-    route : Route
-        Holds the one of the settings.
-
-    Returns
-    -------
-    Policy
-        Ready to use.
-    """
+    """Return the policy in force: the one set by command, else that of the settings."""
     return route.policy if state.policy is None else make_policy(*state.policy)
 
 

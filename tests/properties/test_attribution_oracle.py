@@ -30,7 +30,8 @@ from leverframe.schemas.reward import Reward
 from leverframe.streams.attribution.entries import Entry, decode_entry, encode_entry
 from leverframe.streams.attribution.expiry import sweep
 from leverframe.streams.attribution.step import attribute
-from leverframe.streams.learning.state import RouteState, arm_stats, decode_route, encode_route
+from leverframe.streams.learning.state import RouteState, decode_route, encode_route
+from leverframe.streams.learning.statistics import arm_stats
 from leverframe.streams.learning.step import learn
 
 WINDOW_MS = 1000

@@ -10,7 +10,8 @@ from records import MAX_VALUE_BYTES, T0, Record, learning_runs, reward_record, r
 
 from leverframe.policies.discounted_thompson import DiscountedThompson
 from leverframe.policies.sliding_window_ucb import SlidingWindowUcb
-from leverframe.streams.learning.state import RouteState, arm_stats, decode_route, encode_route
+from leverframe.streams.learning.state import RouteState, decode_route, encode_route
+from leverframe.streams.learning.statistics import arm_stats
 from leverframe.streams.learning.step import learn
 
 BUCKET_MS = 100

@@ -13,7 +13,7 @@ from leverframe.experiments.table import BLOCK, DELAY, Table
 from leverframe.policies.registry import make_policy
 from leverframe.policies.shaping import shape
 from leverframe.policies.statistics import ArmStats, TimeBuckets
-from leverframe.streams.learning.arm import MICRO
+from leverframe.policies.units import MICRO
 from leverframe.streams.routes.settings import NamedParams
 
 POLICIES = [strategy for strategy in STRATEGIES.values() if strategy.policy]

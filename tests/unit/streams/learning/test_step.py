@@ -19,12 +19,12 @@ from leverframe.schemas.control import ControlMessage
 from leverframe.streams.learning.messages import heartbeat
 from leverframe.streams.learning.state import (
     RouteState,
-    arm_stats,
     decode_route,
     encode_route,
     new_route,
     state_digest,
 )
+from leverframe.streams.learning.statistics import arm_stats
 from leverframe.streams.learning.step import LearningOutcome, learn
 from leverframe.streams.routes.route import Routes
 from leverframe.streams.routes.settings import GuardSettings, NamedParams

@@ -1,0 +1,446 @@
+"""Why a control message was published: one struct for each reason, told apart by ``why``.
+
+On the wire a cause is an object whose ``why`` names the reason, so that a reader of an older
+version can pass on what it does not know. ``cause_of`` reads it, ``wire_form`` writes it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+__all__ = [
+    "ALARMS",
+    "Alarm",
+    "ArmEvidence",
+    "BetterCause",
+    "Cause",
+    "CommandCause",
+    "DriftCause",
+    "GuardCause",
+    "HeartbeatCause",
+    "PartitionerMismatch",
+    "PolicyCause",
+    "RecordPlace",
+    "RegisteredCause",
+    "RollbackNotEffective",
+    "UnknownCause",
+    "Version",
+    "WeightsNotFollowed",
+    "cause_of",
+    "wire_form",
+]
+
+
+class RecordPlace(Struct, frozen=True):
+    """Where the record lies that decided.
+
+    Attributes
+    ----------
+    partition, offset : int
+        Of ``rewards``, ``commands`` or ``traffic``, whichever the cause belongs to.
+    """
+
+    partition: int
+    offset: int
+
+
+class Version(Struct, frozen=True):
+    """A control message, by its place in the order of the route's messages.
+
+    Attributes
+    ----------
+    epoch, seq : int
+        As in the message.
+    """
+
+    epoch: int
+    seq: int
+
+
+class ArmEvidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is known of an arm.
+
+    Attributes
+    ----------
+    phase : str
+        ``nursery``, ``candidate``, ``champion`` or ``quarantined``.
+    verdict : str
+        The guard's: ``healthy``, ``harmful``, ``inconclusive`` or ``no_data``.
+    labels : int
+        Counted now.
+    mean : float or None
+        Reward mapped to [0, 1]; None without labels.
+    bounds : list of float
+        Lower and upper end of the mean's confidence sequence.
+    label_delay_ms : list of float or None, optional
+        In heartbeats: quantiles 0.5, 0.9 and 0.99 of the time from prediction to label.
+    join : dict, optional
+        In heartbeats: how the join of the arm fares.
+    """
+
+    phase: str
+    verdict: str
+    labels: int
+    mean: float | None
+    bounds: list[float]
+    label_delay_ms: list[float | None] | UnsetType = UNSET
+    join: dict[str, Any] | UnsetType = UNSET
+
+
+class _Cause(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="why"):
+    """What all causes share: the tag."""
+
+
+class GuardCause(_Cause, frozen=True, kw_only=True, tag="guard"):
+    """An arm was rolled back since it is harmful.
+
+    Attributes
+    ----------
+    arms : dict of str to ArmEvidence
+        All arms after the rollback.
+    arm : str
+        That was rolled back.
+    verdict : str
+        ``harmful``.
+    test : {"champion", "floor"}
+        What it was held against.
+    labels, mean
+        Of the arm, since evidence against it gathered; the mean is mapped to [0, 1].
+    compared_with, reference_labels, reference_mean, margin
+        The arm held against it meanwhile, and how much worse is tolerable (``test`` champion).
+    reward_floor, floor_margin
+        The least tolerable mean (``test`` floor).
+    alpha : float
+        Of the route.
+    log_evidence, log_threshold : float
+        Nats.
+    traffic_to : str
+        The arm that took over.
+    record : RecordPlace
+        The deciding reward.
+    """
+
+    arms: dict[str, ArmEvidence] | UnsetType = UNSET
+    arm: str
+    verdict: str
+    test: Literal["champion", "floor"]
+    labels: int
+    mean: float | None
+    compared_with: str | UnsetType = UNSET
+    reference_labels: int | UnsetType = UNSET
+    reference_mean: float | UnsetType | None = UNSET
+    margin: float | UnsetType = UNSET
+    reward_floor: float | UnsetType = UNSET
+    floor_margin: float | UnsetType = UNSET
+    alpha: float
+    log_evidence: float
+    log_threshold: float
+    traffic_to: str
+    record: RecordPlace | UnsetType = UNSET
+
+
+class BetterCause(_Cause, frozen=True, kw_only=True, tag="better"):
+    """A challenger became champion since it is better.
+
+    Attributes
+    ----------
+    arms : dict of str to ArmEvidence
+        All arms after the promotion.
+    arm : str
+        The new champion.
+    labels, mean, compared_with, reference_labels, reference_mean
+        Of both arms' lives; means are mapped to [0, 1].
+    alpha, log_evidence, log_threshold : float
+        Of the test; nats.
+    record : RecordPlace
+        The deciding reward.
+    """
+
+    arms: dict[str, ArmEvidence] | UnsetType = UNSET
+    arm: str
+    labels: int
+    mean: float | None
+    compared_with: str
+    reference_labels: int
+    reference_mean: float | None
+    alpha: float
+    log_evidence: float
+    log_threshold: float
+    record: RecordPlace | UnsetType = UNSET
+
+
+class PolicyCause(_Cause, frozen=True, kw_only=True, tag="policy"):
+    """The policy moved weights on the labels counted so far.
+
+    Attributes
+    ----------
+    arms : dict of str to ArmEvidence
+        All arms.
+    record : RecordPlace
+        The deciding reward.
+    """
+
+    arms: dict[str, ArmEvidence] | UnsetType = UNSET
+    record: RecordPlace | UnsetType = UNSET
+
+
+class DriftCause(_Cause, frozen=True, kw_only=True, tag="drift"):
+    """A detector saw an arm's rewards change.
+
+    Attributes
+    ----------
+    arm : str
+        Watched against its own past.
+    detectors : list of str
+        That saw it.
+    action : {"note", "hold", "rollback"}
+        What the settings say about it.
+    mean_before, mean_after : float
+        Reward mapped to [0, 1].
+    traffic_to : str, optional
+        The arm that took over, where it was rolled back.
+    record : RecordPlace
+        The deciding reward.
+    """
+
+    arm: str
+    detectors: list[str]
+    action: Literal["note", "hold", "rollback"]
+    mean_before: float
+    mean_after: float
+    traffic_to: str | UnsetType = UNSET
+    record: RecordPlace | UnsetType = UNSET
+
+
+class RegisteredCause(_Cause, frozen=True, kw_only=True, tag="registered"):
+    """An arm was registered by its first reward.
+
+    Attributes
+    ----------
+    arm : str
+        The new one.
+    how : str
+        ``first_reward``.
+    record : RecordPlace
+        That reward.
+    """
+
+    arm: str
+    how: str
+    record: RecordPlace | UnsetType = UNSET
+
+
+class CommandCause(_Cause, frozen=True, kw_only=True, tag="command"):
+    """A person, or a deployment pipeline, asked for it.
+
+    Attributes
+    ----------
+    command_id, action, actor
+        As in the command.
+    arm : str, optional
+        The arm meant, where the action has one.
+    replicas : list of str, optional
+        Serving replicas heard lately, whose acknowledgements may be waited for.
+    record : RecordPlace
+        The command.
+    """
+
+    command_id: str
+    action: str
+    actor: str
+    arm: str | UnsetType = UNSET
+    replicas: list[str] | UnsetType = UNSET
+    record: RecordPlace | UnsetType = UNSET
+
+
+class RollbackNotEffective(_Cause, frozen=True, kw_only=True, tag="rollback_not_effective"):
+    """An arm without weight is still served after the grace time.
+
+    Attributes
+    ----------
+    arm : str
+        That still answers.
+    served_after_grace : int
+        Predictions.
+    grace_s : float
+        Seconds, of the settings.
+    since : Version
+        The message that took it off.
+    replicas_behind : list of str
+        Replicas that have not acknowledged that message.
+    record : RecordPlace
+        The traffic that shows it.
+    """
+
+    arm: str
+    served_after_grace: int
+    grace_s: float
+    since: Version
+    replicas_behind: list[str]
+    record: RecordPlace | UnsetType = UNSET
+
+
+class WeightsNotFollowed(_Cause, frozen=True, kw_only=True, tag="weights_not_followed"):
+    """An arm's share of predictions differs from its weight by more than chance.
+
+    Attributes
+    ----------
+    arm : str
+        Whose share is least likely.
+    weight : float
+        As published.
+    served, served_of : int
+        Predictions of the arm, and of all arms, in the portion that tipped the scale.
+    log_evidence, log_threshold : float
+        Nats.
+    record : RecordPlace
+        The traffic that shows it.
+    """
+
+    arm: str
+    weight: float
+    served: int
+    served_of: int
+    log_evidence: float
+    log_threshold: float
+    record: RecordPlace | UnsetType = UNSET
+
+
+class PartitionerMismatch(_Cause, frozen=True, kw_only=True, tag="suspected_partitioner_mismatch"):
+    """Predictions and labels both stay alone: they lie in different partitions.
+
+    Attributes
+    ----------
+    orphan_predictions, orphan_labels : int
+        That never met their other half.
+    orphan_share : float
+        Of the predictions.
+    cure : str
+        What to run.
+    record : RecordPlace
+        The traffic that shows it.
+    """
+
+    orphan_predictions: int
+    orphan_labels: int
+    orphan_share: float
+    cure: str
+    record: RecordPlace | UnsetType = UNSET
+
+
+class HeartbeatCause(_Cause, frozen=True, kw_only=True, tag="heartbeat"):
+    """Somebody watches: what is in force, said again with the evidence as it stands now.
+
+    Attributes
+    ----------
+    last_change : dict
+        The cause of the newest routing change, as on the wire; empty before there is one.
+    arms : dict of str to ArmEvidence
+        All arms but retired ones.
+    last_known_good : list of dict, optional
+        Former champions to which traffic can return, newest first.
+    joins : dict, optional
+        How the join of the route fares.
+    shadow : dict of str to dict of str to float, optional
+        Weights that each shadow policy would give, by its name.
+    pinned : str, optional
+        The arm to which a person pinned all traffic.
+    frozen : bool, optional
+        True where a person froze the weights.
+    following : dict, optional
+        Replicas, those behind, what was served, alarms in force.
+    """
+
+    last_change: dict[str, Any]
+    arms: dict[str, ArmEvidence]
+    last_known_good: list[dict[str, Any]] | UnsetType = UNSET
+    joins: dict[str, Any] | UnsetType = UNSET
+    shadow: dict[str, dict[str, float]] | UnsetType = UNSET
+    pinned: str | UnsetType = UNSET
+    frozen: bool | UnsetType = UNSET
+    following: dict[str, Any] | UnsetType = UNSET
+
+
+class UnknownCause(Struct, frozen=True):
+    """A reason that this version does not know, or that lacks a field it needs.
+
+    Attributes
+    ----------
+    why : str
+        Its name; empty where there is none.
+    told : dict
+        All fields as they came.
+    """
+
+    why: str
+    told: dict[str, Any]
+
+
+Alarm: TypeAlias = RollbackNotEffective | WeightsNotFollowed | PartitionerMismatch
+Known: TypeAlias = (
+    GuardCause
+    | BetterCause
+    | PolicyCause
+    | DriftCause
+    | RegisteredCause
+    | CommandCause
+    | Alarm
+    | HeartbeatCause
+)
+Cause: TypeAlias = Known | UnknownCause
+
+ALARMS: Final = frozenset(
+    {"rollback_not_effective", "weights_not_followed", "suspected_partitioner_mismatch"}
+)
+"""``why`` of the causes that are alarms."""
+
+
+def cause_of(told: Mapping[str, Any]) -> Cause:
+    """Read a cause.
+
+    Parameters
+    ----------
+    told : mapping
+        As in ``ControlMessage.cause``.
+
+    Returns
+    -------
+    Cause
+        ``UnknownCause`` for a reason of a newer version, or one without the fields it needs.
+
+    Examples
+    --------
+    >>> cause_of({"why": "registered", "arm": "b", "how": "first_reward"}).arm
+    'b'
+    >>> cause_of({"why": "eclipse", "until_ms": 5})
+    UnknownCause(why='eclipse', told={'why': 'eclipse', 'until_ms': 5})
+    """
+    try:
+        known: Cause = msgspec.convert(told, Known)
+    except msgspec.ValidationError:
+        return UnknownCause(str(told.get("why", "")), dict(told))
+    return known
+
+
+def wire_form(cause: Known) -> dict[str, Any]:
+    """Return a cause as it is in a control message.
+
+    Parameters
+    ----------
+    cause : Cause
+        Of this version.
+
+    Returns
+    -------
+    dict
+        ``why`` first, then its fields in the order of the struct.
+
+    Examples
+    --------
+    >>> wire_form(RegisteredCause(arm="b", how="first_reward"))
+    {'why': 'registered', 'arm': 'b', 'how': 'first_reward'}
+    """
+    told: dict[str, Any] = msgspec.to_builtins(cause)
+    return told

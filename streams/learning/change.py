@@ -1,0 +1,123 @@
+"""What a decision asks for, before anything is done about it: propose, then apply.
+
+Guard, promotion, drift and commands return a ``Change`` and touch nothing that it would change;
+``step.py`` alone applies one: it carries out the moves, reweighs and publishes.
+"""
+
+from typing import Any, TypeAlias
+
+from msgspec import Struct
+
+from leverframe.schemas.causes import Known
+from leverframe.schemas.control import ControlKind
+
+__all__ = [
+    "Change",
+    "Freeze",
+    "Grow",
+    "Hold",
+    "Move",
+    "Pin",
+    "Promote",
+    "RegisterArm",
+    "Release",
+    "Retire",
+    "RollBack",
+    "SetPolicy",
+]
+
+
+class RegisterArm(Struct, frozen=True):
+    """Add an arm: the first one becomes the champion, later ones start in the nursery."""
+
+    arm: str
+    validation_score: float | None = None
+
+
+class Grow(Struct, frozen=True):
+    """Let an arm leave the nursery."""
+
+    arm: str
+
+
+class Promote(Struct, frozen=True):
+    """Make an arm the champion; the old one stays as a candidate and as last known good."""
+
+    arm: str
+
+
+class RollBack(Struct, frozen=True):
+    """Take all traffic off an arm and return it to the last known good, at once."""
+
+    arm: str
+
+
+class Retire(Struct, frozen=True):
+    """Take an arm off for good."""
+
+    arm: str
+
+
+class Release(Struct, frozen=True):
+    """Let a quarantined arm start again in the nursery, with fresh evidence."""
+
+    arm: str
+
+
+class Hold(Struct, frozen=True):
+    """Keep an arm's share from growing until a stream time, ms since the epoch."""
+
+    arm: str
+    until_ms: int
+
+
+class Pin(Struct, frozen=True):
+    """Send all traffic to one arm; to none in particular when it is None."""
+
+    arm: str | None
+
+
+class Freeze(Struct, frozen=True):
+    """Hold the weights as they are, or let them move again."""
+
+    is_frozen: bool
+
+
+class SetPolicy(Struct, frozen=True):
+    """Replace the policy that the settings name."""
+
+    name: str
+    params: dict[str, Any]
+
+
+Move: TypeAlias = (
+    RegisterArm | Grow | Promote | RollBack | Retire | Release | Hold | Pin | Freeze | SetPolicy
+)
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """What is to become of a route, and why.
+
+    Attributes
+    ----------
+    kind : str
+        Of the control message that says so.
+    cause : Known
+        Evidence as it stands before the moves; where the record lies, and the arms as they are
+        after it, are added by whoever publishes.
+    moves : tuple of Move
+        Carried out in this order.
+    reweighs : bool
+        Whether the policy sets the weights anew after the moves.
+    newcomer : str or None
+        An arm for which frozen weights make room.
+    least_step : float
+        Published only if a weight moves by this much.
+    """
+
+    kind: ControlKind
+    cause: Known
+    moves: tuple[Move, ...] = ()
+    reweighs: bool = False
+    newcomer: str | None = None
+    least_step: float = 0.0

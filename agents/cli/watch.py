@@ -45,31 +45,10 @@ def watch(route: str | None, config: Path | None, *, as_json: bool, heartbeats: 
 
 
 def line(message: Any) -> str:
-    """Return one control message as a line for people.
+    """Return a control message as a line: time, route, epoch and seq, kind, weights and why."""
+    from leverframe.agents.operator.narrate import why
 
-    Parameters
-    ----------
-    message : ControlMessage
-        Any.
-
-    Returns
-    -------
-    str
-        Time, route, epoch and seq, kind, weights and why.
-    """
     at = datetime.fromtimestamp(message.issued_at_ms / 1000, tz=UTC).strftime("%H:%M:%S.%f")[:-3]
     weights = " ".join(f"{arm}={share:.3f}" for arm, share in message.weights.items())
-    cause = message.cause
-    why = str(cause.get("why", ""))
-    if why == "guard":
-        why = f"guard: {cause['arm']} has mean {cause['mean']:.3f} of {cause['labels']} labels, "
-        if "compared_with" in cause:
-            beside = f"{cause['reference_mean']:.3f} of {cause['reference_labels']}"
-            why += f"{cause['compared_with']} {beside}"
-        else:
-            why += f"the floor is {cause['reward_floor']:.3f}"
-    elif why == "command":
-        why = f"command {cause['action']} by {cause['actor']}"
-    elif "arm" in cause:
-        why = f"{why}: {cause['arm']}"
-    return f"{at} {message.route} {message.epoch}.{message.seq} {message.kind:9} {weights} | {why}"
+    version = f"{message.epoch}.{message.seq}"
+    return f"{at} {message.route} {version} {message.kind:9} {weights} | {why(message)}"

@@ -1,11 +1,12 @@
 """Why a route's weights are what they are: from recorded control messages to sentences. Pure."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from msgspec import Struct
 
+from leverframe.agents.operator.narrate import why
 from leverframe.schemas.control import ControlMessage
 
 __all__ = ["Explained", "explain", "sentences"]
@@ -33,36 +34,24 @@ class Explained(Struct, frozen=True, kw_only=True):
 
 
 def explain(messages: Sequence[ControlMessage], until_ms: int | None, last: int) -> list[Explained]:
-    """Find the newest changes of one route.
+    """Find the newest changes of one route, oldest first; heartbeats among them are left out.
 
-    Parameters
-    ----------
-    messages : sequence of ControlMessage
-        Of the route, in any order; heartbeats among them are left out.
-    until_ms : int, optional
-        Only what was issued up to then, ms since the epoch.
-    last : int
-        Most changes to return.
-
-    Returns
-    -------
-    list of Explained
-        Oldest first.
+    Only what was issued up to ``until_ms``, and at most ``last`` of them.
     """
-    told = sorted(
-        (one for one in messages if one.kind != "heartbeat"),
-        key=lambda one: (one.epoch, one.seq),
+    changes = sorted(
+        (message for message in messages if message.kind != "heartbeat"),
+        key=lambda message: (message.epoch, message.seq),
     )
     if until_ms is not None:
-        told = [one for one in told if one.issued_at_ms <= until_ms]
-    begin = max(0, len(told) - last)
+        changes = [message for message in changes if message.issued_at_ms <= until_ms]
+    begin = max(0, len(changes) - last)
     return [
         Explained(
-            message=told[at],
-            moved=_moved(told[at - 1].weights if at else {}, told[at].weights),
+            message=changes[at],
+            moved=_moved(changes[at - 1].weights if at else {}, changes[at].weights),
             is_first=at == 0,
         )
-        for at in range(begin, len(told))
+        for at in range(begin, len(changes))
     ]
 
 
@@ -77,22 +66,11 @@ def _moved(
 
 
 def sentences(change: Explained) -> Iterator[str]:
-    """Say what a message changed, and why.
-
-    Parameters
-    ----------
-    change : Explained
-        From ``explain``.
-
-    Yields
-    ------
-    str
-        A line each: what happened, then the evidence.
-    """
+    """Yield what a message changed, and why: what happened, then the evidence, a line each."""
     message = change.message
     at = datetime.fromtimestamp(message.issued_at_ms / 1000, tz=UTC)
     version = f"{message.epoch}.{message.seq}"
-    yield f"{at:%Y-%m-%d %H:%M:%S} UTC, {message.kind} {version}: {_why(message)}"
+    yield f"{at:%Y-%m-%d %H:%M:%S} UTC, {message.kind} {version}: {why(message)}"
     if change.is_first:
         shares = ", ".join(f"{arm} {share:.3f}" for arm, share in message.weights.items())
         yield f"  weights since then: {shares} (no earlier message is left to compare with)"
@@ -131,50 +109,3 @@ def _evidence(cause: Mapping[str, Any], arm: str) -> str:
         f": mean {known['mean']:.3f} of {known['labels']:,} labels, between {low:.3f} and "
         f"{high:.3f}, {known['verdict']}"
     )
-
-
-def _why(message: ControlMessage) -> str:
-    cause = message.cause
-    say = _REASONS.get(str(cause.get("why", "")))
-    return say(cause) if say else f"because of {cause.get('why', 'a reason that is not told')!s}"
-
-
-def _guard(cause: Mapping[str, Any]) -> str:
-    lead = (
-        f"{cause['arm']} was rolled back: mean {cause['mean']} of {cause['labels']:,} labels "
-        f"since it began to look bad"
-    )
-    if "compared_with" in cause:
-        beside = f"{cause['reference_mean']} of {cause['reference_labels']:,}"
-        lead += f", {cause['compared_with']} {beside} meanwhile"
-    else:
-        lead += f", where {cause['reward_floor']} is the floor"
-    return (
-        f"{lead}; log evidence {cause['log_evidence']:.2f} reached {cause['log_threshold']:.2f} "
-        f"(alpha {cause['alpha']})"
-    )
-
-
-def _better(cause: Mapping[str, Any]) -> str:
-    return (
-        f"{cause['arm']} became champion: mean {cause['mean']} of {cause['labels']:,} labels, "
-        f"{cause['compared_with']} {cause['reference_mean']} of {cause['reference_labels']:,}; "
-        f"log evidence {cause['log_evidence']:.2f} reached {cause['log_threshold']:.2f}"
-    )
-
-
-def _drift(cause: Mapping[str, Any]) -> str:
-    return (
-        f"{', '.join(cause['detectors'])} saw the rewards of {cause['arm']} change from "
-        f"{cause['mean_before']} to {cause['mean_after']}; action {cause['action']}"
-    )
-
-
-_REASONS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
-    "guard": _guard,
-    "better": _better,
-    "drift": _drift,
-    "policy": lambda _: "the policy moved weights on the labels counted so far",
-    "registered": lambda cause: f"{cause['arm']} was registered ({cause['how']})",
-    "command": lambda cause: f"command {cause['action']} by {cause['actor']}",
-}

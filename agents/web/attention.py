@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
+from leverframe.agents.operator.narrate import headline
 from leverframe.agents.web.history import RouteHistory
+from leverframe.schemas.causes import cause_of
 from leverframe.schemas.control import ControlMessage
 
 __all__ = ["Attention", "Level", "attention"]
@@ -74,22 +76,18 @@ def _silence(ttl_ms: int, silent_ms: int) -> list[Attention]:
     return []
 
 
-_ALARMS: Final = {
-    "rollback_not_effective": (Level.critical, "an arm that was rolled back still answers"),
-    "weights_not_followed": (Level.warning, "arms do not answer in the published shares"),
-    "suspected_partitioner_mismatch": (
-        Level.warning,
-        "predictions and labels do not meet: leverframe doctor",
-    ),
-}
-"""By name in the cause: how much each presses, and what it says."""
+# A user meets an arm that was taken off; the other alarms are about evidence.
+_CRITICAL: Final = frozenset({"rollback_not_effective"})
 
 
 def _alarms(beat: Mapping[str, Any]) -> list[Attention]:
     following = beat.get("following", {})
     found = [
-        Attention(*_ALARMS.get(name, (Level.warning, str(name))))
-        for name in following.get("alarms", {})
+        Attention(
+            Level.critical if name in _CRITICAL else Level.warning,
+            headline(cause_of({"why": name, **evidence})),
+        )
+        for name, evidence in following.get("alarms", {}).items()
     ]
     behind = following.get("behind", [])
     if behind:

@@ -5,7 +5,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from leverframe.agents.worker.notices import ALARMS
+from leverframe.agents.operator.narrate import headline
+from leverframe.schemas.causes import ALARMS, cause_of
 from leverframe.schemas.control import ControlMessage
 
 __all__ = ["Mark", "mark_of"]
@@ -23,7 +24,7 @@ class Mark(Struct, frozen=True):
     kind : str
         ``rollback``, ``promotion``, ``command``, ``registered``, ``drift``, ``alarm`` or ``shift``.
     text : str
-        Why.
+        What happened, in a few words.
     since_ms, times : int
         Of the first of several shifts in a row, and how many they are.
     """
@@ -40,19 +41,8 @@ class Mark(Struct, frozen=True):
 def mark_of(message: ControlMessage, cause: Mapping[str, Any], last: Mark | None) -> Mark:
     """Return the mark of a change; several shifts of a policy in a row are one that grows.
 
-    Parameters
-    ----------
-    message : ControlMessage
-        That tells of it.
-    cause : mapping
-        Its cause, or the one of the change that a heartbeat still tells of.
-    last : Mark, optional
-        The route's newest.
-
-    Returns
-    -------
-    Mark
-        With ``times`` above 1 it takes the place of ``last``.
+    ``cause`` is the message's own, or the one of the change that a heartbeat still tells of. With
+    ``times`` above 1 the mark takes the place of the route's newest, ``last``.
     """
     kind, since_ms, times = _kind(message.kind, cause), message.issued_at_ms, 1
     if last is not None and kind == last.kind == "shift":
@@ -62,7 +52,7 @@ def mark_of(message: ControlMessage, cause: Mapping[str, Any], last: Mark | None
         epoch=message.epoch,
         seq=message.seq,
         kind=kind,
-        text=_text(cause),
+        text=headline(cause_of(cause)),
         since_ms=since_ms,
         times=times,
     )
@@ -77,11 +67,3 @@ def _kind(kind: str, cause: Mapping[str, Any]) -> str:
     if why in {"command", "registered", "drift"}:
         return str(why)
     return "alarm" if why in ALARMS else "shift"
-
-
-def _text(cause: Mapping[str, Any]) -> str:
-    why = str(cause.get("why", ""))
-    if why == "command":
-        arm = f" {cause['arm']}" if cause.get("arm") else ""
-        return f"{cause.get('action')}{arm} by {cause.get('actor')}"
-    return f"{why}: {cause['arm']}" if "arm" in cause else why

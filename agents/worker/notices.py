@@ -2,21 +2,16 @@
 
 import hashlib
 import hmac
-from typing import Final
 
 import orjson
 from msgspec import Struct
 
-from leverframe.agents.operator.explain import explain, sentences
+from leverframe.agents.operator.narrate import why
+from leverframe.schemas.causes import ALARMS
 from leverframe.schemas.codec import encode
 from leverframe.schemas.control import ControlMessage
 
-__all__ = ["ALARMS", "Notice", "body_of", "notice_of", "signature_of"]
-
-ALARMS: Final = frozenset(
-    {"rollback_not_effective", "weights_not_followed", "suspected_partitioner_mismatch"}
-)
-"""What a cause's ``why`` is when an alarm is raised."""
+__all__ = ["Notice", "body_of", "notice_of", "signature_of"]
 
 
 class Notice(Struct, frozen=True):
@@ -58,19 +53,18 @@ def notice_of(message: ControlMessage) -> Notice | None:
     event = _event(message)
     if event is None:
         return None
-    line = next(sentences(explain([message], None, 1)[0]))
-    return Notice(event, f"{message.route}: {line.partition(': ')[2]}", message)
+    return Notice(event, f"{message.route}: {why(message)}", message)
 
 
 def _event(message: ControlMessage) -> str | None:
-    why = message.cause.get("why")
+    reason = message.cause.get("why")
     if message.kind in {"rollback", "promotion"}:
         return message.kind
     if message.kind == "heartbeat":
         return None
-    if why == "drift" and message.cause.get("action") == "hold":
+    if reason == "drift" and message.cause.get("action") == "hold":
         return "ramp_held"
-    return "alarm" if why in ALARMS else None
+    return "alarm" if reason in ALARMS else None
 
 
 def body_of(notice: Notice, form: str) -> bytes:

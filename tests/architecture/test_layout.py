@@ -1,5 +1,6 @@
 """What the code base promises about itself."""
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -57,13 +58,28 @@ def test_packages_hold_a_docstring_only() -> None:
             assert lines[-1].endswith('"""'), path
 
 
+def code_lines(text: str) -> int:
+    """Lines that hold code: no blank ones, no comments, no docstrings."""
+    docs: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        body = getattr(node, "body", None)
+        for each in body if isinstance(body, list) else ():
+            if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant):
+                docs |= set(range(each.lineno, (each.end_lineno or each.lineno) + 1))
+    lines = text.splitlines()
+    return sum(
+        bool(line.strip()) and not line.lstrip().startswith("#") and number not in docs
+        for number, line in enumerate(lines, 1)
+    )
+
+
 def test_files_stay_short() -> None:
-    """No module over 300 lines."""
+    """No module over 300 lines of code; docstrings do not count."""
     long = {
         str(path.relative_to(ROOT)): count
-        for name in OURS
+        for name in (*OURS, "bench", "drills", "examples")
         for path in (ROOT / name).rglob("*.py")
-        if (count := len(path.read_text(encoding="utf-8").splitlines())) > LONGEST
+        if (count := code_lines(path.read_text(encoding="utf-8"))) > LONGEST
     }
     assert not long
 

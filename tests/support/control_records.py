@@ -2,9 +2,47 @@
 
 from typing import Any
 
+from leverframe.schemas.causes import (
+    CommandCause,
+    DriftCause,
+    GuardCause,
+    RollbackNotEffective,
+    Version,
+    wire_form,
+)
 from leverframe.schemas.control import ControlKind, ControlMessage
 
 T0 = 1_700_000_000_000
+
+GUARD = wire_form(
+    GuardCause(
+        arm="b",
+        verdict="harmful",
+        test="champion",
+        labels=40,
+        mean=0.1,
+        compared_with="a",
+        reference_labels=200,
+        reference_mean=0.6,
+        margin=0.02,
+        alpha=0.01,
+        log_evidence=5.1,
+        log_threshold=4.6,
+        traffic_to="a",
+    )
+)
+HOLD = wire_form(
+    DriftCause(arm="b", detectors=["adwin"], action="hold", mean_before=0.6, mean_after=0.4)
+)
+NOT_EFFECTIVE = wire_form(
+    RollbackNotEffective(
+        arm="b", served_after_grace=120, grace_s=5.0, since=Version(2, 7), replicas_behind=["web-1"]
+    )
+)
+
+
+def commanded(action: str, actor: str, arm: str) -> dict[str, Any]:
+    return wire_form(CommandCause(command_id="c", action=action, actor=actor, arm=arm))
 
 
 def message(

@@ -174,7 +174,7 @@ export async function detail(main, status, name) {
             {},
             h("td", {}, h("time", { datetime: new Date(mark.at_ms).toISOString(), title: day(mark.at_ms) }, clock(mark.at_ms))),
             h("td", {}, badge(KINDS[mark.kind] ?? "notice", mark.kind)),
-            h("td", { class: "text" }, mark.text === "policy" ? `the policy moved weights${many}` : mark.text),
+            h("td", { class: "text" }, mark.kind === "shift" ? `${mark.text}${many}` : mark.text),
             h("td", {}, h("button", { type: "button", "aria-label": `Why, at ${clock(mark.at_ms)}`, onclick: () => ((isFollowing = false), explain(mark.at_ms, 1)) }, "Why?")),
           );
         }),

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from control_records import GUARD, arms
 from rich.console import Console
 
 from leverframe.agents.cli.main import cli, main
@@ -35,14 +36,8 @@ def message(**fields: object) -> ControlMessage:
         "issued_at_ms": time.time_ns() // 1_000_000,
         "salt": "00",
         "cause": {
-            "why": "guard",
-            "arm": "b",
-            "mean": 0.2,
-            "labels": 50,
-            "compared_with": "a",
-            "reference_mean": 0.9,
-            "reference_labels": 40,
-            "arms": {"a": {"phase": "candidate", "labels": 1234, "mean": 0.9}},
+            **GUARD,
+            "arms": arms(a=0.9) | {"a": {**arms(a=0.9)["a"], "labels": 1234}},
             "shadow": {"ucb": {"a": 0.75, "b": 0.25}},
         },
         "state_digest": "00",
@@ -55,7 +50,8 @@ def test_watch_says_why_in_one_line() -> None:
     """A rollback's line names both arms with labels and means."""
     text = line(message())
     assert "checkout 3.71 rollback  a=1.000 b=0.000" in text
-    assert "b has mean 0.200 of 50 labels, a 0.900 of 40" in text
+    assert "b was rolled back: mean 0.1 of 40 labels" in text
+    assert "a 0.6 of 200 meanwhile" in text
 
 
 def test_status_shows_arms_states_and_shadows() -> None:

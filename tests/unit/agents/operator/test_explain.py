@@ -25,9 +25,15 @@ def message(seq: int, weights: dict[str, float], cause: dict[str, Any], **more: 
     )
 
 
-ARMS = {"c": {"mean": 0.412, "labels": 1200, "bounds": [0.38, 0.44], "verdict": "harmful"}}
+ARMS = {
+    "c": {
+        "phase": "quarantined", "mean": 0.412, "labels": 1200, "bounds": [0.38, 0.44],
+        "verdict": "harmful",
+    }
+}  # fmt: skip
 GUARD = {
-    "why": "guard", "arm": "c", "mean": 0.41, "labels": 700, "compared_with": "a",
+    "why": "guard", "arm": "c", "verdict": "harmful", "test": "champion", "margin": 0.02,
+    "traffic_to": "a", "mean": 0.41, "labels": 700, "compared_with": "a",
     "reference_mean": 0.82, "reference_labels": 900, "log_evidence": 8.1, "log_threshold": 7.6,
     "alpha": 0.001, "arms": ARMS, "record": {"partition": 1, "offset": 77},
 }  # fmt: skip
@@ -46,7 +52,7 @@ def test_a_rollback_is_told_with_its_evidence_and_how_to_recompute_it() -> None:
         (
             "2023-11-14 22:13:24 UTC, rollback 2.4: c was rolled back: mean 0.41 of 700 labels "
             "since it began to look bad, a 0.82 of 900 meanwhile; log evidence 8.10 reached 7.60 "
-            "(alpha 0.001)"
+            "(alpha 0.001); its traffic went to a"
         ),
         "  a rose from 0.700 to 1.000",
         "  c left, it had 0.300: mean 0.412 of 1,200 labels, between 0.380 and 0.440, harmful",

@@ -3,7 +3,7 @@
 import math
 from itertools import pairwise
 
-from control_records import T0, arms, message
+from control_records import GUARD, NOT_EFFECTIVE, T0, arms, commanded, message
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -108,23 +108,18 @@ def test_marks_tell_changes_also_those_that_were_compacted_away() -> None:
     """A rollback is a mark; so is one of which only the next heartbeat's cause is left."""
     history = History()
     history.note(message(1, T0, cause={"why": "heartbeat"}))
-    rolled = {"why": "guard", "arm": "b", "mean": 0.1, "labels": 40}
-    history.note(message(2, T0 + 1000, kind="rollback", epoch=2, cause=rolled))
-    later = {
-        "why": "heartbeat",
-        "last_change": {"why": "command", "action": "promote", "arm": "b", "actor": "eve"},
-    }
+    history.note(message(2, T0 + 1000, kind="rollback", epoch=2, cause=GUARD))
+    later = {"why": "heartbeat", "last_change": commanded("promote", "eve", "b")}
     history.note(message(9, T0 + 9000, epoch=3, cause=later))
     drifted = {"why": "drift", "arm": "a", "action": "hold"}
     history.note(message(10, T0 + 9500, kind="routing", epoch=3, cause=drifted))
-    alarmed = {"why": "rollback_not_effective"}
-    history.note(message(11, T0 + 9600, kind="routing", epoch=3, cause=alarmed))
+    history.note(message(11, T0 + 9600, kind="routing", epoch=3, cause=NOT_EFFECTIVE))
     marks = list(history.routes["r"].marks)
     assert [(mark.kind, mark.text) for mark in marks] == [
-        ("rollback", "guard: b"),
+        ("rollback", "b was rolled back: harmful"),
         ("command", "promote b by eve"),
         ("drift", "drift: a"),
-        ("alarm", "rollback_not_effective"),
+        ("alarm", "an arm that was rolled back still answers"),
     ]
     assert history.routes["r"].rollback is not None
 

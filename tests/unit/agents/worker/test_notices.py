@@ -9,34 +9,13 @@ import orjson
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
-from control_records import T0, message
+from control_records import GUARD, HOLD, NOT_EFFECTIVE, T0, commanded, message
 
 from leverframe.agents.settings import load_settings
 from leverframe.agents.worker.notices import body_of, notice_of, signature_of
 from leverframe.agents.worker.notifier import Notifier
 from leverframe.schemas.codec import encode
 from leverframe.schemas.control import ControlKind
-
-GUARD = {
-    "why": "guard",
-    "arm": "b",
-    "mean": 0.1,
-    "labels": 40,
-    "compared_with": "a",
-    "reference_mean": 0.6,
-    "reference_labels": 200,
-    "log_evidence": 5.1,
-    "log_threshold": 4.6,
-    "alpha": 0.01,
-}
-HOLD = {
-    "why": "drift",
-    "arm": "b",
-    "detectors": ["adwin"],
-    "action": "hold",
-    "mean_before": 0.6,
-    "mean_after": 0.4,
-}
 
 
 @pytest.mark.parametrize(
@@ -45,12 +24,17 @@ HOLD = {
         ("rollback", GUARD, "rollback", "b was rolled back: mean 0.1 of 40 labels"),
         (
             "rollback",
-            {"why": "command", "action": "rollback", "actor": "ada"},
+            commanded("rollback", "ada", "b"),
             "rollback",
-            "by ada",
+            "command rollback b by ada; its traffic went to a",
         ),
         ("routing", HOLD, "ramp_held", "action hold"),
-        ("routing", {"why": "rollback_not_effective"}, "alarm", "rollback_not_effective"),
+        (
+            "routing",
+            NOT_EFFECTIVE,
+            "alarm",
+            "b was rolled back by message 2.7",
+        ),
         ("routing", {"why": "policy"}, None, ""),
         ("routing", {**HOLD, "action": "note"}, None, ""),
         ("heartbeat", {"why": "heartbeat", "last_change": GUARD}, None, ""),
@@ -108,7 +92,7 @@ def test_a_name_with_a_line_break_fits_into_a_header() -> None:
         return web.Response(status=204)
 
     class Topic:
-        """What a consumer gives: a rollback whose cause says nothing, then two good ones."""
+        """What a consumer gives: a rollback whose cause says nothing, then two by command."""
 
         async def getmany(self, **_: Any) -> dict[str, list[Any]]:
             broken = message(1, T0, kind="rollback", cause={"why": "guard"}, route="broken")
@@ -125,8 +109,8 @@ def test_a_name_with_a_line_break_fits_into_a_header() -> None:
             settings = load_settings(None, {"LEVERFRAME_NOTIFICATIONS__URL": url})
             return await Notifier(settings)._deliver_some(Topic(), session)
 
-    assert asyncio.run(scenario()) == 2
-    assert [name for name, _ in posted] == ["two%0Alines/1.2", "r/1.3"]
+    assert asyncio.run(scenario()) == 3
+    assert [name for name, _ in posted] == ["broken/1.1", "two%0Alines/1.2", "r/1.3"]
 
 
 class Record(NamedTuple):

@@ -1,0 +1,151 @@
+"""The one narrator: from causes to sentences, for command line, page, webhook and log. Pure.
+
+``headline`` says what happened in a few words, ``sentence`` also on which evidence. What a message
+of a newer version names, and this one does not know, is told by its name.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from leverframe.schemas.causes import (
+    BetterCause,
+    Cause,
+    CommandCause,
+    DriftCause,
+    GuardCause,
+    HeartbeatCause,
+    PartitionerMismatch,
+    PolicyCause,
+    RegisteredCause,
+    RollbackNotEffective,
+    UnknownCause,
+    WeightsNotFollowed,
+    cause_of,
+)
+from leverframe.schemas.control import ControlMessage
+
+__all__ = ["ALARM_HEADLINES", "headline", "sentence", "why"]
+
+ALARM_HEADLINES: Final = {
+    "rollback_not_effective": "an arm that was rolled back still answers",
+    "weights_not_followed": "arms do not answer in the published shares",
+    "suspected_partitioner_mismatch": "predictions and labels do not meet: leverframe doctor",
+}
+"""What each alarm says in a few words, by its name."""
+
+
+def why(message: ControlMessage) -> str:
+    """Return the sentence of a message's cause; a person's rollback names where traffic went."""
+    cause = cause_of(message.cause)
+    said = sentence(cause)
+    if isinstance(cause, CommandCause) and message.kind == "rollback" and message.champion:
+        said += f"; its traffic went to {message.champion}"
+    return said
+
+
+def headline(cause: Cause) -> str:
+    """Say what happened in a few words."""
+    return _HEADLINES[type(cause)](cause)
+
+
+def sentence(cause: Cause) -> str:
+    """Say what happened, and on which evidence."""
+    return _SENTENCES.get(type(cause), headline)(cause)
+
+
+def _command(cause: CommandCause) -> str:
+    arm = f" {cause.arm}" if isinstance(cause.arm, str) else ""
+    return f"{cause.action}{arm} by {cause.actor}"
+
+
+def _unknown(cause: UnknownCause) -> str:
+    if cause.why in ALARM_HEADLINES:
+        return ALARM_HEADLINES[cause.why]
+    if "arm" in cause.told:
+        return f"{cause.why}: {cause.told['arm']}"
+    return cause.why or "a reason that is not told"
+
+
+def _guard(cause: GuardCause) -> str:
+    lead = (
+        f"{cause.arm} was rolled back: mean {cause.mean} of {cause.labels:,} labels "
+        f"since it began to look bad"
+    )
+    if cause.test == "champion":
+        beside = f"{cause.reference_mean} of {cause.reference_labels:,}"
+        lead += f", {cause.compared_with} {beside} meanwhile"
+    else:
+        lead += f", where {cause.reward_floor} is the floor"
+    return (
+        f"{lead}; log evidence {cause.log_evidence:.2f} reached {cause.log_threshold:.2f} "
+        f"(alpha {cause.alpha}); its traffic went to {cause.traffic_to}"
+    )
+
+
+def _drift(cause: DriftCause) -> str:
+    said = (
+        f"{', '.join(cause.detectors)} saw the rewards of {cause.arm} change from "
+        f"{cause.mean_before} to {cause.mean_after}; action {cause.action}"
+    )
+    if isinstance(cause.traffic_to, str):
+        said += f", its traffic went to {cause.traffic_to}"
+    return said
+
+
+def _better(cause: BetterCause) -> str:
+    return (
+        f"{cause.arm} became champion: mean {cause.mean} of {cause.labels:,} labels, "
+        f"{cause.compared_with} {cause.reference_mean} of {cause.reference_labels:,}; "
+        f"log evidence {cause.log_evidence:.2f} reached {cause.log_threshold:.2f}"
+    )
+
+
+def _not_effective(cause: RollbackNotEffective) -> str:
+    said = (
+        f"{cause.arm} was rolled back by message {cause.since.epoch}.{cause.since.seq} and still "
+        f"answers: {cause.served_after_grace:,} predictions after {cause.grace_s:g} s of grace"
+    )
+    if cause.replicas_behind:
+        said += f"; replicas that have not applied it: {', '.join(cause.replicas_behind)}"
+    return said
+
+
+def _not_followed(cause: WeightsNotFollowed) -> str:
+    return (
+        f"arms do not answer in the published shares: {cause.arm} has weight {cause.weight:.3f} "
+        f"and answered {cause.served:,} of {cause.served_of:,}; log evidence "
+        f"{cause.log_evidence:.2f} reached {cause.log_threshold:.2f}"
+    )
+
+
+def _mismatch(cause: PartitionerMismatch) -> str:
+    return (
+        f"predictions and labels do not meet: {cause.orphan_predictions:,} predictions "
+        f"({cause.orphan_share:.1%}) and {cause.orphan_labels:,} labels stayed alone; {cause.cure}"
+    )
+
+
+_HEADLINES: Final[Mapping[type[Any], Callable[[Any], str]]] = {
+    GuardCause: lambda cause: f"{cause.arm} was rolled back: harmful",
+    BetterCause: lambda cause: f"{cause.arm} became champion: better than {cause.compared_with}",
+    PolicyCause: lambda _: "the policy moved weights",
+    DriftCause: lambda cause: f"the rewards of {cause.arm} changed; action {cause.action}",
+    RegisteredCause: lambda cause: f"{cause.arm} was registered",
+    CommandCause: _command,
+    HeartbeatCause: lambda _: "heartbeat",
+    RollbackNotEffective: lambda _: ALARM_HEADLINES["rollback_not_effective"],
+    WeightsNotFollowed: lambda _: ALARM_HEADLINES["weights_not_followed"],
+    PartitionerMismatch: lambda _: ALARM_HEADLINES["suspected_partitioner_mismatch"],
+    UnknownCause: _unknown,
+}
+_SENTENCES: Final[Mapping[type[Any], Callable[[Any], str]]] = {
+    GuardCause: _guard,
+    BetterCause: _better,
+    PolicyCause: lambda _: "the policy moved weights on the labels counted so far",
+    DriftCause: _drift,
+    RegisteredCause: lambda cause: f"{cause.arm} was registered ({cause.how})",
+    CommandCause: lambda cause: f"command {_command(cause)}",
+    RollbackNotEffective: _not_effective,
+    WeightsNotFollowed: _not_followed,
+    PartitionerMismatch: _mismatch,
+}

@@ -30,17 +30,7 @@ class InputRecord(Protocol):
 def dead_letter(record: InputRecord, error: RecordError) -> DeadLetter:
     """Set a record aside with its reason.
 
-    Parameters
-    ----------
-    record : InputRecord
-        The record as it came.
-    error : RecordError
-        Why it cannot be used.
-
-    Returns
-    -------
-    DeadLetter
-        With the raw bytes and the coordinates.
+    With the raw bytes and the coordinates.
     """
     return DeadLetter(
         key=record.key,
@@ -57,22 +47,7 @@ def dead_letter(record: InputRecord, error: RecordError) -> DeadLetter:
 def check_envelope(record: InputRecord, max_value_bytes: int) -> bytes:
     """Return the value of a record that has a key and a value of acceptable size.
 
-    Parameters
-    ----------
-    record : InputRecord
-        Any record keyed by an id.
-    max_value_bytes : int
-        Largest value accepted.
-
-    Returns
-    -------
-    bytes
-        The value.
-
-    Raises
-    ------
-    RecordError
-        ``missing_key``, ``tombstone`` or ``oversized``.
+    Raises ``RecordError``: ``missing_key``, ``tombstone`` or ``oversized``.
     """
     value = record.value
     if record.key is None:
@@ -89,19 +64,7 @@ def check_envelope(record: InputRecord, max_value_bytes: int) -> bytes:
 def check_key(key: bytes | None, expected: str, field: str) -> None:
     """Refuse a record whose key is not the identifier that its value states.
 
-    Parameters
-    ----------
-    key : bytes or None
-        The record's key.
-    expected : str
-        The identifier in the value.
-    field : str
-        Its name, for the message.
-
-    Raises
-    ------
-    RecordError
-        ``key_mismatch``, or ``invalid`` for an identifier that begins with NUL.
+    Raises ``RecordError``: ``key_mismatch``, or ``invalid`` for an identifier that begins with NUL.
     """
     if key != expected.encode():
         raise RecordError(
@@ -113,17 +76,7 @@ def check_key(key: bytes | None, expected: str, field: str) -> None:
 def check_partition(record: InputRecord, partition_of: Callable[[bytes], int]) -> None:
     """Refuse a record that lies where its route is not: its state would split in two.
 
-    Parameters
-    ----------
-    record : InputRecord
-        With a key.
-    partition_of : callable
-        From key to partition.
-
-    Raises
-    ------
-    RecordError
-        ``wrong_partition``, with the producer setting that cures it.
+    Raises ``RecordError``: ``wrong_partition``, with the producer setting that cures it.
     """
     if record.key is not None and record.partition != (home := partition_of(record.key)):
         raise RecordError(
@@ -136,17 +89,7 @@ def check_partition(record: InputRecord, partition_of: Callable[[bytes], int]) -
 def check_name(name: str, field: str) -> None:
     """Refuse a name that the ledger could take for one of its own keys.
 
-    Parameters
-    ----------
-    name : str
-        Of a request, route or arm.
-    field : str
-        What it is, for the message.
-
-    Raises
-    ------
-    RecordError
-        ``invalid`` for a name that begins with NUL.
+    Raises ``RecordError``: ``invalid`` for a name that begins with NUL.
     """
     if name < "\x01":
         raise RecordError("invalid", f"{field} must not begin with NUL")

@@ -47,20 +47,7 @@ _FIRST: Final = struct.Struct(">I")
 def index_changes(
     expiring: Mapping[int, Iterable[str]], unique: bytes
 ) -> dict[bytes, bytes | None]:
-    """Return the index entries of one micro-batch.
-
-    Parameters
-    ----------
-    expiring : mapping of int to iterable of str
-        Expiry bucket (its start, ms) to request ids.
-    unique : bytes
-        Different for every micro-batch of the partition.
-
-    Returns
-    -------
-    dict of bytes to bytes
-        Ledger entries.
-    """
+    """Return the index entries of one micro-batch."""
     changes: dict[bytes, bytes | None] = {}
     for bucket, requests in expiring.items():
         ids, key = list(requests), _KEY.pack(EXPIRY_PREFIX, bucket) + unique
@@ -76,15 +63,7 @@ decode_ids: Final = msgspec.msgpack.Decoder(list[str]).decode
 def bucket_of(key: bytes) -> int:
     """Return the bucket of an index key.
 
-    Parameters
-    ----------
-    key : bytes
-        Begins with ``EXPIRY_PREFIX``.
-
-    Returns
-    -------
-    int
-        Its start, ms since the epoch.
+    Its start, ms since the epoch.
     """
     bucket: int = _KEY.unpack_from(key)[1]
     return bucket
@@ -93,17 +72,7 @@ def bucket_of(key: bytes) -> int:
 def is_due(key: bytes, now_ms: int) -> bool:
     """Return whether all windows of an index key's bucket have ended.
 
-    Parameters
-    ----------
-    key : bytes
-        Begins with ``EXPIRY_PREFIX``.
-    now_ms : int
-        Stream time of the partition.
-
-    Returns
-    -------
-    bool
-        False in the midst of the bucket: half of it would have to be indexed anew.
+    False in the midst of the bucket: half of it would have to be indexed anew.
     """
     return bucket_of(key) + EXPIRY_BUCKET_MS <= now_ms
 
@@ -136,22 +105,7 @@ class Sweep(msgspec.Struct, kw_only=True):
 
 
 def sweep(entries: Mapping[str, Entry | None], now_ms: int, routes: Routes) -> Sweep:
-    """Decide which of the indexed entries have expired.
-
-    Parameters
-    ----------
-    entries : mapping of str to Entry or None
-        Requests of the buckets that are due; None where the entry is gone already.
-    now_ms : int
-        Stream time of the partition.
-    routes : Routes
-        Say whether a request without a label counts a default reward.
-
-    Returns
-    -------
-    Sweep
-        For one transaction.
-    """
+    """Decide which of the indexed entries have expired."""
     out = Sweep()
     for request_id, found in entries.items():
         if found is None:

@@ -16,19 +16,7 @@ def with_part(
 ) -> dict[str, LabelValue] | None:
     """Return the parts after one more has come.
 
-    Parameters
-    ----------
-    parts : mapping of str to LabelValue
-        Those in force, in the order in which they came.
-    name : str
-        Of the new one; "" for a label that names none.
-    label : bool, int, float, str or None
-        The new one; None withdraws what came under this name.
-
-    Returns
-    -------
-    dict of str to LabelValue, or None
-        With the new one last; None where it changes nothing.
+    With the new one last; None where it changes nothing.
     """
     after = dict(parts)
     before = after.pop(name, None)
@@ -42,22 +30,8 @@ def with_part(
 def combined(parts: Mapping[str, LabelValue], how: Combine) -> LabelValue:
     """Return the label that all parts together amount to.
 
-    Parameters
-    ----------
-    parts : mapping of str to LabelValue
-        Those in force, in the order in which they came.
-    how : {"sum", "last", "max", "mean"}
-        As the route says; all but ``last`` need numbers.
-
-    Returns
-    -------
-    bool, int, float, str or None
-        None without parts.
-
-    Raises
-    ------
-    RecordError
-        ``unrewardable`` for a part that is not a number, or a sum beyond all numbers.
+    None without parts. Raises ``RecordError``: ``unrewardable`` for a part that is not a
+    number, or a sum beyond all numbers.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Tallies which arm answered how often, from new predictions; told to learning as ``Traffic``."""
+"""Tallies which arm answered how often, from new predictions; learning hears of it as ``Traffic``."""
 
 from collections.abc import Mapping
 from typing import Final, TypeAlias
@@ -32,17 +32,7 @@ AgedTally: TypeAlias = dict[tuple[str, str, int], list[int]]
 
 
 def tally(served: ServedTally, prediction: Prediction, at_ms: int) -> None:
-    """Count one new prediction.
-
-    Parameters
-    ----------
-    served : ServedTally
-        Changed in place.
-    prediction : Prediction
-        Not a duplicate.
-    at_ms : int
-        Its record time.
-    """
+    """Count one new prediction."""
     key = prediction.route, prediction.arm, prediction.epoch, prediction.seq
     seen = served.get(key)
     if seen is None:
@@ -55,15 +45,7 @@ def tally(served: ServedTally, prediction: Prediction, at_ms: int) -> None:
 
 
 def merge(served: ServedTally, more: ServedTally) -> None:
-    """Add one tally to another.
-
-    Parameters
-    ----------
-    served : ServedTally
-        Changed in place.
-    more : ServedTally
-        What is added.
-    """
+    """Add one tally to another."""
     for wanted, (count, first_ms, newest_ms) in more.items():
         key = _room_for(served, wanted)
         seen = served.get(key)
@@ -80,28 +62,12 @@ def _room_for(served: ServedTally, key: ServedKey) -> ServedKey:
 
 
 def note_prediction(aged: AgedTally, waiting: Waiting) -> None:
-    """Count a new prediction that was shown.
-
-    Parameters
-    ----------
-    aged : AgedTally
-        Changed in place.
-    waiting : Waiting
-        Its entry.
-    """
+    """Count a new prediction that was shown."""
     _note(aged, waiting, 0)
 
 
 def note_settled(aged: AgedTally, waiting: Waiting) -> None:
-    """Count a prediction that waits no more: it has a reward, or its window has ended.
-
-    Parameters
-    ----------
-    aged : AgedTally
-        Changed in place.
-    waiting : Waiting
-        Its entry.
-    """
+    """Count a prediction that waits no more: it has a reward, or its window has ended."""
     _note(aged, waiting, 1)
 
 
@@ -117,15 +83,7 @@ def _note(aged: AgedTally, waiting: Waiting, which: int) -> None:
 
 
 def merge_ages(aged: AgedTally, more: AgedTally) -> None:
-    """Add one tally to another.
-
-    Parameters
-    ----------
-    aged : AgedTally
-        Changed in place.
-    more : AgedTally
-        What is added.
-    """
+    """Add one tally to another."""
     for key, (predicted, settled) in more.items():
         found = aged.setdefault(key, [0, 0])
         found[0] += predicted
@@ -140,22 +98,7 @@ def traffic_of(
 ) -> list[Traffic]:
     """Return a tally as records.
 
-    Parameters
-    ----------
-    served : ServedTally
-        Of any number of routes.
-    joins : mapping of (str, str, str) to int
-        Counts of ``attribute`` and ``sweep`` by ``(what, route, arm)``; of those without a route
-        only the orphans are told, beside every route.
-    aged : AgedTally
-        Predictions by when they were made.
-    now_ms : int
-        Stream time, for routes without a new prediction.
-
-    Returns
-    -------
-    list of Traffic
-        One for each route, or several where a record would be large.
+    One for each route, or several where a record would be large.
     """
     parts: dict[str, list[ServedCount]] = {}
     newest: dict[str, int] = {}
@@ -173,7 +116,7 @@ def traffic_of(
             arms.setdefault(route, {}).setdefault(arm, {})[what] = count
     ages = _ages_of(aged, newest, now_ms)
     orphans = joins.get(("orphan_label", "", ""), 0)
-    told = []
+    records = []
     for route in dict.fromkeys([*parts, *totals, *ages]):
         counts = totals.get(route, {}) | ({NEARBY_ORPHAN_LABELS: orphans} if orphans else {})
         part, by_arm = parts.get(route, []), list(arms.get(route, {}).items())
@@ -181,7 +124,7 @@ def traffic_of(
         longest = max(1, len(part), len(by_arm), len(by_age))
         for at in range(0, longest, _IN_ONE_RECORD):
             end = at + _IN_ONE_RECORD
-            told.append(
+            records.append(
                 Traffic(
                     route=route,
                     served=part[at:end],
@@ -191,7 +134,7 @@ def traffic_of(
                     aged=by_age[at:end],
                 )
             )
-    return told
+    return records
 
 
 def _ages_of(aged: AgedTally, newest: Mapping[str, int], now_ms: int) -> dict[str, list[AgedCount]]:

@@ -27,17 +27,7 @@ def _width_ms(age_ms: int) -> int:
 def bin_start(at_ms: int, now_ms: int) -> int:
     """Return the bin of a time, as coarse as its age allows; bins nest as they age.
 
-    Parameters
-    ----------
-    at_ms : int
-        Time of a prediction, ms since the epoch.
-    now_ms : int
-        Stream time.
-
-    Returns
-    -------
-    int
-        Start of the bin, ms since the epoch.
+    Start of the bin, ms since the epoch.
     """
     return at_ms - at_ms % _width_ms(max(0, now_ms - at_ms))
 
@@ -57,31 +47,13 @@ class Ages(Struct, array_like=True):
     bins: dict[int, list[int]] = field(default_factory=dict)
 
     def add(self, at_ms: int, predicted: int, settled: int) -> None:
-        """Count predictions of one time.
-
-        Parameters
-        ----------
-        at_ms : int
-            Start of their bin.
-        predicted : int
-            New ones.
-        settled : int
-            Those that wait no more.
-        """
+        """Count predictions of one time."""
         found = self.bins.setdefault(at_ms, [0, 0])
         found[0] += predicted
         found[1] += settled
 
     def grow_older(self, now_ms: int, window_ms: int) -> None:
-        """Widen the bins as time passes; those beyond the window become one number.
-
-        Parameters
-        ----------
-        now_ms : int
-            Stream time.
-        window_ms : int
-            Attribution window of the route.
-        """
+        """Widen the bins as time passes; those beyond the window become one number."""
         bins: dict[int, list[int]] = {}
         for at_ms, (predicted, settled) in self.bins.items():
             if now_ms - at_ms > window_ms + _width_ms(window_ms):
@@ -93,20 +65,7 @@ class Ages(Struct, array_like=True):
         self.bins = bins
 
     def reached(self, ages_ms: Float64, now_ms: int) -> Float64:
-        """Return how many predictions have reached each of some ages.
-
-        Parameters
-        ----------
-        ages_ms : NDArray[np.float64]
-            Shape (B,): ages, ms.
-        now_ms : int
-            Stream time.
-
-        Returns
-        -------
-        NDArray[np.float64]
-            Shape (B,): within a bin predictions count as evenly spread.
-        """
+        """Return how many predictions have reached each of some ages."""
         oldest = [now_ms - at_ms for at_ms in self.bins]
         widths = [_width_ms(max(0, age_ms)) for age_ms in oldest]
         predicted = np.array([float(count[0]) for count in self.bins.values()])

@@ -100,10 +100,10 @@ class JoinHealth(Struct, array_like=True):
 
     def _orphans(self, traffic: Traffic) -> PartitionerMismatch | None:
         """Halves that both stay alone: an outage of labels leaves orphans on one side only."""
-        told = ("orphan_prediction", "labelled", NEARBY_ORPHAN_LABELS)
+        counted = ("orphan_prediction", "labelled", NEARBY_ORPHAN_LABELS)
         self.block = [
             min(_MOST, kept + traffic.joins.get(what, 0))
-            for kept, what in zip(self.block, told, strict=True)
+            for kept, what in zip(self.block, counted, strict=True)
         ]
         predictions, labelled, labels = self.block
         if predictions + labelled < _BLOCK:

@@ -52,18 +52,7 @@ class Schedule(Struct, frozen=True, kw_only=True):
     weights: list[dict[str, float]]
 
     def before(self, time_ms: int) -> int:
-        """Return the index of the weights in force just before a moment.
-
-        Parameters
-        ----------
-        time_ms : int
-            Ms since the epoch.
-
-        Returns
-        -------
-        int
-            -1 when nothing had been published yet.
-        """
+        """Return the index of the weights in force just before a moment; -1 before the first."""
         return bisect_left(self.times_ms, time_ms) - 1
 
 
@@ -100,37 +89,9 @@ def target_propensities(
 ) -> Schedule:
     """Return the weights that a policy would have published, seeing what was logged.
 
-    Parameters
-    ----------
-    records : sequence of InputRecord
-        Rewards and commands of the route, in order.
-    name : str
-        Of the route.
-    route : Route
-        Its settings: shaping, guard and decision times stay as they were.
-    policy : NamedParams
-        The policy in question.
-    rewards_topic : str
-        Full name: tells rewards from commands.
-    max_value_bytes : int
-        As the worker had it.
-    report : callable
-        Called with the number of records folded since its last call.
-
-    Returns
-    -------
-    Schedule
-        The weights published at t rest on rewards attributed by t alone.
-
-    Raises
-    ------
-    PolicyError
-        If the policy is unknown or a parameter is wrong.
-
-    Notes
-    -----
-    Commands that steer the policy or its weights (``set_policy``, ``pin``, ``freeze``) are left
-    out; those that steer arms hold.
+    The weights published at t rest on rewards attributed by t alone. Commands that steer the policy
+    or its weights (``set_policy``, ``pin``, ``freeze``) are left out; those that steer arms hold.
+    Raises ``PolicyError`` if the policy is unknown or a parameter is wrong.
     """
     instead = structs.replace(route.settings, policy=policy, shadow=[])
     routes = Routes({name: instead}, None)
@@ -179,39 +140,10 @@ def evaluate_records(
 ) -> Answer:
     """Return what a policy would have earned.
 
-    Parameters
-    ----------
-    records : sequence of InputRecord
-        Rewards and commands of the route, in order.
-    name : str
-        Of the route.
-    route : Route
-        Its settings.
-    policy : NamedParams
-        The policy in question.
-    rewards_topic : str
-        Full name: tells rewards from commands.
-    max_value_bytes : int
-        As the worker had it.
-    report : callable
-        Called with the number of records folded since its last call.
-
-    Returns
-    -------
-    Answer
-        The estimates, and what they stand on.
-
-    Raises
-    ------
-    EvaluationError
-        If propensities are missing, or the policy's choices were hardly ever tried.
-    PolicyError
-        If the policy is unknown or a parameter is wrong.
-
-    Notes
-    -----
-    The last word on each request counts; one that was withdrawn is left out. A request meets the
-    weights published before it was served, by ``predicted_at_ms``, or before its reward, should a
+    Raises ``EvaluationError`` if propensities are missing, or the policy's choices were hardly
+    ever tried. Raises ``PolicyError`` if the policy is unknown or a parameter is wrong. The last
+    word on each request counts; one that was withdrawn is left out. A request meets the weights
+    published before it was served, by ``predicted_at_ms``, or before its reward, should a
     producer's clock run ahead: so its own reward has no part in them.
     """
     schedule = target_propensities(

@@ -13,49 +13,20 @@ PER_OCTAVE: Final = 4
 def delay_bucket(delay_ms: int) -> int:
     """Return the bucket of a delay.
 
-    Parameters
-    ----------
-    delay_ms : int
-        From the prediction to its first label, ms; a label before its prediction counts as 0.
-
-    Returns
-    -------
-    int
-        0 for less than a millisecond, then ``PER_OCTAVE`` for each doubling.
+    0 for less than a millisecond, then ``PER_OCTAVE`` for each doubling.
     """
     return 0 if delay_ms < 1 else 1 + int(PER_OCTAVE * math.log2(delay_ms))
 
 
 def middle_ms(bucket: int) -> float:
-    """Return the delay in the middle of a bucket.
-
-    Parameters
-    ----------
-    bucket : int
-        Of ``delay_bucket``.
-
-    Returns
-    -------
-    float
-        Ms; the geometric mean of the bucket's ends.
-    """
+    """Return the delay in the middle of a bucket."""
     return 0.5 if bucket == 0 else float(2.0 ** ((bucket - 0.5) / PER_OCTAVE))
 
 
 def delay_quantile_ms(delays: Mapping[int, int], share: float) -> float | None:
     """Return a quantile.
 
-    Parameters
-    ----------
-    delays : mapping of int to int
-        Labels by bucket.
-    share : float
-        0 to 1.
-
-    Returns
-    -------
-    float or None
-        The upper end of the bucket that holds it, ms; None without labels.
+    The upper end of the bucket that holds it, ms; None without labels.
 
     Examples
     --------

@@ -89,15 +89,15 @@ def propose_rollback(
 def _cause(state: RouteState, route: Route, name: str, finding: Finding) -> GuardCause:
     settings, evidence = route.settings.guard, state.arms[name].evidence
     if finding.test == "champion":
-        told = _compared(state, name, evidence.versus.since) | {"margin": settings.margin}
+        figures = _compared(state, name, evidence.versus.since) | {"margin": settings.margin}
     else:
-        told = _labels_since(state.arms[name], evidence.level.since)
-        told |= {"reward_floor": settings.reward_floor, "floor_margin": settings.floor_margin}
+        figures = _labels_since(state.arms[name], evidence.level.since)
+        figures |= {"reward_floor": settings.reward_floor, "floor_margin": settings.floor_margin}
     return GuardCause(
         arm=name,
         verdict="harmful",
         test=finding.test,
-        **told,
+        **figures,
         alpha=settings.alpha,
         log_evidence=round(finding.log_evidence, DIGITS),
         log_threshold=round(finding.log_threshold, DIGITS),

@@ -36,24 +36,7 @@ class LinearSums(Struct, array_like=True):
 def count_context(
     sums: LinearSums | None, context: list[float], unit: float, sign: int
 ) -> LinearSums:
-    """Add a label, or take one away.
-
-    Parameters
-    ----------
-    sums : LinearSums or None
-        Of the arm; None before its first context.
-    context : list of float
-        d features.
-    unit : float
-        Reward mapped to [0, 1].
-    sign : int
-        1 to add, -1 to take away what was added before.
-
-    Returns
-    -------
-    LinearSums
-        Changed in place, or new.
-    """
+    """Add a label, or take one away."""
     d = len(context)
     if sums is None:
         sums = LinearSums([0] * (d * (d + 1) // 2), [0] * d)
@@ -72,19 +55,7 @@ def linear_stats(
 ) -> LinearStats | None:
     """Lay the sums out as arrays.
 
-    Parameters
-    ----------
-    arms : list of LinearSums or None
-        K arms in the order of registration.
-    recent : list of list of float
-        The latest contexts.
-    dimension : int
-        d; 0 where the route keeps no sums.
-
-    Returns
-    -------
-    LinearStats or None
-        None where d is 0.
+    None where d is 0.
     """
     if not dimension:
         return None

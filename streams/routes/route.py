@@ -125,15 +125,7 @@ class Routes:
     def is_named(self, name: str) -> bool:
         """Whether the settings name a route.
 
-        Parameters
-        ----------
-        name : str
-            Of the route.
-
-        Returns
-        -------
-        bool
-            False for those that fall under ``"*"``, or under nothing.
+        False for those that fall under ``"*"``, or under nothing.
         """
         return name in self._named
 

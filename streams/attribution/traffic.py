@@ -1,4 +1,4 @@
-"""Tallies which arm answered how often, from new predictions; learning hears of it as ``Traffic``."""
+"""Tallies which arm answered how often; learning hears of it as ``Traffic``."""
 
 from collections.abc import Mapping
 from typing import Final, TypeAlias

@@ -26,7 +26,7 @@ fmt: $(STAMP) ## Format and fix what can be fixed by itself
 
 lint: $(STAMP) ## Ruff, docstrings against code, import directions
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
-	$(BIN)/flake8 schemas policies streams agents serving devbroker experiments bench drills examples
+	$(BIN)/flake8 schemas policies serving
 	$(BIN)/lint-imports --no-cache
 
 types: $(STAMP) ## mypy, strict

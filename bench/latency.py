@@ -108,17 +108,7 @@ async def measure(servers: str, per_second: float, seconds: float) -> dict[str, 
 
 
 def report(who: str, rate: float, latencies: Mapping[str, np.ndarray]) -> None:
-    """Print percentiles of each kind of latency.
-
-    Parameters
-    ----------
-    who : str
-        Whose.
-    rate : float
-        Events a second.
-    latencies : mapping of str to array
-        Ms, by what was waited for.
-    """
+    """Print percentiles of each kind of latency."""
     for kind, values in latencies.items():
         if not len(values):
             print(f"{who}, {rate:,.0f} events/s, label to {kind}: none seen")

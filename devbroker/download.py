@@ -34,26 +34,8 @@ _TIMEOUT_S: Final = 30
 def fetch_jar(jar: Jar, folder: Path, advance: Advance) -> Path:
     """Bring one jar from the Maven repositories that jgo knows (its own settings are respected).
 
-    Parameters
-    ----------
-    jar : Jar
-        Which.
-    folder : Path
-        Where it goes; used as a local Maven repository.
-    advance : callable
-        Told how many more bytes have come.
-
-    Returns
-    -------
-    Path
-        The file, unchecked.
-
-    Raises
-    ------
-    BrokerError
-        If jgo is not installed.
-    OSError
-        If no repository can be reached or has the jar.
+    Raises ``BrokerError`` if jgo is not installed. Raises ``OSError``: if no repository can be
+    reached or has the jar.
     """
     try:
         from jgo.config import GlobalSettings
@@ -83,21 +65,7 @@ def download_jars(
 ) -> None:
     """Bring jars into a folder, several at once; the first failure ends it.
 
-    Parameters
-    ----------
-    folder : Path
-        Where they go; the caller holds its lock.
-    jars : sequence of Jar
-        Which.
-    report : callable
-        Told how far it is, when there is no terminal to draw a bar on.
-    fetch : callable
-        Brings one jar.
-
-    Raises
-    ------
-    BrokerError
-        If a jar cannot be fetched or is not the pinned one.
+    Raises ``BrokerError`` if a jar cannot be fetched or is not the pinned one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for left_over in folder.glob("part-*"):

@@ -136,15 +136,7 @@ class Jar:
 def parse_jars(pins: str) -> tuple[Jar, ...]:
     """Read pins: coordinate, size and SHA-256 of each jar, parted by white space.
 
-    Parameters
-    ----------
-    pins : str
-        As ``devbroker.pin`` prints them.
-
-    Returns
-    -------
-    tuple of Jar
-        In the order given.
+    In the order given.
     """
     words = iter(pins.split())
     return tuple(

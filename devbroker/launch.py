@@ -70,22 +70,7 @@ class Launch:
     def start(self, port: int, controller_port: int) -> BrokerState:
         """Start Kafka and wait until it answers; leave nothing running if it does not.
 
-        Parameters
-        ----------
-        port : int
-            For clients.
-        controller_port : int
-            For the broker's own controller.
-
-        Returns
-        -------
-        BrokerState
-            Of a broker that answers.
-
-        Raises
-        ------
-        BrokerError
-            If Kafka ends or does not answer in time.
+        Raises ``BrokerError`` if Kafka ends or does not answer in time.
         """
         properties = self._write_files(port, controller_port)
         if not (self._topics / "meta.properties").is_file():
@@ -114,13 +99,7 @@ class Launch:
         )
 
     def lost_a_port(self) -> bool:
-        """Tell whether the last try failed because another process was faster on a port.
-
-        Returns
-        -------
-        bool
-            As its log says.
-        """
+        """Tell whether the last try failed because another process was faster on a port."""
         return self.log.is_file() and "Address already in use" in self.log.read_text(
             errors="replace"
         )
@@ -189,29 +168,12 @@ class Launch:
 
 
 def new_cluster_id() -> str:
-    """Return a random cluster id, as Kafka writes them.
-
-    Returns
-    -------
-    str
-        22 characters.
-    """
+    """Return a random cluster id, as Kafka writes them."""
     return urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
 
 
 def last_lines(log: Path) -> str:
-    """Return the end of a log, without Java's stack frames.
-
-    Parameters
-    ----------
-    log : Path
-        The file.
-
-    Returns
-    -------
-    str
-        At most 15 lines.
-    """
+    """Return the end of a log, without Java's stack frames."""
     return _tail(log.read_text(errors="replace")) if log.is_file() else ""
 
 

@@ -10,20 +10,7 @@ __all__ = ["hold_lock"]
 
 @contextmanager
 def hold_lock(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock for the length of a ``with`` block.
-
-    Parameters
-    ----------
-    path : Path
-        The lock file; made, with its folder, when it is not there, and never removed.
-    on_wait : callable
-        Called once when another process holds the lock, before waiting for it.
-
-    Yields
-    ------
-    None
-        While the lock is held.
-    """
+    """Hold the lock for the length of a ``with`` block."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
         try:

@@ -17,18 +17,7 @@ _TIMEOUT_S: Final = 2.0
 
 
 def free_ports(count: int) -> list[int]:
-    """Ask the system for ports that nobody listens on.
-
-    Parameters
-    ----------
-    count : int
-        How many, all different.
-
-    Returns
-    -------
-    list of int
-        The ports; another process may take one before you do.
-    """
+    """Ask the system for ports that nobody listens on."""
     sockets = [socket.create_server((HOST, 0)) for _ in range(count)]
     ports = [int(each.getsockname()[1]) for each in sockets]
     for each in sockets:
@@ -39,15 +28,7 @@ def free_ports(count: int) -> list[int]:
 def why_not_free(port: int) -> str:
     """Tell what would keep a server from listening on a port now.
 
-    Parameters
-    ----------
-    port : int
-        On the loopback address.
-
-    Returns
-    -------
-    str
-        Ends a sentence that began with "Port 9092"; empty when the port is free.
+    Ends a sentence that began with "Port 9092"; empty when the port is free.
     """
     try:
         socket.create_server((HOST, port)).close()
@@ -62,17 +43,7 @@ def why_not_free(port: int) -> str:
 def kafka_answers(port: int, timeout_s: float = _TIMEOUT_S) -> bool:
     """Tell whether a Kafka broker on a port serves requests and takes part in its cluster.
 
-    Parameters
-    ----------
-    port : int
-        On the loopback address.
-    timeout_s : float
-        The longest wait for an answer.
-
-    Returns
-    -------
-    bool
-        True when the broker knows its cluster and lists itself, under this port, as alive in it.
+    True when the broker knows its cluster and lists itself, under this port, as alive in it.
     """
     try:
         with socket.create_connection((HOST, port), timeout=timeout_s) as connection:

@@ -19,15 +19,7 @@ _KILL_GRACE_S: Final = 5.0
 def start_mark(pid: int) -> str | None:
     """Return a text that no later process with this pid will have.
 
-    Parameters
-    ----------
-    pid : int
-        Of the process.
-
-    Returns
-    -------
-    str or None
-        Made from the process's start time; None when it does not run, or is dead but unreaped.
+    Made from the process's start time; None when it does not run, or is dead but unreaped.
     """
     if not Path("/proc/self/stat").exists():
         return _start_mark_by_ps(pid)
@@ -42,17 +34,7 @@ def start_mark(pid: int) -> str | None:
 def is_running(pid: int, mark: str) -> bool:
     """Tell whether the very process that had this mark still runs.
 
-    Parameters
-    ----------
-    pid : int
-        Of the process.
-    mark : str
-        What ``start_mark`` said when it was started.
-
-    Returns
-    -------
-    bool
-        False also when another process has the pid now.
+    False also when another process has the pid now.
     """
     found = start_mark(pid)
     if found is None:
@@ -64,24 +46,7 @@ def is_running(pid: int, mark: str) -> bool:
 def spawn(
     command: Sequence[str], log: Path, environment: Mapping[str, str], *, dies_with_us: bool
 ) -> int:
-    """Start a process in a session of its own, so that Ctrl-C reaches us and not it.
-
-    Parameters
-    ----------
-    command : sequence of str
-        Absolute path of the program and its arguments.
-    log : Path
-        Gets what the process writes; what was there is lost.
-    environment : mapping
-        Of the process.
-    dies_with_us : bool
-        Have it terminated when this process ends in any way (where ``setpriv`` exists: Linux).
-
-    Returns
-    -------
-    int
-        The pid.
-    """
+    """Start a process in a session of its own, so that Ctrl-C reaches us and not it."""
     words = list(command)
     if dies_with_us and (setpriv := shutil.which("setpriv")):
         words = [setpriv, "--pdeathsig", "TERM", "--", *words]
@@ -97,19 +62,7 @@ def spawn(
 def terminate(pid: int, mark: str, timeout_s: float) -> bool:
     """End a process: ask, wait, and kill it if it does not go.
 
-    Parameters
-    ----------
-    pid : int
-        Of the process.
-    mark : str
-        What ``start_mark`` said when it was started.
-    timeout_s : float
-        How long it may take to go by itself.
-
-    Returns
-    -------
-    bool
-        Whether it went by itself. True also when it did not run any more.
+    Whether it went by itself. True also when it did not run any more.
     """
     for signal_number, grace_s in ((signal.SIGTERM, timeout_s), (signal.SIGKILL, _KILL_GRACE_S)):
         if not is_running(pid, mark):
@@ -122,20 +75,7 @@ def terminate(pid: int, mark: str, timeout_s: float) -> bool:
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
-    """Wait for a condition, looking 50 times a second.
-
-    Parameters
-    ----------
-    condition : callable
-        True when the wait is over.
-    timeout_s : float
-        The longest wait.
-
-    Returns
-    -------
-    bool
-        Whether the condition came true in time.
-    """
+    """Wait for a condition, looking 50 times a second."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() >= deadline:

@@ -46,15 +46,7 @@ class BrokerState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_state(data_dir: Path, state: BrokerState) -> None:
-    """Write the state file, whole or not at all.
-
-    Parameters
-    ----------
-    data_dir : Path
-        Of the broker.
-    state : BrokerState
-        What to remember.
-    """
+    """Write the state file, whole or not at all."""
     part = data_dir / f"{_FILE}.part"
     part.write_bytes(msgspec.json.encode(state))
     part.replace(data_dir / _FILE)
@@ -63,30 +55,14 @@ def write_state(data_dir: Path, state: BrokerState) -> None:
 def read_state(data_dir: Path) -> BrokerState | None:
     """Return the broker that runs on a folder.
 
-    Parameters
-    ----------
-    data_dir : Path
-        Of the broker.
-
-    Returns
-    -------
-    BrokerState or None
-        None when none was started, or it runs no more, or the file cannot be read.
+    None when none was started, or it runs no more, or the file cannot be read.
     """
     state = _read(data_dir)
     return state if state and is_running(state.pid, state.start_mark) else None
 
 
 def forget_state(data_dir: Path, state: BrokerState) -> None:
-    """Remove the state file, unless another broker wrote it since.
-
-    Parameters
-    ----------
-    data_dir : Path
-        Of the broker.
-    state : BrokerState
-        What was written.
-    """
+    """Remove the state file, unless another broker wrote it since."""
     if _read(data_dir) == state:
         (data_dir / _FILE).unlink(missing_ok=True)
 

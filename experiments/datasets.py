@@ -28,13 +28,7 @@ _ELEC2_DRIFT_ROW: Final = 17_500  # from about here on the Victorian columns mov
 
 
 def default_folder() -> Path | None:
-    """Return the shared folder beside a checkout, if there is one.
-
-    Returns
-    -------
-    Path or None
-        ``../shared/data`` seen from the repository.
-    """
+    """Return the shared folder beside a checkout, if there is one."""
     folder = _REPOSITORY.parent / "shared" / "data"
     return folder if folder.is_dir() else None
 
@@ -42,26 +36,7 @@ def default_folder() -> Path | None:
 def load(name: str, seed: int, folder: Path | None, rows: int | None = None) -> Stream:
     """Load a data set.
 
-    Parameters
-    ----------
-    name : str
-        One of ``DATASETS``.
-    seed : int
-        Draws the sample of the census, and the whole synthetic stream; the others are as they are.
-    folder : Path or None
-        Where files may lie.
-    rows : int, optional
-        Thin the stream to about so many rows.
-
-    Returns
-    -------
-    Stream
-        In the order of time.
-
-    Raises
-    ------
-    DataSetError
-        If the name is unknown or the data cannot be had.
+    In the order of time. Raises ``DataSetError`` if the name is unknown or the data cannot be had.
     """
     loader = DATASETS.get(name)
     if loader is None:

@@ -95,22 +95,7 @@ def _numbered(table: Table) -> list[tuple[int, int]]:
 
 
 def control(name: str, table: Table, rewards: Floats) -> Outcome:
-    """Return what a control does; two of them know the future.
-
-    Parameters
-    ----------
-    name : str
-        "static_first", "best_fixed" or "oracle".
-    table : Table
-        Of all predictions.
-    rewards : NDArray[np.float64]
-        Shape (K, served), in [0, 1].
-
-    Returns
-    -------
-    Outcome
-        Without a digest.
-    """
+    """Return what a control does; two of them know the future."""
     if name == "oracle":
         chosen = _best_of_segments(table, rewards)
     elif name == "best_fixed":
@@ -121,22 +106,7 @@ def control(name: str, table: Table, rewards: Floats) -> Outcome:
 
 
 def measure(table: Table, outcome: Outcome, rewards: Floats) -> Metrics:
-    """Return the figures of a run.
-
-    Parameters
-    ----------
-    table : Table
-        Of all predictions.
-    outcome : Outcome
-        Of the strategy.
-    rewards : NDArray[np.float64]
-        Shape (K, served), in [0, 1].
-
-    Returns
-    -------
-    Metrics
-        Over all rows served.
-    """
+    """Return the figures of a run."""
     rows = np.arange(table.served)
     labels = table.labels[table.first :]
     predicted = table.predictions[outcome.chosen, rows + table.first]
@@ -160,22 +130,9 @@ def measure(table: Table, outcome: Outcome, rewards: Floats) -> Metrics:
 def recovery_rows(table: Table, weights: Floats, rewards: Floats) -> int | None:
     """Return the rows from the known drift until good arms had, and kept, most of the traffic.
 
-    Parameters
-    ----------
-    table : Table
-        Of all predictions; its ``drift_row`` says where.
-    weights : NDArray[np.float64]
-        Shape (decisions, K).
-    rewards : NDArray[np.float64]
-        Shape (K, served), in [0, 1].
-
-    Returns
-    -------
-    int or None
-        To the first decision from which good arms had more than half of the traffic on average
-        over ``AHEAD`` rows; None if never, or if no drift is known. Good is, at each decision,
-        whoever earns over the next ``AHEAD`` rows within a quarter of the deployed arms' spread
-        of the best of them.
+    To the first decision from which good arms had more than half of the traffic on average over
+    ``AHEAD`` rows; None if never, or if no drift is known. Good is, at each decision, whoever earns
+    over the next ``AHEAD`` rows within a quarter of the deployed arms' spread of the best of them.
     """
     if table.drift_row is None:
         return None
@@ -194,22 +151,7 @@ def recovery_rows(table: Table, weights: Floats, rewards: Floats) -> int | None:
 
 
 def series(table: Table, outcome: Outcome, rewards: Floats) -> Series:
-    """Return a run over time.
-
-    Parameters
-    ----------
-    table : Table
-        Of all predictions.
-    outcome : Outcome
-        Of the strategy.
-    rewards : NDArray[np.float64]
-        Shape (K, served), in [0, 1].
-
-    Returns
-    -------
-    Series
-        In ``BINS`` parts.
-    """
+    """Return a run over time."""
     rows = np.arange(table.served)
     earned = rewards[outcome.chosen, rows]
     lost = rewards[_best_of_segments(table, rewards), rows] - earned

@@ -14,26 +14,7 @@ _NUMERIC_CLIP: Final = 5.0
 
 
 def fit_batch(kind: str, features: Floats, labels: Ints, categorical: Bools, seed: int) -> Any:
-    """Train one model on one chunk, classes weighted equally.
-
-    Parameters
-    ----------
-    kind : str
-        One of ``KINDS``.
-    features : NDArray[np.float64]
-        Shape (n, p).
-    labels : NDArray[np.int64]
-        Shape (n,).
-    categorical : NDArray[np.bool_]
-        Shape (p,).
-    seed : int
-        Of the model.
-
-    Returns
-    -------
-    object
-        With ``predict``.
-    """
+    """Train one model on one chunk, classes weighted equally."""
     from sklearn.compose import make_column_transformer
     from sklearn.dummy import DummyClassifier
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -69,19 +50,7 @@ def fit_batch(kind: str, features: Floats, labels: Ints, categorical: Bools, see
 def predict_online(stream: Stream, first: int, delay: int) -> Ints:
     """Predict every row with an online model that learns each label as soon as it arrives.
 
-    Parameters
-    ----------
-    stream : Stream
-        The rows; classes are weighted by their shares in the first chunk.
-    first : int
-        Length of the first chunk, which is learnt at once.
-    delay : int
-        Labels of later rows arrive so many rows late, whichever arm answered.
-
-    Returns
-    -------
-    NDArray[np.int64]
-        Shape (n,): predicted before the row's label was known; 0 in the first chunk.
+    Shape (n,): predicted before the row's label was known; 0 in the first chunk.
     """
     from river.linear_model import LogisticRegression
     from river.optim import SGD
@@ -111,16 +80,6 @@ def predict_online(stream: Stream, first: int, delay: int) -> Ints:
 
 def class_weights(labels: Ints) -> tuple[float, float]:
     """Return the weights that make both classes count the same.
-
-    Parameters
-    ----------
-    labels : NDArray[np.int64]
-        Shape (n,): 0 or 1.
-
-    Returns
-    -------
-    tuple of float
-        For label 0 and label 1, mean 1 over the labels.
 
     Examples
     --------

@@ -72,22 +72,7 @@ _LIMITS: Final = """\
 
 
 def render(groups: Groups, pictures: Mapping[tuple[str, str], list[str]], note: str = "") -> str:
-    """Return the page.
-
-    Parameters
-    ----------
-    groups : dict
-        Results by data set and reward, then by strategy.
-    pictures : mapping
-        File names by data set and reward.
-    note : str
-        How long it took, if known.
-
-    Returns
-    -------
-    str
-        Markdown.
-    """
+    """Return the page."""
     seeds = {result.seed for group in groups.values() for runs in group.values() for result in runs}
     parts = [
         _HEAD.format(seeds=len(seeds), note=note),
@@ -105,17 +90,7 @@ def render(groups: Groups, pictures: Mapping[tuple[str, str], list[str]], note: 
 def verdict(difference: Estimate, other: str) -> str:
     """Return a difference in mean reward in words.
 
-    Parameters
-    ----------
-    difference : Estimate
-        Positive is better.
-    other : str
-        What it is compared with.
-
-    Returns
-    -------
-    str
-        "better than", "worse than" or "no different from" the other, with the figures.
+    "better than", "worse than" or "no different from" the other, with the figures.
 
     Examples
     --------

@@ -28,22 +28,7 @@ _PLACE: Final = (np.arange(BINS) + 0.5) / BINS
 
 
 def draw(folder: Path, name: str, group: Group) -> list[str]:
-    """Write the pictures of one data set and reward.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the report.
-    name : str
-        Begins the file names.
-    group : Group
-        Results by strategy.
-
-    Returns
-    -------
-    list of str
-        File names.
-    """
+    """Write the pictures of one data set and reward."""
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -20,21 +20,7 @@ QUICK: Final = Plan(chunks=6, rows=6000)
 def plan_jobs(plan: Plan, data: Iterable[str], strategies: Sequence[str], seeds: int) -> list[Job]:
     """Return all jobs of an experiment.
 
-    Parameters
-    ----------
-    plan : Plan
-        What is simulated.
-    data : iterable of str
-        Data sets.
-    strategies : sequence of str
-        Names of strategies and controls.
-    seeds : int
-        Seeds 0 to ``seeds - 1``.
-
-    Returns
-    -------
-    list of Job
-        Seed by seed, so that an interrupted experiment has all data sets.
+    Seed by seed, so that an interrupted experiment has all data sets.
     """
     names = list(data)
     return [
@@ -54,26 +40,7 @@ def plan_jobs(plan: Plan, data: Iterable[str], strategies: Sequence[str], seeds:
 def run_jobs(
     jobs: Sequence[Job], folder: Path, data_folder: Path | None, workers: int, console: Console
 ) -> int:
-    """Make every result that is missing.
-
-    Parameters
-    ----------
-    jobs : sequence of Job
-        Everything wanted.
-    folder : Path
-        Of results, created if need be.
-    data_folder : Path or None
-        Where data sets lie.
-    workers : int
-        Processes; with 1 the jobs run in this one.
-    console : Console
-        For the progress bars.
-
-    Returns
-    -------
-    int
-        Runs made now; the others were there.
-    """
+    """Make every result that is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {name: sum(len(job.runs) for job in jobs if job.data == name) for name in REWARDS_OF}
     left = [job for job in (missing(job, folder) for job in jobs) if job.runs]

@@ -29,21 +29,8 @@ class DataSetError(LeverframeError):
 def elec2_of_bunch(bunch: Any) -> tuple[Floats, Ints]:
     """Turn what OpenML gives into our columns.
 
-    Parameters
-    ----------
-    bunch : sklearn.utils.Bunch
-        Of ``fetch_openml`` with arrays: ``data`` (n, p), ``target`` (n,), ``feature_names``, and
-        ``categories`` by which nominal columns are coded.
-
-    Returns
-    -------
-    tuple of NDArray
-        Shape (n, 7) float64 as in ``ELEC2_FEATURES``, and shape (n,) int64, 1 for a price going up.
-
-    Raises
-    ------
-    DataSetError
-        If it is another data set than the one we know.
+    Shape (n, 7) float64 as in ``ELEC2_FEATURES``, and shape (n,) int64, 1 for a price going up.
+    Raises ``DataSetError`` if it is another data set than the one we know.
     """
     names, categories = list(bunch.feature_names), bunch.categories or {}
     missing = [name for name in ELEC2_FEATURES if name not in names]
@@ -68,15 +55,8 @@ def elec2_of_bunch(bunch: Any) -> tuple[Floats, Ints]:
 def fetch_elec2() -> tuple[Floats, Ints]:
     """Download Elec2 from OpenML, else by river; both keep a copy for the next time.
 
-    Returns
-    -------
-    tuple of NDArray
-        As of ``elec2_of_bunch``, in the order of time.
-
-    Raises
-    ------
-    DataSetError
-        If neither can be reached.
+    As of ``elec2_of_bunch``, in the order of time. Raises ``DataSetError`` if neither can be
+    reached.
     """
     from sklearn.datasets import fetch_openml
 

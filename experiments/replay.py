@@ -81,37 +81,12 @@ _AS_SIMULATED: Final = Arrivals()
 
 
 def chances(table: Table, seed: int) -> Floats:
-    """Return the number that decides which arm answers, for each row served.
-
-    Parameters
-    ----------
-    table : Table
-        The rows.
-    seed : int
-        Of the draws.
-
-    Returns
-    -------
-    NDArray[np.float64]
-        Shape (served,): 0 to 1, uniform.
-    """
+    """Return the number that decides which arm answers, for each row served."""
     return np.random.default_rng([seed, 7]).random(table.served)
 
 
 def draw_arms(weights: Floats, uniforms: Floats) -> Ints:
     """Draw an arm for each of some rows.
-
-    Parameters
-    ----------
-    weights : NDArray[np.float64]
-        Shape (K,): in force, together about 1.
-    uniforms : NDArray[np.float64]
-        Shape (n,): 0 to 1.
-
-    Returns
-    -------
-    NDArray[np.int64]
-        Shape (n,): places of arms.
 
     Examples
     --------
@@ -134,32 +109,7 @@ def replay(
     batch: int = BLOCK,
     arrivals: Arrivals = _AS_SIMULATED,
 ) -> Outcome:
-    """Serve the table's rows under a route's settings.
-
-    Parameters
-    ----------
-    table : Table
-        Predictions of all arms.
-    settings : RouteSettings
-        Policy, reward and limits.
-    matrix : NDArray[np.float64]
-        Shape (2, 2): reward by prediction and label, in the reward function's own unit.
-    scores : list of float
-        Validation score of each arm.
-    seed : int
-        Of the draws; the same for all strategies, so that they differ by their weights alone.
-    promotes : bool
-        Whether an arm with all traffic is made champion by command.
-    batch : int
-        Records in one micro-batch; the outcome does not depend on it.
-    arrivals : Arrivals
-        Of a live run that is to be reproduced; left out for a simulation.
-
-    Returns
-    -------
-    Outcome
-        The same for the same arguments.
-    """
+    """Serve the table's rows under a route's settings."""
     served = _Serving(table, settings, matrix, scores, batch, arrivals)
     uniforms = chances(table, seed)
     for block in range(0, table.served, BLOCK):

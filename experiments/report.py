@@ -32,20 +32,7 @@ class ReportError(LeverframeError):
 def write_report(output: Path) -> Path:
     """Write every file of the report.
 
-    Parameters
-    ----------
-    output : Path
-        Its folder, with results in ``runs/``.
-
-    Returns
-    -------
-    Path
-        Of the page.
-
-    Raises
-    ------
-    ReportError
-        If there are no results.
+    Raises ``ReportError`` if there are no results.
     """
     results = read_results(output / "runs")
     if not results:
@@ -63,19 +50,7 @@ def write_report(output: Path) -> Path:
 
 
 def note_wall_time(output: Path, runs: int, seconds: float, workers: int) -> None:
-    """Keep for the page how long the runs took, when all were made in one go.
-
-    Parameters
-    ----------
-    output : Path
-        Folder of the report.
-    runs : int
-        Made.
-    seconds : float
-        Wall time, training included.
-    workers : int
-        Processes.
-    """
+    """Keep for the page how long the runs took, when all were made in one go."""
     text = f"All {runs:,} runs took {seconds:.0f} s on {workers} processes, training included.\n"
     (output / _WALL).write_text(text, encoding="utf-8")
 

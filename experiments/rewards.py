@@ -27,19 +27,6 @@ _MISSED_FRAUD: Final = 10.0
 def named_reward(reward: str, known: Ints) -> NamedParams:
     """Return the product's reward function for a reward of the experiment.
 
-    Parameters
-    ----------
-    reward : str
-        "accuracy"; "balanced": a mistake costs the inverse frequency of its class; "cost": a
-        missed positive costs ten false alarms.
-    known : NDArray[np.int64]
-        Labels of the first chunk, known before anything is served.
-
-    Returns
-    -------
-    NamedParams
-        For a route's settings.
-
     Examples
     --------
     >>> named_reward("balanced", np.array([0, 0, 0, 1])).params["costs"]["1"]
@@ -53,35 +40,13 @@ def named_reward(reward: str, known: Ints) -> NamedParams:
 
 
 def reward_matrix(named: NamedParams) -> Floats:
-    """Return the reward by prediction and label, in the function's own unit.
-
-    Parameters
-    ----------
-    named : NamedParams
-        The reward function.
-
-    Returns
-    -------
-    NDArray[np.float64]
-        Shape (2, 2).
-    """
+    """Return the reward by prediction and label, in the function's own unit."""
     function = make_reward(named.name, named.params)
     return np.array([[function.reward(p, label) for label in (0, 1)] for p in (0, 1)])
 
 
 def unit_matrix(named: NamedParams) -> Floats:
-    """Return the same mapped to [0, 1], as statistics count it.
-
-    Parameters
-    ----------
-    named : NamedParams
-        The reward function.
-
-    Returns
-    -------
-    NDArray[np.float64]
-        Shape (2, 2).
-    """
+    """Return the same mapped to [0, 1], as statistics count it."""
     low, high = make_reward(named.name, named.params).range
     matrix = reward_matrix(named)
     return np.array([[to_unit(float(value), low, high) for value in row] for row in matrix])

@@ -113,41 +113,13 @@ def _is_done(folder: Path, job: Job, reward: str, strategy: str) -> bool:
 
 
 def missing(job: Job, folder: Path) -> Job:
-    """Return the job without the runs whose results are there already.
-
-    Parameters
-    ----------
-    job : Job
-        Everything wanted.
-    folder : Path
-        Of results.
-
-    Returns
-    -------
-    Job
-        Maybe without any run.
-    """
+    """Return the job without the runs whose results are there already."""
     left = tuple(run for run in job.runs if not _is_done(folder, job, *run))
     return msgspec.structs.replace(job, runs=left)
 
 
 def run_job(job: Job, folder: Path, data_folder: Path | None) -> int:
-    """Train the models of a job, and write a result for each of its runs.
-
-    Parameters
-    ----------
-    job : Job
-        The runs.
-    folder : Path
-        Of results; each is written whole or not at all.
-    data_folder : Path or None
-        Where data sets lie.
-
-    Returns
-    -------
-    int
-        Runs made.
-    """
+    """Train the models of a job, and write a result for each of its runs."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # has no types
 
     with threadpool_limits(1):  # the processes share the cores already
@@ -163,24 +135,7 @@ def run_job(job: Job, folder: Path, data_folder: Path | None) -> int:
 
 
 def run_strategy(table: Table, reward: str, strategy: Strategy, job: Job) -> Result:
-    """Let one strategy serve a table.
-
-    Parameters
-    ----------
-    table : Table
-        Of all predictions.
-    reward : str
-        One of the experiment's rewards.
-    strategy : Strategy
-        A policy, or a control.
-    job : Job
-        Names plan and seed.
-
-    Returns
-    -------
-    Result
-        The same for the same arguments.
-    """
+    """Let one strategy serve a table."""
     named = named_reward(reward, table.labels[: table.first])
     unit: Floats = unit_matrix(named)
     rewards = table.rewards(unit)
@@ -210,18 +165,7 @@ def run_strategy(table: Table, reward: str, strategy: Strategy, job: Job) -> Res
 
 
 def read_results(folder: Path) -> Sequence[Result]:
-    """Return all results of a folder that today's code would make.
-
-    Parameters
-    ----------
-    folder : Path
-        Of results.
-
-    Returns
-    -------
-    list of Result
-        Sorted by file name.
-    """
+    """Return all results of a folder that today's code would make."""
     decode = msgspec.json.Decoder(Result).decode
     results = [decode(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
     return [

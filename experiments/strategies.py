@@ -69,18 +69,8 @@ STRATEGIES: Final[Mapping[str, Strategy]] = {strategy.name: strategy for strateg
 def route_settings(strategy: Strategy, reward: NamedParams) -> RouteSettings:
     """Return the settings of a route that follows a strategy.
 
-    Parameters
-    ----------
-    strategy : Strategy
-        With a policy.
-    reward : NamedParams
-        The reward function.
-
-    Returns
-    -------
-    RouteSettings
-        One decision every ``BLOCK`` labels; buckets of 20 s for 20 minutes. Unless shipped: no
-        nursery, floor, step limit, guard or promotion, so that the policy alone is measured.
+    One decision every ``BLOCK`` labels; buckets of 20 s for 20 minutes. Unless shipped: no nursery,
+    floor, step limit, guard or promotion, so that the policy alone is measured.
     """
     policy = NamedParams(name=strategy.policy, params=dict(strategy.params))
     shared: dict[str, Any] = {

@@ -43,18 +43,7 @@ class Stream:
         return len(self.labels)
 
     def thinned(self, rows: int) -> "Stream":
-        """Return the stream thinned evenly to about ``rows`` rows, order kept.
-
-        Parameters
-        ----------
-        rows : int
-            Wanted, at least 1.
-
-        Returns
-        -------
-        Stream
-            Every row when there are no more than that.
-        """
+        """Return the stream thinned evenly to about ``rows`` rows, order kept."""
         if rows >= self.rows:
             return self
         kept = np.linspace(0, self.rows - 1, rows).astype(np.int64)
@@ -71,17 +60,7 @@ class Stream:
 def encode_columns(rows: list[list[str]], numeric: set[int]) -> tuple[Floats, Bools]:
     """Turn text cells into numbers; a category becomes its place among the sorted values.
 
-    Parameters
-    ----------
-    rows : list of list of str
-        n rows of p cells.
-    numeric : set of int
-        Columns that hold numbers.
-
-    Returns
-    -------
-    tuple of NDArray
-        Shape (n, p) float64, and which of the p columns are categories.
+    Shape (n, p) float64, and which of the p columns are categories.
 
     Examples
     --------

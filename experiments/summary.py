@@ -48,16 +48,6 @@ class Estimate(Struct, frozen=True, kw_only=True):
 def estimate(values: Sequence[float]) -> Estimate:
     """Return mean and 95 % interval.
 
-    Parameters
-    ----------
-    values : sequence of float
-        One or more, independent.
-
-    Returns
-    -------
-    Estimate
-        With an interval of no width where all values are equal.
-
     Examples
     --------
     >>> found = estimate([1.0, 2.0, 3.0])
@@ -74,39 +64,14 @@ def estimate(values: Sequence[float]) -> Estimate:
 def metric(results: Sequence[Result], name: str) -> list[float]:
     """Return one figure of each run that has it.
 
-    Parameters
-    ----------
-    results : sequence of Result
-        Of one strategy.
-    name : str
-        Attribute of ``Metrics``.
-
-    Returns
-    -------
-    list of float
-        Without the runs where it is None.
+    Without the runs where it is None.
     """
     values = [getattr(result.metrics, name) for result in results]
     return [float(value) for value in values if value is not None]
 
 
 def compare(group: Group, strategy: str, other: str) -> Estimate:
-    """Return how much more mean reward a strategy earns, paired by seed.
-
-    Parameters
-    ----------
-    group : Group
-        Of one data set and reward.
-    strategy : str
-        One of its strategies.
-    other : str
-        Another one.
-
-    Returns
-    -------
-    Estimate
-        Positive where ``strategy`` is better.
-    """
+    """Return how much more mean reward a strategy earns, paired by seed."""
     theirs = {result.seed: result.metrics.reward for result in group[other]}
     return estimate(
         [
@@ -120,15 +85,7 @@ def compare(group: Group, strategy: str, other: str) -> Estimate:
 def grouped(results: Sequence[Result]) -> dict[tuple[str, str], Group]:
     """Sort results by data set and reward, then by strategy.
 
-    Parameters
-    ----------
-    results : sequence of Result
-        In any order.
-
-    Returns
-    -------
-    dict
-        Keys ``(data, reward)``; strategies in the order of the table of strategies.
+    Keys ``(data, reward)``; strategies in the order of the table of strategies.
     """
     groups: dict[tuple[str, str], Group] = {}
     order = list(STRATEGIES)

@@ -41,20 +41,7 @@ class SyntheticOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_synthetic(options: SyntheticOptions, seed: int) -> Stream:
-    """Draw a stream: rule A, then abruptly rule B, then rule A again.
-
-    Parameters
-    ----------
-    options : SyntheticOptions
-        What it is like.
-    seed : int
-        Of everything drawn.
-
-    Returns
-    -------
-    Stream
-        Its ``drift_row`` is the first row of rule B.
-    """
+    """Draw a stream: rule A, then abruptly rule B, then rule A again."""
     rng = np.random.default_rng([seed, 20_250_322])
     features = rng.standard_normal((options.rows, options.features))
     place = np.arange(options.rows) / options.rows

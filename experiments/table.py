@@ -64,18 +64,7 @@ class Table:
         return len(self.labels) - self.first
 
     def rewards(self, matrix: Floats) -> Floats:
-        """Return the reward of every arm for every row served.
-
-        Parameters
-        ----------
-        matrix : NDArray[np.float64]
-            Shape (2, 2): reward by prediction and label.
-
-        Returns
-        -------
-        NDArray[np.float64]
-            Shape (K, served).
-        """
+        """Return the reward of every arm for every row served."""
         result: Floats = matrix[self.predictions[:, self.first :], self.labels[self.first :]]
         return result
 
@@ -84,16 +73,6 @@ class Table:
 
         Scores of different slices cannot be compared, the world has moved; so an arm's score is
         the incumbent's score plus the difference of both on the new arm's held-out rows.
-
-        Parameters
-        ----------
-        matrix : NDArray[np.float64]
-            Shape (2, 2): reward by prediction and label, 0 to 1.
-
-        Returns
-        -------
-        list of float
-            K scores; higher is better.
         """
         incumbent, scores = 0, list[float]()
         for arm, (rows, predicted) in enumerate(
@@ -112,22 +91,7 @@ class Table:
 
 
 def build_table(stream: Stream, *, chunks: int, seed: int) -> Table:
-    """Train one model per chunk and let each answer all rows after it.
-
-    Parameters
-    ----------
-    stream : Stream
-        The rows.
-    chunks : int
-        Equal parts; the model of the last one would serve nothing and is not trained.
-    seed : int
-        Draws which four fifths of each chunk are trained on.
-
-    Returns
-    -------
-    Table
-        Of ``chunks - 1`` arms.
-    """
+    """Train one model per chunk and let each answer all rows after it."""
     size = stream.rows // chunks
     rng = np.random.default_rng([seed, 41])
     kinds = [KINDS[arm % len(KINDS)] for arm in range(chunks - 1)]

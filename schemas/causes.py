@@ -17,12 +17,12 @@ __all__ = [
     "BetterCause",
     "Cause",
     "CommandCause",
+    "Coordinates",
     "DriftCause",
     "GuardCause",
     "HeartbeatCause",
     "PartitionerMismatch",
     "PolicyCause",
-    "RecordPlace",
     "RegisteredCause",
     "RollbackNotEffective",
     "UnknownCause",
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 
-class RecordPlace(Struct, frozen=True):
+class Coordinates(Struct, frozen=True):
     """Where the record lies that decided.
 
     Attributes
@@ -118,7 +118,7 @@ class GuardCause(_Cause, frozen=True, kw_only=True, tag="guard"):
         Nats.
     traffic_to : str
         The arm that took over.
-    record : RecordPlace
+    record : Coordinates
         The deciding reward.
     """
 
@@ -138,7 +138,7 @@ class GuardCause(_Cause, frozen=True, kw_only=True, tag="guard"):
     log_evidence: float
     log_threshold: float
     traffic_to: str
-    record: RecordPlace | UnsetType = UNSET
+    record: Coordinates | UnsetType = UNSET
 
 
 class BetterCause(_Cause, frozen=True, kw_only=True, tag="better"):
@@ -154,7 +154,7 @@ class BetterCause(_Cause, frozen=True, kw_only=True, tag="better"):
         Of both arms' lives; means are mapped to [0, 1].
     alpha, log_evidence, log_threshold : float
         Of the test; nats.
-    record : RecordPlace
+    record : Coordinates
         The deciding reward.
     """
 
@@ -168,7 +168,7 @@ class BetterCause(_Cause, frozen=True, kw_only=True, tag="better"):
     alpha: float
     log_evidence: float
     log_threshold: float
-    record: RecordPlace | UnsetType = UNSET
+    record: Coordinates | UnsetType = UNSET
 
 
 class PolicyCause(_Cause, frozen=True, kw_only=True, tag="policy"):
@@ -178,12 +178,12 @@ class PolicyCause(_Cause, frozen=True, kw_only=True, tag="policy"):
     ----------
     arms : dict of str to ArmEvidence
         All arms.
-    record : RecordPlace
+    record : Coordinates
         The deciding reward.
     """
 
     arms: dict[str, ArmEvidence] | UnsetType = UNSET
-    record: RecordPlace | UnsetType = UNSET
+    record: Coordinates | UnsetType = UNSET
 
 
 class DriftCause(_Cause, frozen=True, kw_only=True, tag="drift"):
@@ -201,7 +201,7 @@ class DriftCause(_Cause, frozen=True, kw_only=True, tag="drift"):
         Reward mapped to [0, 1].
     traffic_to : str, optional
         The arm that took over, where it was rolled back.
-    record : RecordPlace
+    record : Coordinates
         The deciding reward.
     """
 
@@ -211,7 +211,7 @@ class DriftCause(_Cause, frozen=True, kw_only=True, tag="drift"):
     mean_before: float
     mean_after: float
     traffic_to: str | UnsetType = UNSET
-    record: RecordPlace | UnsetType = UNSET
+    record: Coordinates | UnsetType = UNSET
 
 
 class RegisteredCause(_Cause, frozen=True, kw_only=True, tag="registered"):
@@ -223,13 +223,13 @@ class RegisteredCause(_Cause, frozen=True, kw_only=True, tag="registered"):
         The new one.
     how : str
         ``first_reward``.
-    record : RecordPlace
+    record : Coordinates
         That reward.
     """
 
     arm: str
     how: str
-    record: RecordPlace | UnsetType = UNSET
+    record: Coordinates | UnsetType = UNSET
 
 
 class CommandCause(_Cause, frozen=True, kw_only=True, tag="command"):
@@ -243,7 +243,7 @@ class CommandCause(_Cause, frozen=True, kw_only=True, tag="command"):
         The arm meant, where the action has one.
     replicas : list of str, optional
         Serving replicas heard lately, whose acknowledgements may be waited for.
-    record : RecordPlace
+    record : Coordinates
         The command.
     """
 
@@ -252,7 +252,7 @@ class CommandCause(_Cause, frozen=True, kw_only=True, tag="command"):
     actor: str
     arm: str | UnsetType = UNSET
     replicas: list[str] | UnsetType = UNSET
-    record: RecordPlace | UnsetType = UNSET
+    record: Coordinates | UnsetType = UNSET
 
 
 class RollbackNotEffective(_Cause, frozen=True, kw_only=True, tag="rollback_not_effective"):
@@ -270,7 +270,7 @@ class RollbackNotEffective(_Cause, frozen=True, kw_only=True, tag="rollback_not_
         The message that took it off.
     replicas_behind : list of str
         Replicas that have not acknowledged that message.
-    record : RecordPlace
+    record : Coordinates
         The traffic that shows it.
     """
 
@@ -279,7 +279,7 @@ class RollbackNotEffective(_Cause, frozen=True, kw_only=True, tag="rollback_not_
     grace_s: float
     since: Version
     replicas_behind: list[str]
-    record: RecordPlace | UnsetType = UNSET
+    record: Coordinates | UnsetType = UNSET
 
 
 class WeightsNotFollowed(_Cause, frozen=True, kw_only=True, tag="weights_not_followed"):
@@ -295,7 +295,7 @@ class WeightsNotFollowed(_Cause, frozen=True, kw_only=True, tag="weights_not_fol
         Predictions of the arm, and of all arms, in the portion that tipped the scale.
     log_evidence, log_threshold : float
         Nats.
-    record : RecordPlace
+    record : Coordinates
         The traffic that shows it.
     """
 
@@ -305,7 +305,7 @@ class WeightsNotFollowed(_Cause, frozen=True, kw_only=True, tag="weights_not_fol
     served_of: int
     log_evidence: float
     log_threshold: float
-    record: RecordPlace | UnsetType = UNSET
+    record: Coordinates | UnsetType = UNSET
 
 
 class PartitionerMismatch(_Cause, frozen=True, kw_only=True, tag="suspected_partitioner_mismatch"):
@@ -319,7 +319,7 @@ class PartitionerMismatch(_Cause, frozen=True, kw_only=True, tag="suspected_part
         Of the predictions.
     cure : str
         What to run.
-    record : RecordPlace
+    record : Coordinates
         The traffic that shows it.
     """
 
@@ -327,7 +327,7 @@ class PartitionerMismatch(_Cause, frozen=True, kw_only=True, tag="suspected_part
     orphan_labels: int
     orphan_share: float
     cure: str
-    record: RecordPlace | UnsetType = UNSET
+    record: Coordinates | UnsetType = UNSET
 
 
 class HeartbeatCause(_Cause, frozen=True, kw_only=True, tag="heartbeat"):
@@ -370,12 +370,12 @@ class UnknownCause(Struct, frozen=True):
     ----------
     why : str
         Its name; empty where there is none.
-    told : dict
-        All fields as they came.
+    fields : dict
+        All of them, as they came.
     """
 
     why: str
-    told: dict[str, Any]
+    fields: dict[str, Any]
 
 
 Alarm: TypeAlias = RollbackNotEffective | WeightsNotFollowed | PartitionerMismatch
@@ -397,12 +397,12 @@ ALARMS: Final = frozenset(
 """``why`` of the causes that are alarms."""
 
 
-def cause_of(told: Mapping[str, Any]) -> Cause:
+def cause_of(fields: Mapping[str, Any]) -> Cause:
     """Read a cause.
 
     Parameters
     ----------
-    told : mapping
+    fields : mapping
         As in ``ControlMessage.cause``.
 
     Returns
@@ -415,12 +415,12 @@ def cause_of(told: Mapping[str, Any]) -> Cause:
     >>> cause_of({"why": "registered", "arm": "b", "how": "first_reward"}).arm
     'b'
     >>> cause_of({"why": "eclipse", "until_ms": 5})
-    UnknownCause(why='eclipse', told={'why': 'eclipse', 'until_ms': 5})
+    UnknownCause(why='eclipse', fields={'why': 'eclipse', 'until_ms': 5})
     """
     try:
-        known: Cause = msgspec.convert(told, Known)
+        known: Cause = msgspec.convert(fields, Known)
     except msgspec.ValidationError:
-        return UnknownCause(str(told.get("why", "")), dict(told))
+        return UnknownCause(str(fields.get("why", "")), dict(fields))
     return known
 
 
@@ -442,5 +442,5 @@ def wire_form(cause: Known) -> dict[str, Any]:
     >>> wire_form(RegisteredCause(arm="b", how="first_reward"))
     {'why': 'registered', 'arm': 'b', 'how': 'first_reward'}
     """
-    told: dict[str, Any] = msgspec.to_builtins(cause)
-    return told
+    fields: dict[str, Any] = msgspec.to_builtins(cause)
+    return fields

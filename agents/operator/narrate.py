@@ -61,8 +61,8 @@ def _command(cause: CommandCause) -> str:
 def _unknown(cause: UnknownCause) -> str:
     if cause.why in ALARM_HEADLINES:
         return ALARM_HEADLINES[cause.why]
-    if "arm" in cause.told:
-        return f"{cause.why}: {cause.told['arm']}"
+    if "arm" in cause.fields:
+        return f"{cause.why}: {cause.fields['arm']}"
     return cause.why or "a reason that is not told"
 
 

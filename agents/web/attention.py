@@ -42,26 +42,13 @@ class Attention(NamedTuple):
 
 
 def attention(known: RouteHistory, now_ms: int) -> list[Attention]:
-    """Say what needs a look, the most pressing first.
-
-    Parameters
-    ----------
-    known : RouteHistory
-        Of the route.
-    now_ms : int
-        Wall time, ms since the epoch.
-
-    Returns
-    -------
-    list of Attention
-        Empty when all is well.
-    """
+    """Say what needs a look, the most pressing first."""
     beat = {} if known.beat is None else known.beat.cause
     found = [
         *_silence(known.newest.ttl_ms, now_ms - known.heard_ms),
         *_alarms(beat),
         *_lately(known.rollback, now_ms, Level.warning, "rolled back"),
-        *_arms(known.newest, known.told.cause.get("arms", {})),
+        *_arms(known.newest, known.newest_with_arms.cause.get("arms", {})),
         *_held(beat),
         *_join(beat),
         *_lately(known.promotion, now_ms, Level.notice, "promoted"),

@@ -14,20 +14,7 @@ _LONGEST_WRITE_S: Final = 30.0
 
 
 async def or_silence(changes: Any, longest_s: float) -> AsyncIterator[frozenset[str]]:
-    """Yield what changed, and nothing at all when that takes long: so a closed page is noticed.
-
-    Parameters
-    ----------
-    changes : async iterator of frozenset of str
-        Closed at the end.
-    longest_s : float
-        Seconds.
-
-    Yields
-    ------
-    frozenset of str
-        Routes; none after a silence.
-    """
+    """Yield what changed, and nothing at all when that takes long: so a closed page is noticed."""
     pending: asyncio.Future[frozenset[str]] | None = None
     try:
         while True:
@@ -52,19 +39,7 @@ async def or_silence(changes: Any, longest_s: float) -> AsyncIterator[frozenset[
 async def send(stream: web.StreamResponse, event: str, told: Any) -> None:
     """Send a server-sent event; somebody who does not read for long is let go.
 
-    Parameters
-    ----------
-    stream : web.StreamResponse
-        Prepared.
-    event : str
-        Its name.
-    told : object
-        What orjson can write.
-
-    Raises
-    ------
-    TimeoutError
-        If nothing could be written for half a minute.
+    Raises ``TimeoutError`` if nothing could be written for half a minute.
     """
     data = b"event: %s\ndata: %s\n\n" % (event.encode(), orjson.dumps(told))
     await asyncio.wait_for(stream.write(data), _LONGEST_WRITE_S)

@@ -15,7 +15,7 @@ from msgspec import Struct, field
 
 from leverframe.agents.operator.explain import Explained, explain, sentences
 from leverframe.agents.web.marks import Mark, mark_of
-from leverframe.agents.web.retention import Room, room_for
+from leverframe.agents.web.retention import Retention, retention_for
 from leverframe.schemas.control import ControlMessage
 from leverframe.streams.topology import DAY_MS
 
@@ -35,11 +35,11 @@ class _Point(Struct, frozen=True, gc=False):
     is_event: bool
 
 
-def _stands_for(point: _Point, last: _Point, room: Room) -> bool:
+def _stands_for(point: _Point, last: _Point, retention: Retention) -> bool:
     """Whether a heartbeat follows another one within the same few seconds."""
-    if point.at_ms // room.fine_ms != last.at_ms // room.fine_ms:
+    if point.at_ms // retention.fine_ms != last.at_ms // retention.fine_ms:
         return False
-    if room.is_scarce:
+    if retention.is_scarce:
         return not (point.is_event or last.is_event)
     return not (point.is_change or last.is_change)
 
@@ -56,7 +56,7 @@ class RouteHistory(Struct):
     ----------
     newest : ControlMessage
         With the highest (epoch, seq).
-    told : ControlMessage
+    newest_with_arms : ControlMessage
         The newest one that tells of the arms.
     beat : ControlMessage or None
         The newest heartbeat: it alone tells of the join, of followers, and of what is held.
@@ -67,7 +67,7 @@ class RouteHistory(Struct):
     """
 
     newest: ControlMessage
-    told: ControlMessage
+    newest_with_arms: ControlMessage
     beat: ControlMessage | None = None
     heard_ms: int = 0
     arms: list[str] = field(default_factory=list)
@@ -78,22 +78,10 @@ class RouteHistory(Struct):
     rollback: ControlMessage | None = None
     promotion: ControlMessage | None = None
 
-    def note(self, message: ControlMessage, heard_ms: int, room: Room) -> bool:
+    def note(self, message: ControlMessage, heard_ms: int, retention: Retention) -> bool:
         """Take in a message.
 
-        Parameters
-        ----------
-        message : ControlMessage
-            Of the route.
-        heard_ms : int
-            When it was written, ms since the epoch.
-        room : Room
-            How much is kept.
-
-        Returns
-        -------
-        bool
-            False where it is not newer than what is known.
+        False where it is not newer than what is known.
         """
         version = (message.epoch, message.seq)
         is_first = self.newest is message
@@ -102,16 +90,16 @@ class RouteHistory(Struct):
         before, self.newest = self.newest, message
         self.heard_ms = max(self.heard_ms, heard_ms)
         if message.cause.get("arms"):
-            self.told = message
+            self.newest_with_arms = message
         if message.kind == "heartbeat":
             self.beat = message
         if message.kind != "heartbeat":
             self._change(message)
         elif is_first or message.epoch > before.epoch:
             self._missed(message)
-        _trim(self.marks, room.marks)
-        _trim(self.changes, room.whole)
-        self._append(message, room)
+        _trim(self.marks, retention.marks)
+        _trim(self.changes, retention.whole)
+        self._append(message, retention)
         return True
 
     def _change(self, message: ControlMessage) -> None:
@@ -135,11 +123,11 @@ class RouteHistory(Struct):
             self.marks.pop()
         self.marks.append(mark)
 
-    def _append(self, message: ControlMessage, room: Room) -> None:
+    def _append(self, message: ControlMessage, retention: Retention) -> None:
         arms = self.arms
         arms += [name for name in message.weights if name not in arms]
         # A command says nothing of the arms: what was known of them holds.
-        known = self.told.cause.get("arms", {})
+        known = self.newest_with_arms.cause.get("arms", {})
         values = array("f")
         for name in arms:
             values.extend(_values(message.weights.get(name), known.get(name)))
@@ -149,20 +137,20 @@ class RouteHistory(Struct):
         # Decisions go by stream time, heartbeats by the clock: the chart's time never goes back.
         at_ms = max(message.issued_at_ms, fine[-1].at_ms if fine else 0)
         point = _Point(at_ms, values, is_change, is_event)
-        if fine and _stands_for(point, fine[-1], room):
+        if fine and _stands_for(point, fine[-1], retention):
             fine[-1] = point
         else:
             fine.append(point)
-        self._thin(point.at_ms, room)
+        self._thin(point.at_ms, retention)
 
-    def _thin(self, now_ms: int, room: Room) -> None:
+    def _thin(self, now_ms: int, retention: Retention) -> None:
         fine, coarse = self.fine, self.coarse
-        while fine and (fine[0].at_ms < now_ms - _HOUR_MS or len(fine) > room.fine_points):
-            old, slot = fine.popleft(), room.coarse_ms
+        while fine and (fine[0].at_ms < now_ms - _HOUR_MS or len(fine) > retention.fine_points):
+            old, slot = fine.popleft(), retention.coarse_ms
             is_new = not coarse or coarse[-1].at_ms // slot != old.at_ms // slot
             if is_new or old.is_event:
                 coarse.append(old)
-        _trim(coarse, room.coarse_points)
+        _trim(coarse, retention.coarse_points)
         while coarse and coarse[0].at_ms < now_ms - DAY_MS:
             coarse.popleft()
 
@@ -174,42 +162,21 @@ class RouteHistory(Struct):
     def columns(self, since_ms: int) -> dict[str, Any]:
         """Return the points as columns.
 
-        Parameters
-        ----------
-        since_ms : int
-            The oldest wanted, ms since the epoch.
-
-        Returns
-        -------
-        dict
-            ``at_ms``, ``arms``, and each of ``FIELDS`` as one list for each arm; None where it was
-            not known.
+        ``at_ms``, ``arms``, and each of ``FIELDS`` as one list for each arm; None where it was not
+        known.
         """
         points = [p for p in chain(self.coarse, self.fine) if p.at_ms >= since_ms]
         width = len(FIELDS)
         columns: dict[str, Any] = {"at_ms": [p.at_ms for p in points], "arms": self.arms}
         for offset, name in enumerate(FIELDS):
             columns[name] = [
-                [_told(p.values, at * width + offset) for p in points]
+                [_value_at(p.values, at * width + offset) for p in points]
                 for at in range(len(self.arms))
             ]
         return columns
 
     def explained(self, until_ms: int | None, last: int) -> list[tuple[Explained, list[str]]]:
-        """Explain the newest changes that are still known whole.
-
-        Parameters
-        ----------
-        until_ms : int, optional
-            Only what was issued up to then.
-        last : int
-            Most changes to return.
-
-        Returns
-        -------
-        list of tuple of Explained and list of str
-            Oldest first, with the sentences of each.
-        """
+        """Explain the newest changes that are still known whole."""
         return [
             (change, list(sentences(change)))
             for change in explain(list(self.changes), until_ms, last)
@@ -225,17 +192,7 @@ class History:
     def note(self, message: ControlMessage, heard_ms: int | None = None) -> bool:
         """Take in a message.
 
-        Parameters
-        ----------
-        message : ControlMessage
-            Of any route.
-        heard_ms : int, optional
-            When it was written, ms since the epoch; when it was issued if left out.
-
-        Returns
-        -------
-        bool
-            False where it says nothing new, or there are too many routes.
+        False where it says nothing new, or there are too many routes.
         """
         known = self.routes.get(message.route)
         if known is None:
@@ -243,7 +200,7 @@ class History:
                 return False
             known = self.routes[message.route] = RouteHistory(message, message)
         heard_ms = message.issued_at_ms if heard_ms is None else heard_ms
-        return known.note(message, heard_ms, room_for(len(self.routes)))
+        return known.note(message, heard_ms, retention_for(len(self.routes)))
 
 
 def _values(weight: float | None, known: dict[str, Any] | None) -> tuple[float, ...]:
@@ -258,7 +215,7 @@ def _values(weight: float | None, known: dict[str, Any] | None) -> tuple[float, 
     return (weight, mean, low, high, known.get("labels", nan))
 
 
-def _told(values: Any, at: int) -> float | None:
+def _value_at(values: Any, at: int) -> float | None:
     if at >= len(values) or math.isnan(values[at]):
         return None
     return float(f"{values[at]:.5g}")

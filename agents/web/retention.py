@@ -4,13 +4,13 @@ from typing import Final, NamedTuple
 
 from leverframe.streams.topology import DAY_MS
 
-__all__ = ["IN_FULL", "Room", "room_for"]
+__all__ = ["IN_FULL", "Retention", "retention_for"]
 
 IN_FULL: Final = 500
 """So many routes are kept in full: some 0.8 MB each with 10 arms, when they are busy."""
 
 
-class Room(NamedTuple):
+class Retention(NamedTuple):
     """What is kept of one route.
 
     Attributes
@@ -38,28 +38,17 @@ class Room(NamedTuple):
         return self != _FULL
 
 
-_FULL: Final = Room()
+_FULL: Final = Retention()
 
 
-def room_for(routes: int) -> Room:
-    """Return the room of each route.
-
-    Parameters
-    ----------
-    routes : int
-        How many there are.
-
-    Returns
-    -------
-    Room
-        The default one up to ``IN_FULL`` routes.
-    """
+def retention_for(routes: int) -> Retention:
+    """Return the retention of each route."""
     full = _FULL
     if routes <= IN_FULL:
         return full
     share = IN_FULL / routes
     coarse_ms = min(1_800_000, round(full.coarse_ms / share))
-    return Room(
+    return Retention(
         fine_ms=min(120_000, round(full.fine_ms / share)),
         coarse_ms=coarse_ms,
         fine_points=max(60, round(full.fine_points * share)),

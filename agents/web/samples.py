@@ -27,22 +27,7 @@ _PAUSE_S: Final = 0.002
 async def offsets_at(
     consumer: Any, partitions: Iterable[TopicPartition], at_ms: int
 ) -> dict[TopicPartition, int]:
-    """Return the offset of the first record that is not older, by partition.
-
-    Parameters
-    ----------
-    consumer : AIOKafkaConsumer
-        Started.
-    partitions : iterable of TopicPartition
-        Assigned to it.
-    at_ms : int
-        Ms since the epoch.
-
-    Returns
-    -------
-    dict of TopicPartition to int
-        The end where all are older.
-    """
+    """Return the offset of the first record that is not older, by partition."""
     found = await consumer.offsets_for_times(dict.fromkeys(partitions, at_ms))
     missing = [tp for tp in partitions if found.get(tp) is None]
     ends = await consumer.end_offsets(missing) if missing else {}
@@ -52,25 +37,7 @@ async def offsets_at(
 async def samples(
     consumer: Any, tp: TopicPartition, until: int, times_ms: Iterable[int]
 ) -> AsyncIterator[tuple[int, list[Any]]]:
-    """Yield a record of each key of a partition soon after each time.
-
-    Parameters
-    ----------
-    consumer : AIOKafkaConsumer
-        Started with ``SAMPLING``. It gets this partition alone: with several, aiokafka waits 100 ms
-        after each seek for somebody to take what it fetched for the others.
-    tp : TopicPartition
-        Sampled.
-    until : int
-        Offset from which on nothing is sampled.
-    times_ms : iterable of int
-        Rising, ``SAMPLED_EVERY_MS`` apart.
-
-    Yields
-    ------
-    tuple of int and list of ConsumerRecord
-        The time, and what was found.
-    """
+    """Yield a record of each key of a partition soon after each time."""
     consumer.assign([tp])
     # A route that was missed once is looked for again; one that has gone is not for long.
     before: set[bytes] = set()

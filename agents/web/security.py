@@ -46,23 +46,10 @@ class RefusedError(Exception):
         self.status = status
 
 
-def answer(told: Any, status: int = 200) -> web.Response:
-    """Return an answer as JSON that no cache keeps.
-
-    Parameters
-    ----------
-    told : object
-        What orjson can write.
-    status : int
-        Of HTTP.
-
-    Returns
-    -------
-    web.Response
-        Ready.
-    """
+def answer(document: Any, status: int = 200) -> web.Response:
+    """Return an answer as JSON that no cache keeps."""
     return web.Response(
-        body=orjson.dumps(told),
+        body=orjson.dumps(document),
         status=status,
         content_type="application/json",
         headers={"Cache-Control": "no-store"},
@@ -77,16 +64,6 @@ def guarded(app: AppSettings) -> Any:
 
     A name that an attacker's name server points at loopback is refused (DNS rebinding): on
     loopback only loopback's own names are answered, and ``web_hosts``.
-
-    Parameters
-    ----------
-    app : AppSettings
-        Say where the server listens and under which names.
-
-    Returns
-    -------
-    callable
-        For aiohttp.
     """
 
     async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -101,13 +78,13 @@ def guarded(app: AppSettings) -> Any:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            told = await answered(request, handler)
+            response = await answered(request, handler)
         except web.HTTPException as error:
             error.headers.update(SECURITY_HEADERS)
             raise
-        if not told.prepared:
-            told.headers.update(SECURITY_HEADERS)
-        return told
+        if not response.prepared:
+            response.headers.update(SECURITY_HEADERS)
+        return response
 
     return middleware
 
@@ -141,19 +118,7 @@ async def require_token(headers: Mapping[str, str], host: str, token: str) -> No
     The token travels in a header that no other site's page can set, and is in no cookie: a forged
     request of another site has none. A wrong token costs a second.
 
-    Parameters
-    ----------
-    headers : mapping of str to str
-        Of the request.
-    host : str
-        It was sent to.
-    token : str
-        Set by the operator; empty where there are no actions.
-
-    Raises
-    ------
-    RefusedError
-        With the reason.
+    Raises ``RefusedError``: with the reason.
     """
     if not token:
         raise RefusedError(

@@ -13,21 +13,11 @@ _ARM_KEYS: Final = ("phase", "verdict", "labels", "mean", "bounds", "label_delay
 def summary(known: RouteHistory, now_ms: int) -> dict[str, Any]:
     """Return a route's line of the overview; also what a live update brings.
 
-    Parameters
-    ----------
-    known : RouteHistory
-        Of the route.
-    now_ms : int
-        Wall time, ms since the epoch.
-
-    Returns
-    -------
-    dict
-        Weights and arms in force, level of attention with its reasons.
+    Weights and arms in force, level of attention with its reasons.
     """
     newest = known.newest
     found = attention(known, now_ms)
-    arms = known.told.cause.get("arms", {})
+    arms = known.newest_with_arms.cause.get("arms", {})
     return {
         "route": newest.route,
         "level": found[0].level.name if found else "fine",
@@ -47,20 +37,10 @@ def summary(known: RouteHistory, now_ms: int) -> dict[str, Any]:
 def detail(known: RouteHistory, now_ms: int) -> dict[str, Any]:
     """Return all that is in force on a route.
 
-    Parameters
-    ----------
-    known : RouteHistory
-        Of the route.
-    now_ms : int
-        Wall time, ms since the epoch.
-
-    Returns
-    -------
-    dict
-        The summary, and by arm the evidence; how the join fares, who follows, what is held.
+    The summary, and by arm the evidence; how the join fares, who follows, what is held.
     """
     newest, cause = known.newest, _beat(known)
-    arms = known.told.cause.get("arms", {})
+    arms = known.newest_with_arms.cause.get("arms", {})
     return summary(known, now_ms) | {
         "arms": {
             arm: {"weight": weight}

@@ -104,7 +104,7 @@ class LearningShell:
             self._routes,
             max_value_bytes=self._max_value_bytes,
             partition_of=self._partition_of,
-            room=self._max_routes - len(self._published(ledger)),
+            new_routes_left=self._max_routes - len(self._published(ledger)),
         )
         return await self._commit(ledger, outcome, positions)
 

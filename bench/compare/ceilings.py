@@ -94,39 +94,13 @@ async def _consume(scene: Scene, take: Callable[[str, Sequence[Any]], None]) -> 
 
 
 async def getmany_alone(scene: Scene, folder: Path) -> float:
-    """Read both input topics and do nothing.
-
-    Parameters
-    ----------
-    scene : Scene
-        The topics.
-    folder : Path
-        Not used.
-
-    Returns
-    -------
-    float
-        Events a second.
-    """
+    """Read both input topics and do nothing."""
     del folder
     return await _consume(scene, lambda _topic, _records: None)
 
 
 async def decode_alone(scene: Scene, folder: Path) -> float:
-    """Read both input topics and decode every record into its struct.
-
-    Parameters
-    ----------
-    scene : Scene
-        The topics.
-    folder : Path
-        Not used.
-
-    Returns
-    -------
-    float
-        Events a second.
-    """
+    """Read both input topics and decode every record into its struct."""
     del folder
     topics = scene.settings.topic_names
     decoders: dict[str, Callable[[bytes], Any]] = {
@@ -143,20 +117,7 @@ async def decode_alone(scene: Scene, folder: Path) -> float:
 
 
 async def produce_alone(scene: Scene, folder: Path) -> float:
-    """Write as many records and bytes as our worker does: two entries and a reward for each pair.
-
-    Parameters
-    ----------
-    scene : Scene
-        Its dead letters topic, which nobody reads, is written to.
-    folder : Path
-        Not used.
-
-    Returns
-    -------
-    float
-        Events a second.
-    """
+    """Write as many records and bytes as our worker: two entries and a reward for each pair."""
     del folder
     topic = scene.settings.topic_names.dead_letters
     rows = list(_written(min(scene.pairs, _MOST_PAIRS)))
@@ -190,20 +151,7 @@ async def produce_alone(scene: Scene, folder: Path) -> float:
 
 
 async def rocksdb_alone(scene: Scene, folder: Path) -> float:
-    """Read and write as many entries as our worker does: one of each for each event.
-
-    Parameters
-    ----------
-    scene : Scene
-        Says how many.
-    folder : Path
-        For the database.
-
-    Returns
-    -------
-    float
-        Events a second.
-    """
+    """Read and write as many entries as our worker does: one of each for each event."""
     rows = list(_written(min(scene.pairs, _MOST_PAIRS)))
     store = open_store(folder / "rocksdb", Memory(64 << 20, 64 << 20))
     try:
@@ -230,16 +178,6 @@ CEILINGS: Final[Mapping[str, Ceiling]] = {
 
 def limit_of(rates: Mapping[str, float]) -> float:
     """Return the rate of a worker that pays for all parts and for nothing else.
-
-    Parameters
-    ----------
-    rates : mapping of str to float
-        Of all ceilings, events a second; reading is in ``decode`` already.
-
-    Returns
-    -------
-    float
-        Events a second.
 
     Examples
     --------

@@ -14,20 +14,7 @@ _OURS, _PEER, _LIMIT = "#1b6ca8", "#b8c4ce", "#c8553d"
 
 
 def draw(comparison: Comparison, folder: Path) -> list[Path]:
-    """Draw rates, and how many times the others' rate ours is, with all rounds as dots.
-
-    Parameters
-    ----------
-    comparison : Comparison
-        All rounds.
-    folder : Path
-        Made if missing.
-
-    Returns
-    -------
-    list of Path
-        The files.
-    """
+    """Draw rates, and how many times the others' rate ours is, with all rounds as dots."""
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -15,18 +15,6 @@ TOLERANCE: Final = 0.2
 def warnings_of(found: Mapping[str, float], stored: Mapping[str, float]) -> Iterator[str]:
     """Compare ratios of our rate to others'.
 
-    Parameters
-    ----------
-    found : mapping of str to float
-        Of this run.
-    stored : mapping of str to float
-        Of the run that was kept.
-
-    Yields
-    ------
-    str
-        A warning for each that fell, or rose, by more than a fifth.
-
     Examples
     --------
     >>> list(warnings_of({"getmany": 0.1}, {"getmany": 0.2}))
@@ -48,34 +36,12 @@ def warnings_of(found: Mapping[str, float], stored: Mapping[str, float]) -> Iter
 
 
 def watched(summary: Mapping[str, Any]) -> dict[str, float]:
-    """Pick the ratios that are kept.
-
-    Parameters
-    ----------
-    summary : mapping
-        As ``bench.compare.tables.summary`` gives it.
-
-    Returns
-    -------
-    dict of str to float
-        Medians, of those that were measured.
-    """
+    """Pick the ratios that are kept."""
     return {n: known["median"] for n, known in summary["ours_to"].items() if n in WATCHED}
 
 
 def stored_ratios(path: Path = STORED) -> dict[str, float]:
-    """Read what was kept.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    dict of str to float
-        Empty when nothing was.
-    """
+    """Read what was kept."""
     if not path.is_file():
         return {}
     ratios: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
@@ -83,14 +49,6 @@ def stored_ratios(path: Path = STORED) -> dict[str, float]:
 
 
 def store_ratios(found: Mapping[str, float], path: Path = STORED) -> None:
-    """Keep ratios for later runs.
-
-    Parameters
-    ----------
-    found : mapping of str to float
-        Of this run.
-    path : Path
-        The file.
-    """
+    """Keep ratios for later runs."""
     rounded = {name: round(ratio, 3) for name, ratio in found.items()}
     path.write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")

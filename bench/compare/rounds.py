@@ -55,15 +55,7 @@ class Comparison(msgspec.Struct, kw_only=True):
     def rates(self, name: str) -> dict[int, float]:
         """Return events a second of a contender or ceiling.
 
-        Parameters
-        ----------
-        name : str
-            Its name.
-
-        Returns
-        -------
-        dict of int to float
-            By round; empty when it was left out.
+        By round; empty when it was left out.
         """
         if name in self.ceilings:
             return self.ceilings[name]
@@ -71,33 +63,14 @@ class Comparison(msgspec.Struct, kw_only=True):
 
 
 def say(text: str) -> None:
-    """Show progress: on stderr, since stdout is for results.
-
-    Parameters
-    ----------
-    text : str
-        A line.
-    """
+    """Show progress: on stderr, since stdout is for results."""
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 def prepared(
     contenders: Sequence[Contender], comparison: Comparison
 ) -> list[tuple[Contender, Launcher]]:
-    """Make contenders ready; note those that cannot take part.
-
-    Parameters
-    ----------
-    contenders : sequence of Contender
-        Those wanted.
-    comparison : Comparison
-        Told who is left out and why.
-
-    Returns
-    -------
-    list of tuple of Contender and Launcher
-        Those that can.
-    """
+    """Make contenders ready; note those that cannot take part."""
     ready = []
     for contender in contenders:
         comparison.what[contender.name] = contender.what
@@ -116,19 +89,7 @@ async def compare(
     ceilings: Sequence[str],
     comparison: Comparison,
 ) -> None:
-    """Run all rounds.
-
-    Parameters
-    ----------
-    servers : str
-        Bootstrap servers.
-    ready : sequence of tuple of Contender and Launcher
-        From ``prepared``.
-    ceilings : sequence of str
-        Names of the ceilings to measure.
-    comparison : Comparison
-        Gets the results.
-    """
+    """Run all rounds."""
     entrants: list[tuple[str, Entrant]] = [(name, CEILINGS[name]) for name in ceilings]
     entrants += [(pair[0].name, pair) for pair in ready]
     for at in range(comparison.rounds):

@@ -18,17 +18,7 @@ SUBJECT: Final = "ours"
 def ratios(ours: Mapping[int, float], other: Mapping[int, float]) -> list[float]:
     """Return ours / other for each round in which both have a rate.
 
-    Parameters
-    ----------
-    ours : mapping of int to float
-        Events a second by round.
-    other : mapping of int to float
-        The same of another.
-
-    Returns
-    -------
-    list of float
-        In order of the rounds.
+    In order of the rounds.
 
     Examples
     --------
@@ -41,15 +31,7 @@ def ratios(ours: Mapping[int, float], other: Mapping[int, float]) -> list[float]
 def summary(comparison: Comparison) -> dict[str, Any]:
     """Return everything that was measured, for JSON.
 
-    Parameters
-    ----------
-    comparison : Comparison
-        All rounds.
-
-    Returns
-    -------
-    dict
-        Medians, ratios with their spread, share of the limit, and all runs.
+    Medians, ratios with their spread, share of the limit, and all runs.
     """
     ours = comparison.rates(SUBJECT)
     compared = {}
@@ -78,18 +60,7 @@ def summary(comparison: Comparison) -> dict[str, Any]:
 
 
 def table(comparison: Comparison) -> Iterator[str]:
-    """Yield the lines of the table, in Markdown, fastest first.
-
-    Parameters
-    ----------
-    comparison : Comparison
-        All rounds.
-
-    Yields
-    ------
-    str
-        Lines.
-    """
+    """Yield the lines of the table, in Markdown, fastest first."""
     known = summary(comparison)
     medians, compared = known["medians_events_per_s"], known["ours_to"]
     yield (

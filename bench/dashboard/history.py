@@ -15,23 +15,7 @@ _EVENTS = ("guard", "better", "command", "drift")
 def day(route: str, arms: int, begin_ms: int, end_ms: int, seed: int) -> Iterator[ControlMessage]:
     """Yield a message a minute: weights and means that wander, now and then an event.
 
-    Parameters
-    ----------
-    route : str
-        Its name.
-    arms : int
-        How many.
-    begin_ms : int
-        Of the first message, ms since the epoch.
-    end_ms : int
-        None is later.
-    seed : int
-        The same day for the same seed.
-
-    Yields
-    ------
-    ControlMessage
-        In order, all of epoch 0, below what a job that starts now will say.
+    In order, all of epoch 0, below what a job that starts now will say.
     """
     rng = np.random.default_rng([seed, sum(route.encode())])
     names = [f"arm-{at}" for at in range(arms)]

@@ -128,24 +128,7 @@ class _Job:
 
 
 def watched(scenario: Scenario, seed: int, looks_s: Sequence[int], **rules: Any) -> Iterator[Look]:
-    """Run one route.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        What is served.
-    seed : int
-        Of everything.
-    looks_s : sequence of int
-        Times at which to look, s since the first request; rising.
-    **rules : object
-        More settings of the route.
-
-    Yields
-    ------
-    Look
-        One for each time.
-    """
+    """Run one route."""
     rng = np.random.default_rng(seed)
     settings = RouteSettings(**{**scenario.rules, **rules})
     job = _Job(Routes({ROUTE: settings}, None))

@@ -109,24 +109,7 @@ class Point(msgspec.Struct, kw_only=True):
 async def grown(broker: BenchBroker, shape: Shape, load: Load) -> Point:
     """Measure one deployment on topics of its own.
 
-    Parameters
-    ----------
-    broker : BenchBroker
-        A development broker.
-    shape : Shape
-        Size of the deployment.
-    load : Load
-        What it is given.
-
-    Returns
-    -------
-    Point
-        What it gave.
-
-    Raises
-    ------
-    RuntimeError
-        If a worker ends or stands still.
+    Raises ``RuntimeError`` if a worker ends or stands still.
     """
     point = Point(shape=shape)
     with tempfile.TemporaryDirectory(prefix="leverframe-growth-") as named:

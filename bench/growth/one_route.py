@@ -35,19 +35,7 @@ _HEAD: Final = 0.2
 async def learning_alone(servers: str, labels: int, lock: Path | None) -> float:
     """Measure the processor time of a worker that only learns.
 
-    Parameters
-    ----------
-    servers : str
-        Bootstrap servers.
-    labels : int
-        First rewards of one route with four arms.
-    lock : Path, optional
-        Held meanwhile.
-
-    Returns
-    -------
-    float
-        Microseconds a label, over the last four fifths of them.
+    Microseconds a label, over the last four fifths of them.
     """
     with tempfile.TemporaryDirectory(prefix="leverframe-growth-") as folder:
         settings, environment = bench_settings(servers, Path(folder) / "data")

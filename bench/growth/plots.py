@@ -22,20 +22,7 @@ _NAMES = {
 
 
 def draw(growth: Growth, folder: Path) -> list[Path]:
-    """Draw throughput to the base, and latency to reward and control message.
-
-    Parameters
-    ----------
-    growth : Growth
-        Of all runs.
-    folder : Path
-        Made if missing.
-
-    Returns
-    -------
-    list of Path
-        The files.
-    """
+    """Draw throughput to the base, and latency to reward and control message."""
     import matplotlib as mpl
 
     mpl.use("Agg")

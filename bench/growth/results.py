@@ -57,37 +57,11 @@ class Growth(msgspec.Struct, kw_only=True):
     measured: list[Measured] = []
 
     def points(self, axis: str, at: int) -> list[Point]:
-        """Return what one deployment gave, by run.
-
-        Parameters
-        ----------
-        axis : str
-            Along which it lies.
-        at : int
-            Its size there.
-
-        Returns
-        -------
-        list of Point
-            Without failed ones.
-        """
+        """Return what one deployment gave, by run."""
         return [m.point for m in self.measured if (m.axis, m.at) == (axis, at) and m.point]
 
     def ratios(self, axis: str, at: int) -> list[float]:
-        """Return the throughput of a deployment to the base's of the same run.
-
-        Parameters
-        ----------
-        axis : str
-            Along which it lies.
-        at : int
-            Its size there.
-
-        Returns
-        -------
-        list of float
-            Runs in which both were measured.
-        """
+        """Return the throughput of a deployment to the base's of the same run."""
         of_axis = [m for m in self.measured if m.axis == axis and m.point]
         base_at = getattr(BASE, axis)
         bases = {m.run: m.point.events_per_s for m in of_axis if m.at == base_at and m.point}
@@ -98,51 +72,14 @@ class Growth(msgspec.Struct, kw_only=True):
         ]
 
     def median(self, axis: str, at: int, field: str) -> float:
-        """Return a median over the runs.
-
-        Parameters
-        ----------
-        axis : str
-            Along which the deployment lies.
-        at : int
-            Its size there.
-        field : str
-            Of ``Point``.
-
-        Returns
-        -------
-        float
-            Median.
-        """
+        """Return a median over the runs."""
         return float(statistics.median(getattr(p, field) for p in self.points(axis, at)))
 
     def sizes(self, axis: str) -> list[int]:
-        """Return the sizes that were tried along an axis.
-
-        Parameters
-        ----------
-        axis : str
-            Its name.
-
-        Returns
-        -------
-        list of int
-            Ascending.
-        """
+        """Return the sizes that were tried along an axis."""
         return sorted({m.at for m in self.measured if m.axis == axis})
 
 
 def read_growth(path: Path) -> Growth:
-    """Read what an earlier call wrote.
-
-    Parameters
-    ----------
-    path : Path
-        JSON.
-
-    Returns
-    -------
-    Growth
-        As it was.
-    """
+    """Read what an earlier call wrote."""
     return msgspec.json.decode(path.read_bytes(), type=Growth)

@@ -17,18 +17,8 @@ _MOST_LABELS: Final = 100_000
 def touched(routes: float, labels: float) -> float:
     """Return how many routes a micro-batch touches for each of its events.
 
-    Parameters
-    ----------
-    routes : float
-        That a worker learns of, evenly used.
-    labels : float
-        Of a micro-batch.
-
-    Returns
-    -------
-    float
-        The expected number of distinct routes, over labels and as many predictions: 0.5 where
-        each label is of another route.
+    The expected number of distinct routes, over labels and as many predictions: 0.5 where each
+    label is of another route.
 
     Examples
     --------
@@ -41,38 +31,13 @@ def touched(routes: float, labels: float) -> float:
 def per_touch(growth: Growth, value: Callable[[Point], float], labels: float) -> float:
     """Fit what one more touched route costs, by least squares of relative errors.
 
-    Parameters
-    ----------
-    growth : Growth
-        Of all runs.
-    value : callable
-        From a point to what grows with the routes that are touched.
-    labels : float
-        Of a micro-batch.
-
-    Returns
-    -------
-    float
-        In the unit of ``value``; 0 where nothing but the base was measured.
+    In the unit of ``value``; 0 where nothing but the base was measured.
     """
     return _line(_medians(growth, value), labels)[0]
 
 
 def batch_labels(growth: Growth, value: Callable[[Point], float]) -> float:
-    """Fit how many labels a micro-batch under load has, from how a cost bends along the routes.
-
-    Parameters
-    ----------
-    growth : Growth
-        Of all runs.
-    value : callable
-        As in ``per_touch``.
-
-    Returns
-    -------
-    float
-        Labels, within a tenth.
-    """
+    """Fit how many labels a micro-batch under load has, from how a cost bends along the routes."""
     medians = _medians(growth, value)
     sizes = [1.1**step for step in range(round(math.log(_MOST_LABELS, 1.1)))]
     return min(sizes, key=lambda labels: _line(medians, labels)[1])

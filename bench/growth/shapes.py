@@ -77,18 +77,7 @@ QUICK: Final[Mapping[str, tuple[int, ...]]] = {
 
 
 def environment_of(shape: Shape) -> dict[str, str]:
-    """Return the settings of a worker of such a deployment.
-
-    Parameters
-    ----------
-    shape : Shape
-        Its size.
-
-    Returns
-    -------
-    dict of str to str
-        ``LEVERFRAME_...`` variables.
-    """
+    """Return the settings of a worker of such a deployment."""
     return {
         "LEVERFRAME_TOPICS__PARTITIONS": str(shape.partitions),
         "LEVERFRAME_TOPICS__ROUTE_PARTITIONS": str(shape.route_partitions),
@@ -103,23 +92,6 @@ def made_pairs(
     """Yield predictions with their labels; arms differ in quality, from 0.95 down to 0.5.
 
     A route that has had many labels seldom needs a new control message, a fresh one often does.
-
-    Parameters
-    ----------
-    shape : Shape
-        Size of the deployment.
-    begin : int
-        First request's number.
-    end : int
-        Beyond the last number.
-    half_fresh : bool
-        Whether each second pair is of a route that was never seen before or has few labels, ten
-        such routes with up to four arms at a time.
-
-    Yields
-    ------
-    tuple
-        Key and value of the prediction and of its label.
 
     Examples
     --------
@@ -152,18 +124,6 @@ def made_pairs(
 def filled_up(value: bytes, size: int) -> bytes:
     """Return a JSON object with a field that nobody reads, so that it has a given size.
 
-    Parameters
-    ----------
-    value : bytes
-        Object without it.
-    size : int
-        Bytes wanted; a value that has as many is returned as it is.
-
-    Returns
-    -------
-    bytes
-        Of at least the size.
-
     Examples
     --------
     >>> filled_up(b'{"a":1}', 20)
@@ -177,24 +137,7 @@ def filled_up(value: bytes, size: int) -> bytes:
 def backlog(
     producer: AIOKafkaProducer, topics: Topics, shape: Shape, pairs: int
 ) -> Iterator[tuple[str, int, Any]]:
-    """Yield built batches of predictions and of labels in turn, with a backlog's record times.
-
-    Parameters
-    ----------
-    producer : AIOKafkaProducer
-        Started.
-    topics : Topics
-        Where they go.
-    shape : Shape
-        Size of the deployment.
-    pairs : int
-        How many.
-
-    Yields
-    ------
-    tuple of str, int and BatchBuilder
-        Topic, partition, and what to send there.
-    """
+    """Yield built batches of predictions and of labels in turn, with a backlog's record times."""
     made = list(made_pairs(shape, shape.waiting, shape.waiting + pairs))
     begin_ms = time.time_ns() // 1_000_000 - pairs // PAIRS_PER_MS - LABEL_DELAY_MS
     both = []

@@ -15,18 +15,7 @@ _HEAD = (
 
 
 def table(growth: Growth) -> Iterator[str]:
-    """Yield the tables of all axes.
-
-    Parameters
-    ----------
-    growth : Growth
-        Of all runs.
-
-    Yields
-    ------
-    str
-        Lines.
-    """
+    """Yield the tables of all axes."""
     for axis in dict.fromkeys(m.axis for m in growth.measured):
         yield from axis_table(growth, axis)
         yield ""
@@ -38,20 +27,7 @@ def table(growth: Growth) -> Iterator[str]:
 
 
 def axis_table(growth: Growth, axis: str) -> Iterator[str]:
-    """Yield the table of one axis; a size that failed has its own row.
-
-    Parameters
-    ----------
-    growth : Growth
-        Of all runs.
-    axis : str
-        Its name.
-
-    Yields
-    ------
-    str
-        Lines.
-    """
+    """Yield the table of one axis; a size that failed has its own row."""
     yield _HEAD.format(axis)
     yield "|" + "---:|" * 13
     for at in growth.sizes(axis):
@@ -88,21 +64,7 @@ def _ratio(ratios: list[float]) -> str:
 def latency(growth: Growth, axis: str, at: int, kind: str) -> str:
     """Return median and 99th percentile, each the median of the runs.
 
-    Parameters
-    ----------
-    growth : Growth
-        Of all runs.
-    axis : str
-        Its name.
-    at : int
-        Size.
-    kind : str
-        ``reward`` or ``control message``.
-
-    Returns
-    -------
-    str
-        Ms; empty when none came.
+    Ms; empty when none came.
     """
     seen = [p.latency_ms[kind] for p in growth.points(axis, at) if kind in p.latency_ms]
     return ", ".join(f"{statistics.median(q):,.0f}" for q in zip(*seen, strict=True))

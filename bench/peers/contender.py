@@ -83,18 +83,6 @@ Launcher: TypeAlias = Callable[[Job], Program]
 def read_json_totals(key: bytes, value: bytes) -> Iterator[tuple[str, tuple[int, float]]]:
     """Read a record of an aggregates topic as all peers write it.
 
-    Parameters
-    ----------
-    key : bytes
-        ``route/arm``.
-    value : bytes
-        JSON with ``count`` and ``sum``.
-
-    Yields
-    ------
-    tuple of str and (int, float)
-        The arm, with count and sum.
-
     Examples
     --------
     >>> list(read_json_totals(b"a/b", b'{"count": 2, "sum": 1.0}'))
@@ -138,22 +126,7 @@ class Contender(Struct, frozen=True, kw_only=True):
 
 
 def python_job(path: Path, job: Job, python: str = sys.executable) -> Program:
-    """Return the program of a contender that is one Python file with the job's fields as arguments.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    job : Job
-        What to do.
-    python : str
-        The interpreter.
-
-    Returns
-    -------
-    Program
-        ``python path name=value ...``.
-    """
+    """Return the program of a contender that is one Python file, the job's fields its arguments."""
     fields = msgspec.structs.asdict(job)
     arguments = [f"{name}={value}" for name, value in fields.items()]
     return Program(argv=[python, str(path), *arguments])

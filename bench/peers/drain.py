@@ -80,28 +80,7 @@ async def drain_with(
 ) -> Drained:
     """Let one contender drain its topics, check its output, and say how fast it was.
 
-    Parameters
-    ----------
-    contender : Contender
-        Who.
-    launcher : callable
-        As its ``prepare`` returned it.
-    job : Job
-        Topics, which exist; those to be written are empty.
-    expected : dict
-        Totals that it must come to.
-    partitions : int
-        Of the output topics.
-
-    Returns
-    -------
-    Drained
-        Its time counts: the output was equal.
-
-    Raises
-    ------
-    DrainError
-        If it failed or its output is not what it must be.
+    Raises ``DrainError`` if it failed or its output is not what it must be.
     """
     options = {
         "bootstrap_servers": job.servers,

@@ -19,24 +19,7 @@ _LIMIT_S = 600.0
 def python_with(name: str, requirements: Sequence[str], report: Report) -> str:
     """Return a Python interpreter that has given packages.
 
-    Parameters
-    ----------
-    name : str
-        Of the peer.
-    requirements : sequence of str
-        Pinned, as pip takes them; they come from where this machine's pip is set up to look.
-    report : callable
-        Told what takes long.
-
-    Returns
-    -------
-    str
-        Absolute path.
-
-    Raises
-    ------
-    LeftOutError
-        If they cannot be installed.
+    Raises ``LeftOutError`` if they cannot be installed.
     """
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     digest = hashlib.sha256("\n".join([version, *requirements]).encode()).hexdigest()[:12]

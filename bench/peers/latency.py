@@ -61,18 +61,6 @@ class Seen(msgspec.Struct, gc=False):
 def delays(seen: Seen, from_ms: float) -> dict[str, list[float]]:
     """Work out how long labels took.
 
-    Parameters
-    ----------
-    seen : Seen
-        From the first reward on.
-    from_ms : float
-        Earlier labels belong to the warm-up.
-
-    Returns
-    -------
-    dict of str to list of float
-        Ms: ``reward``, ``totals, newest`` and ``totals, every``.
-
     Examples
     --------
     >>> seen = Seen([("a", 1.0, 3.0), ("a", 2.0, 3.0)], [("a", 2, 2.0, 5.0)])
@@ -102,26 +90,7 @@ async def measure_streams(
     warm_up_s: float,
     commit_ms: int,
 ) -> Mapping[str, Any]:
-    """Return latencies of Kafka Streams, exactly once, at a stated rate.
-
-    Parameters
-    ----------
-    servers : str
-        Bootstrap servers.
-    load : iterable of (str, (bytes, bytes))
-        ``predictions`` or ``labels``, key and value, in the order of sending.
-    per_second : float
-        Records a second.
-    warm_up_s : float
-        What is sent in these seconds does not count.
-    commit_ms : int
-        Its commit interval.
-
-    Returns
-    -------
-    mapping of str to array of float
-        Ms, by kind of output.
-    """
+    """Return latencies of Kafka Streams, exactly once, at a stated rate."""
     settings = load_settings(
         None,
         {"LEVERFRAME_BROKER": servers, "LEVERFRAME_TOPICS__PREFIX": f"l{time.time_ns()}-"},

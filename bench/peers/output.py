@@ -42,13 +42,7 @@ class Aggregates:
         return sum(count for count, _ in self.totals.values())
 
     def take(self, record: Any) -> None:
-        """Read one record of the aggregates topic.
-
-        Parameters
-        ----------
-        record : ConsumerRecord
-            In order of its partition; one without key or value changes nothing.
-        """
+        """Read one record of the aggregates topic."""
         if record.key is None or record.value is None:
             return
         for arm, totals in self._read_totals(record.key, record.value):
@@ -60,15 +54,7 @@ class Aggregates:
 def totals_of_rewards(values: Iterable[bytes]) -> tuple[int, Totals]:
     """Count and sum the rewards themselves.
 
-    Parameters
-    ----------
-    values : iterable of bytes
-        JSON.
-
-    Returns
-    -------
-    tuple of int and dict
-        Number of different requests, and ``route/arm`` to count and sum.
+    Number of different requests, and ``route/arm`` to count and sum.
     """
     decode = msgspec.json.Decoder(WrittenReward).decode
     requests: set[str] = set()
@@ -82,22 +68,6 @@ def totals_of_rewards(values: Iterable[bytes]) -> tuple[int, Totals]:
 
 def faults(expected: Totals, requests: int, rewards: Totals, aggregates: Totals) -> list[str]:
     """Say where the output differs from what it must be.
-
-    Parameters
-    ----------
-    expected : dict
-        ``route/arm`` to count and sum.
-    requests : int
-        Different requests among the rewards.
-    rewards : dict
-        Totals of the rewards themselves.
-    aggregates : dict
-        Totals as the contender published them.
-
-    Returns
-    -------
-    list of str
-        Empty when all is equal; sums may differ by rounding.
 
     Examples
     --------

@@ -37,41 +37,19 @@ class Running(Struct, frozen=True, kw_only=True):
     def is_running(self) -> bool:
         """Tell whether it still runs.
 
-        Returns
-        -------
-        bool
-            False once it has ended.
+        False once it has ended.
         """
         return is_running(self.pid, self.mark)
 
     def last_words(self) -> str:
-        """Return the end of the log.
-
-        Returns
-        -------
-        str
-            What an error message can show.
-        """
+        """Return the end of the log."""
         text = self.log.read_text(errors="replace") if self.log.is_file() else ""
         return text[-_TAIL_CHARACTERS:]
 
 
 @contextmanager
 def running(program: Program, log: Path) -> Iterator[Running]:
-    """Run a program for the length of a ``with`` block.
-
-    Parameters
-    ----------
-    program : Program
-        What to start; it ends with this process in any case.
-    log : Path
-        Gets what it writes.
-
-    Yields
-    ------
-    Running
-        Started.
-    """
+    """Run a program for the length of a ``with`` block."""
     environment = {**os.environ, **program.environment}
     pid = spawn(program.argv, log, environment, dies_with_us=True)
     mark = start_mark(pid) or ""

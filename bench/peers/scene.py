@@ -48,22 +48,7 @@ class Scene(Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def scene(servers: str, count: int, seed: int) -> AsyncIterator[Scene]:
-    """Make and fill the topics of a round; delete everything with their prefix at its end.
-
-    Parameters
-    ----------
-    servers : str
-        Bootstrap servers.
-    count : int
-        Pairs.
-    seed : int
-        Of the labels.
-
-    Yields
-    ------
-    Scene
-        Ready to be drained.
-    """
+    """Make and fill the topics of a round; delete everything with their prefix at its end."""
     prefix = f"b{uuid.uuid4().hex[:6]}-"
     settings = load_settings(
         None, {"LEVERFRAME_BROKER": servers, "LEVERFRAME_TOPICS__PREFIX": prefix}
@@ -86,22 +71,7 @@ async def scene(servers: str, count: int, seed: int) -> AsyncIterator[Scene]:
 
 
 async def make_job(scene: Scene, contender: Contender, folder: Path) -> Job:
-    """Create the output topics of a contender and say what it is to do.
-
-    Parameters
-    ----------
-    scene : Scene
-        Of the round.
-    contender : Contender
-        Who is to do it.
-    folder : Path
-        For its state; exists.
-
-    Returns
-    -------
-    Job
-        With topics that exist.
-    """
+    """Create the output topics of a contender and say what it is to do."""
     settings, topics = scene.settings, scene.settings.topic_names
     own = f"{topics.prefix}{contender.name}"
     rewards, aggregates = topics.rewards, topics.learning_changelog

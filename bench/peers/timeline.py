@@ -57,20 +57,7 @@ class Timing(Struct, frozen=True, kw_only=True):
 
 
 def reached(moments: Sequence[Moment], last: Ends) -> int:
-    """Return the index of the first moment at which given records were visible.
-
-    Parameters
-    ----------
-    moments : sequence of Moment
-        In order of time.
-    last : mapping
-        Offset of the last record in question of each topic and partition.
-
-    Returns
-    -------
-    int
-        Index; of the last moment when no earlier one fits.
-    """
+    """Return the index of the first moment at which given records were visible."""
     for index, moment in enumerate(moments):
         if all(moment.ends.get(at, 0) > offset for at, offset in last.items()):
             return index
@@ -85,26 +72,7 @@ def timing(
     rewards: Ends,
     aggregates: Ends,
 ) -> Timing:
-    """Work out how fast a contender was.
-
-    Parameters
-    ----------
-    moments : sequence of Moment
-        In order of time, until everything was visible.
-    began_s : float
-        When the process was started.
-    pairs : int
-        Drained.
-    rewards : mapping
-        Offset of the last reward in each partition.
-    aggregates : mapping
-        Offset of the last record that changed a total, in each partition.
-
-    Returns
-    -------
-    Timing
-        Rates and times.
-    """
+    """Work out how fast a contender was."""
     total = sum(offset + 1 for offset in rewards.values())
 
     def share(index: int) -> float:

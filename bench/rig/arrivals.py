@@ -49,17 +49,7 @@ class Arrivals:
         self._reward, self._control = decoder(Reward), decoder(ControlMessage)
 
     def take(self, topic: str, records: Iterable[Any], now_ms: float) -> None:
-        """Note what arrived; labels from before ``from_ms`` belong to the warm-up.
-
-        Parameters
-        ----------
-        topic : str
-            Full name; of rewards, control messages, or the changelog of learning.
-        records : iterable of ConsumerRecord
-            Of that topic.
-        now_ms : float
-            Wall time of the arrival.
-        """
+        """Note what arrived; labels from before ``from_ms`` belong to the warm-up."""
         if topic == self._topics.learning_changelog:
             self._learn(records)
             return
@@ -96,13 +86,7 @@ class Arrivals:
                 self._learned[record.partition] = found.offsets.get(self._topics.rewards, 0)
 
     async def follow(self, consumer: Any) -> None:
-        """Take what comes until cancelled.
-
-        Parameters
-        ----------
-        consumer : AIOKafkaConsumer
-            Of both topics, read committed.
-        """
+        """Take what comes until cancelled."""
         while True:
             fetched = await consumer.getmany(timeout_ms=100)
             now_ms = time.time() * 1000

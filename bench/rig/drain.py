@@ -13,22 +13,7 @@ from leverframe.agents.settings import Settings, load_settings
 def bench_settings(
     servers: str, datadir: Path, **overrides: str
 ) -> tuple[Settings, dict[str, str]]:
-    """Return settings of a fresh application with its own topics, and them as environment.
-
-    Parameters
-    ----------
-    servers : str
-        Bootstrap servers.
-    datadir : Path
-        For its caches.
-    **overrides : str
-        More ``LEVERFRAME_...`` variables.
-
-    Returns
-    -------
-    tuple of Settings and dict of str to str
-        The same, twice.
-    """
+    """Return settings of a fresh application with its own topics, and them as environment."""
     environment = {
         "LEVERFRAME_BROKER": servers,
         "LEVERFRAME_TOPICS__PREFIX": f"b{uuid.uuid4().hex[:6]}-",
@@ -40,20 +25,7 @@ def bench_settings(
 
 
 def start_worker(environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """Start a worker process.
-
-    Parameters
-    ----------
-    environment : mapping
-        Its settings.
-    log : Path
-        Appended to.
-
-    Returns
-    -------
-    Popen
-        Running; the caller ends it.
-    """
+    """Start a worker process."""
     with log.open("ab") as out:
         return subprocess.Popen(
             [sys.executable, "-m", "leverframe.agents.cli.main", "worker"],

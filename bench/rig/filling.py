@@ -29,38 +29,12 @@ _ARMS: Final = 4
 
 
 def request_id(number: int) -> str:
-    """Return an id without order: 24 hexadecimal digits.
-
-    Parameters
-    ----------
-    number : int
-        Of the request.
-
-    Returns
-    -------
-    str
-        The same for the same number.
-    """
+    """Return an id without order: 24 hexadecimal digits."""
     return hashlib.blake2b(number.to_bytes(8, "big"), digest_size=12).hexdigest()
 
 
 def predictions(begin: int, end: int, route: str = "route") -> Iterator[Keyed]:
-    """Yield the predictions of requests ``begin`` to ``end - 1``.
-
-    Parameters
-    ----------
-    begin : int
-        First number.
-    end : int
-        Beyond the last number.
-    route : str
-        Name, followed by one of ten digits.
-
-    Yields
-    ------
-    tuple of bytes
-        Key and value.
-    """
+    """Yield the predictions of requests ``begin`` to ``end - 1``."""
     for number in range(begin, end):
         name = request_id(number)
         prediction = Prediction(
@@ -74,20 +48,7 @@ def predictions(begin: int, end: int, route: str = "route") -> Iterator[Keyed]:
 
 
 def labels(begin: int, end: int) -> Iterator[Keyed]:
-    """Yield the labels of requests ``begin`` to ``end - 1``, nine of ten of them right.
-
-    Parameters
-    ----------
-    begin : int
-        First number.
-    end : int
-        Beyond the last number.
-
-    Yields
-    ------
-    tuple of bytes
-        Key and value.
-    """
+    """Yield the labels of requests ``begin`` to ``end - 1``, nine of ten of them right."""
     for number in range(begin, end):
         name = request_id(number)
         label = int(number * 7919 % 10 != 0)
@@ -96,20 +57,7 @@ def labels(begin: int, end: int) -> Iterator[Keyed]:
 
 @contextmanager
 def running_worker(environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a worker for the time of a ``with`` block; it ends in order.
-
-    Parameters
-    ----------
-    environment : mapping
-        Its settings.
-    log : Path
-        Appended to.
-
-    Yields
-    ------
-    Popen
-        Running.
-    """
+    """Run a worker for the time of a ``with`` block; it ends in order."""
     worker = start_worker(environment, log)
     try:
         yield worker
@@ -120,20 +68,7 @@ def running_worker(environment: Mapping[str, str], log: Path) -> Iterator[subpro
 
 @asynccontextmanager
 async def reader(settings: Settings, **options: Any) -> AsyncIterator[Any]:
-    """Connect a consumer that reads what is committed.
-
-    Parameters
-    ----------
-    settings : Settings
-        Name the broker.
-    **options : Any
-        Of aiokafka's consumer.
-
-    Yields
-    ------
-    AIOKafkaConsumer
-        Without a partition yet.
-    """
+    """Connect a consumer that reads what is committed."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.broker.servers,
         isolation_level="read_committed",
@@ -151,21 +86,7 @@ async def reader(settings: Settings, **options: Any) -> AsyncIterator[Any]:
 def check(worker: subprocess.Popen[bytes], log: Path, since_s: float, patience_s: float) -> None:
     """End the measurement where the worker is gone or too slow.
 
-    Parameters
-    ----------
-    worker : Popen
-        The worker.
-    log : Path
-        What it wrote.
-    since_s : float
-        Monotonic time of the last progress.
-    patience_s : float
-        How long to wait for some.
-
-    Raises
-    ------
-    RuntimeError
-        With the end of the log.
+    Raises ``RuntimeError``: with the end of the log.
     """
     if worker.poll() is not None or time.monotonic() - since_s > patience_s:
         raise RuntimeError(f"the worker does not go on:\n{log.read_text()[-4000:]}")
@@ -174,21 +95,7 @@ def check(worker: subprocess.Popen[bytes], log: Path, since_s: float, patience_s
 async def until_taken(
     settings: Settings, topic: str, count: int, worker: subprocess.Popen[bytes], log: Path
 ) -> None:
-    """Wait until the worker has acknowledged an input topic.
-
-    Parameters
-    ----------
-    settings : Settings
-        Of the application.
-    topic : str
-        Full name.
-    count : int
-        Records there.
-    worker : Popen
-        That takes them.
-    log : Path
-        What it wrote.
-    """
+    """Wait until the worker has acknowledged an input topic."""
     group = settings.topic_names.prefix + settings.app.id
     tps = [TopicPartition(topic, at) for at in range(settings.topics.partitions)]
     async with reader(settings, group_id=group) as consumer:
@@ -205,24 +112,7 @@ async def until_taken(
 async def fill(
     settings: Settings, count: int, worker: subprocess.Popen[bytes], log: Path
 ) -> dict[str, int]:
-    """Give a worker predictions 0 to ``count - 1`` and no label for them.
-
-    Parameters
-    ----------
-    settings : Settings
-        Of the application, whose topics exist.
-    count : int
-        How many.
-    worker : Popen
-        That takes them, meanwhile.
-    log : Path
-        What it wrote.
-
-    Returns
-    -------
-    dict of str to int
-        Its memory then; see ``bench.rig.usage``.
-    """
+    """Give a worker predictions 0 to ``count - 1`` and no label for them."""
     topic = settings.topic_names.predictions
     producing = asyncio.create_task(
         asyncio.to_thread(
@@ -247,22 +137,8 @@ async def drained(
 
     So the start of the process does not count, as in ``bench.peers.timeline``.
 
-    Parameters
-    ----------
-    settings : Settings
-        Of the application.
-    environment : mapping
-        The same.
-    count : int
-        Pairs, and so rewards, that come.
-    log : Path
-        Appended to.
-
-    Returns
-    -------
-    dict
-        ``events_per_s`` (two events for each reward), ``processor_us_per_event``, which a busy
-        machine changes less, and the worker's memory.
+    ``events_per_s`` (two events for each reward), ``processor_us_per_event``, which a busy machine
+    changes less, and the worker's memory.
     """
     topic = settings.topic_names.rewards
     tps = [TopicPartition(topic, at) for at in range(settings.topics.route_partitions)]

@@ -26,21 +26,7 @@ def pairs(
 ) -> Iterator[tuple[str, Keyed, Keyed]]:
     """Yield request ids with their prediction and label records.
 
-    Parameters
-    ----------
-    count : int
-        Pairs.
-    routes : int
-        Spread evenly.
-    arms : int
-        As for ``routes``.
-    seed : int
-        Of the labels.
-
-    Yields
-    ------
-    tuple
-        Request id, then key and value of the prediction and of the label.
+    Request id, then key and value of the prediction and of the label.
     """
     rng = np.random.default_rng(seed)
     right = rng.random(count) < 0.9
@@ -63,21 +49,7 @@ def expected_totals(
 ) -> dict[str, tuple[int, float]]:
     """Return what anybody who joins the same ``pairs`` must come to.
 
-    Parameters
-    ----------
-    count : int
-        Pairs.
-    routes : int
-        As for ``pairs``.
-    arms : int
-        As for ``pairs``.
-    seed : int
-        As for ``pairs``.
-
-    Returns
-    -------
-    dict of str to (int, float)
-        ``route/arm`` to count and sum of its rewards: 1 for a label of 1, else 0.
+    ``route/arm`` to count and sum of its rewards: 1 for a label of 1, else 0.
 
     Examples
     --------
@@ -103,26 +75,7 @@ async def preload(
     records: Iterable[Keyed],
     times_ms: Iterable[int] | None = None,
 ) -> int:
-    """Write records to a topic, partitioned as Kafka's default partitioner does.
-
-    Parameters
-    ----------
-    servers : str
-        Bootstrap servers.
-    topic : str
-        Full name.
-    partitions : int
-        Of the topic.
-    records : iterable of (bytes, bytes)
-        Key and value.
-    times_ms : iterable of int, optional
-        Record times, ms since the epoch; the time of writing when left out.
-
-    Returns
-    -------
-    int
-        Records written.
-    """
+    """Write records to a topic, partitioned as Kafka's default partitioner does."""
     producer = AIOKafkaProducer(bootstrap_servers=servers, max_batch_size=_BATCH_BYTES, acks=1)
     await producer.start()
     try:
@@ -143,24 +96,7 @@ def built(
     records: Iterable[Keyed],
     times_ms: Iterable[int] | None = None,
 ) -> Iterator[tuple[int, Any]]:
-    """Yield batches for sending, each as soon as it is full and the rest at the end.
-
-    Parameters
-    ----------
-    producer : AIOKafkaProducer
-        Started.
-    partitions : int
-        Of the topic.
-    records : iterable of (bytes, bytes)
-        Key and value.
-    times_ms : iterable of int, optional
-        Record times, ms since the epoch; the time of building when left out.
-
-    Yields
-    ------
-    tuple of int and BatchBuilder
-        Partition and what to send there.
-    """
+    """Yield batches for sending, each as soon as it is full and the rest at the end."""
     building: dict[int, Any] = defaultdict(producer.create_batch)
     times: Iterable[int | None] = repeat(None) if times_ms is None else times_ms
     for (key, value), time_ms in zip(records, times, strict=False):
@@ -175,20 +111,7 @@ def built(
 def staggered(
     topics: tuple[str, str], made: Iterable[tuple[Keyed, Keyed]]
 ) -> Iterator[tuple[str, Keyed]]:
-    """Yield predictions, each followed ``LAG`` pairs later by its label.
-
-    Parameters
-    ----------
-    topics : tuple of str
-        Of predictions and of labels.
-    made : iterable of tuple
-        Key and value of the prediction and of its label.
-
-    Yields
-    ------
-    tuple of str and (bytes, bytes)
-        Topic, and key and value.
-    """
+    """Yield predictions, each followed ``LAG`` pairs later by its label."""
     behind: deque[Keyed] = deque()
     for prediction, label in made:
         yield topics[0], prediction
@@ -198,22 +121,7 @@ def staggered(
 
 
 async def produce_at(servers: str, records: Iterable[tuple[str, Keyed]], per_second: float) -> int:
-    """Send records open-loop at a stated rate.
-
-    Parameters
-    ----------
-    servers : str
-        Bootstrap servers.
-    records : iterable of (str, (bytes, bytes))
-        Topic, key and value.
-    per_second : float
-        Rate; records are sent at their due time whether or not earlier ones were answered.
-
-    Returns
-    -------
-    int
-        Records sent.
-    """
+    """Send records open-loop at a stated rate."""
     producer = AIOKafkaProducer(bootstrap_servers=servers, linger_ms=2)
     await producer.start()
     try:

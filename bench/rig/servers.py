@@ -35,13 +35,7 @@ class BenchBroker(Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def looked_at_broker() -> Iterator[BenchBroker]:
-    """Give a broker: ``LEVERFRAME_BROKER``, else a development broker of its own.
-
-    Yields
-    ------
-    BenchBroker
-        With pid and folder when it is our own.
-    """
+    """Give a broker: ``LEVERFRAME_BROKER``, else a development broker of its own."""
     given = os.environ.get("LEVERFRAME_BROKER")
     if given:
         yield BenchBroker(servers=given)

@@ -15,18 +15,7 @@ _PAUSE_S: Final = 0.3
 
 @contextmanager
 def turn(lock: Path | None) -> Iterator[None]:
-    """Hold a file's lock for the length of one measurement, as ``flock FILE`` does.
-
-    Parameters
-    ----------
-    lock : Path, optional
-        Made if missing; nobody is waited for when left out.
-
-    Yields
-    ------
-    None
-        When it is our turn.
-    """
+    """Hold a file's lock for the length of one measurement, as ``flock FILE`` does."""
     if lock is None:
         yield
         return

@@ -31,16 +31,8 @@ def _read(pid: int, name: str) -> str:
 def resident_mb(pid: int) -> dict[str, int]:
     """Return the resident memory of a process and its children, in MB of 1000 kB.
 
-    Parameters
-    ----------
-    pid : int
-        Of a running process.
-
-    Returns
-    -------
-    dict of str to int
-        ``peak`` so far, ``now``, and of the latter what is anonymous and what maps files; what
-        processes share is counted once for each.
+    ``peak`` so far, ``now``, and of the latter what is anonymous and what maps files; what
+    processes share is counted once for each.
     """
     found = dict.fromkeys(_NAMES, 0)
     for one in _family(pid):
@@ -54,15 +46,7 @@ def resident_mb(pid: int) -> dict[str, int]:
 def processor_s(pid: int) -> float:
     """Return how long a process and its children have computed, all threads together.
 
-    Parameters
-    ----------
-    pid : int
-        Of a process.
-
-    Returns
-    -------
-    float
-        Seconds, user and system; 0 once it has ended, or where there is no /proc.
+    Seconds, user and system; 0 once it has ended, or where there is no /proc.
     """
     ticks = 0
     for one in _family(pid):
@@ -72,33 +56,14 @@ def processor_s(pid: int) -> float:
 
 
 def machine_s() -> float:
-    """Return how long all processes of the machine have computed, the kernel included.
-
-    Returns
-    -------
-    float
-        Seconds, of all cores together.
-    """
+    """Return how long all processes of the machine have computed, the kernel included."""
     # cpu  user nice system idle iowait irq softirq steal ...
     fields = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:]
     return sum(int(fields[at]) for at in (0, 1, 2, 5, 6)) / os.sysconf("SC_CLK_TCK")
 
 
 def stored_bytes(folder: Path, pattern: str = "**/*") -> int:
-    """Return the size of all files of a folder that match.
-
-    Parameters
-    ----------
-    folder : Path
-        Looked through.
-    pattern : str
-        Of ``Path.glob``.
-
-    Returns
-    -------
-    int
-        Bytes; a file that goes away meanwhile counts for nothing.
-    """
+    """Return the size of all files of a folder that match."""
     total = 0
     for path in folder.glob(pattern):
         with suppress(FileNotFoundError):

@@ -27,18 +27,7 @@ END: Final = "<!-- end -->"
 
 
 def described(found: Plan) -> list[str]:
-    """Say a plan in words.
-
-    Parameters
-    ----------
-    found : Plan
-        For one rate.
-
-    Returns
-    -------
-    list of str
-        Lines.
-    """
+    """Say a plan in words."""
     return [
         f"workers: {found.worker_cores:,.1f} cores in use, {found.processes:,} processes",
         f"partitions: {found.partitions:,}",
@@ -56,16 +45,6 @@ def described(found: Plan) -> list[str]:
 def seconds(text: str) -> float:
     """Read a time span.
 
-    Parameters
-    ----------
-    text : str
-        A number, in seconds or followed by one of s, m, h, d.
-
-    Returns
-    -------
-    float
-        Seconds.
-
     Examples
     --------
     >>> seconds("24h")
@@ -76,20 +55,7 @@ def seconds(text: str) -> float:
 
 
 def written(page: str, text: str) -> str:
-    """Put text between the markers of a page.
-
-    Parameters
-    ----------
-    page : str
-        With both markers.
-    text : str
-        What belongs there.
-
-    Returns
-    -------
-    str
-        The new page.
-    """
+    """Put text between the markers of a page."""
     head, rest = page.split(BEGIN, 1)
     return f"{head}{BEGIN}\n{text}\n{END}{rest.split(END, 1)[1]}"
 

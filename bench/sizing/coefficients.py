@@ -84,20 +84,7 @@ class Coefficients(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fitted(growth: Growth, starting: Mapping[str, Any]) -> Coefficients:
-    """Fit the coefficients: medians at the base, straight lines through it along the axes.
-
-    Parameters
-    ----------
-    growth : Growth
-        From ``bench.growth``, all axes.
-    starting : mapping
-        From ``bench.starting``.
-
-    Returns
-    -------
-    Coefficients
-        Of the machine that both ran on.
-    """
+    """Fit the coefficients: medians at the base, straight lines through it along the axes."""
     rate = growth.load.rate
 
     def base(value: Callable[[Point], float]) -> float:
@@ -150,18 +137,7 @@ def fitted(growth: Growth, starting: Mapping[str, Any]) -> Coefficients:
 
 
 def topic_bytes(point: Point) -> float:
-    """Return bytes an event on all topics.
-
-    Parameters
-    ----------
-    point : Point
-        Measured on a broker of its own.
-
-    Returns
-    -------
-    float
-        One copy.
-    """
+    """Return bytes an event on all topics."""
     return math.fsum(point.topic_bytes.values())
 
 
@@ -173,21 +149,7 @@ def slope(
 ) -> float:
     """Fit a line through the base by least squares of the medians.
 
-    Parameters
-    ----------
-    growth : Growth
-        Of all runs.
-    axis : str
-        Along which.
-    value : callable
-        From a point to what grows.
-    x : callable
-        From a size along the axis to what it grows with.
-
-    Returns
-    -------
-    float
-        More for each 1 of ``x``; 0 where nothing but the base was measured.
+    More for each 1 of ``x``; 0 where nothing but the base was measured.
     """
     medians = {
         x(at): statistics.median(map(value, points))

@@ -55,21 +55,7 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
 def event_us(known: Coefficients, need: Need, waiting_each: float = 0.0, workers: int = 1) -> float:
     """Return the worker's processor time of an event.
 
-    Parameters
-    ----------
-    known : Coefficients
-        Measured.
-    need : Need
-        Sizes of values and routes.
-    waiting_each : float
-        Predictions that wait in one worker.
-    workers : int
-        Which share the routes.
-
-    Returns
-    -------
-    float
-        Microseconds.
+    Microseconds.
     """
     doublings = math.log2(max(1.0, waiting_each / known.waiting_free))
     return (
@@ -90,19 +76,7 @@ def _touched(known: Coefficients, need: Need, workers: int) -> float:
 def event_bytes(known: Coefficients, need: Need, workers: int = 1) -> float:
     """Return what an event makes the broker write, one copy.
 
-    Parameters
-    ----------
-    known : Coefficients
-        Measured.
-    need : Need
-        Size of values.
-    workers : int
-        Which share the routes.
-
-    Returns
-    -------
-    float
-        Bytes; a value's size counts half, since each second event is a label.
+    Bytes; a value's size counts half, since each second event is a label.
     """
     inputs = known.input_bytes + 500 * (need.value_kb - 0.15)
     learning = learning_bytes(known, need, workers)
@@ -110,22 +84,7 @@ def event_bytes(known: Coefficients, need: Need, workers: int = 1) -> float:
 
 
 def learning_bytes(known: Coefficients, need: Need, workers: int) -> float:
-    """Return what an event writes to the changelog of learning, one copy.
-
-    Parameters
-    ----------
-    known : Coefficients
-        Measured.
-    need : Need
-        Sizes of routes.
-    workers : int
-        Which share the routes.
-
-    Returns
-    -------
-    float
-        Bytes.
-    """
+    """Return what an event writes to the changelog of learning, one copy."""
     more = known.bytes_per_arm * (need.arms - 4)
     more += known.bytes_per_touch * _touched(known, need, workers)
     return max(0.0, known.learning_bytes + more)
@@ -134,19 +93,7 @@ def learning_bytes(known: Coefficients, need: Need, workers: int) -> float:
 def broker_event_us(known: Coefficients, need: Need, workers: int = 1) -> float:
     """Return the processor time of an event of the broker that leads its partitions.
 
-    Parameters
-    ----------
-    known : Coefficients
-        Measured.
-    need : Need
-        Size of values.
-    workers : int
-        Which share the routes.
-
-    Returns
-    -------
-    float
-        Microseconds.
+    Microseconds.
     """
     more = known.broker_us_per_touch * _touched(known, need, workers)
     return known.broker_us + known.broker_us_per_kb * (need.value_kb - 0.15) + more

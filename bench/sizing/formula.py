@@ -91,20 +91,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def limits(known: Coefficients, need: Need) -> Limits:
-    """Return what single parts bear.
-
-    Parameters
-    ----------
-    known : Coefficients
-        Measured.
-    need : Need
-        Sizes and machines; its rate does not matter.
-
-    Returns
-    -------
-    Limits
-        At full use.
-    """
+    """Return what single parts bear."""
     return Limits(
         core=1e6 / event_us(known, need),
         route=2e6 / known.learning_us,
@@ -114,20 +101,7 @@ def limits(known: Coefficients, need: Need) -> Limits:
 
 
 def plan(known: Coefficients, need: Need) -> Plan:
-    """Predict what a rate needs.
-
-    Parameters
-    ----------
-    known : Coefficients
-        Measured.
-    need : Need
-        What is asked for.
-
-    Returns
-    -------
-    Plan
-        Linear in the rate but for whole processes and brokers.
-    """
+    """Predict what a rate needs."""
     waiting = need.rate / 2 * need.window_s
     idle = need.routes * known.route_cores
 

@@ -22,20 +22,7 @@ PAGE_NEED: Final = Need(rate=0.0, routes=100)
 
 
 def rates_table(known: Coefficients, base: Need) -> Iterator[str]:
-    """Yield what three rates need.
-
-    Parameters
-    ----------
-    known : Coefficients
-        Measured.
-    base : Need
-        All but the rate.
-
-    Yields
-    ------
-    str
-        Lines in Markdown.
-    """
+    """Yield what three rates need."""
     plans = [plan(known, msgspec.structs.replace(base, rate=rate)) for rate in RATES]
     rows: dict[str, list[str]] = {
         "worker cores in use": [f"{p.worker_cores:,.1f}" for p in plans],
@@ -58,20 +45,7 @@ def rates_table(known: Coefficients, base: Need) -> Iterator[str]:
 
 
 def limits_table(known: Coefficients, base: Need) -> Iterator[str]:
-    """Yield what single parts bear.
-
-    Parameters
-    ----------
-    known : Coefficients
-        Measured.
-    base : Need
-        Sizes and machines.
-
-    Yields
-    ------
-    str
-        Lines in Markdown.
-    """
+    """Yield what single parts bear."""
     found, used = limits(known, base), base.used
     yield f"| part | bears, events/s | at {used:.0%} |"
     yield "|---|---:|---:|"
@@ -85,18 +59,7 @@ def limits_table(known: Coefficients, base: Need) -> Iterator[str]:
 
 
 def coefficients_table(known: Coefficients) -> Iterator[str]:
-    """Yield the coefficients.
-
-    Parameters
-    ----------
-    known : Coefficients
-        Measured.
-
-    Yields
-    ------
-    str
-        Lines in Markdown.
-    """
+    """Yield the coefficients."""
     yield "| coefficient | value |"
     yield "|---|---:|"
     for name, value in msgspec.structs.asdict(known).items():
@@ -104,20 +67,7 @@ def coefficients_table(known: Coefficients) -> Iterator[str]:
 
 
 def errors_table(growth: Growth, known: Coefficients) -> Iterator[str]:
-    """Yield every measured deployment beside what the formula says of it.
-
-    Parameters
-    ----------
-    growth : Growth
-        Of all runs.
-    known : Coefficients
-        Fitted to it.
-
-    Yields
-    ------
-    str
-        Lines in Markdown.
-    """
+    """Yield every measured deployment beside what the formula says of it."""
     yield (
         "| | worker µs/event, measured | formula | broker µs/event, measured | formula "
         "| topics B/event, measured | formula | cores at 1,000 events/s, measured | formula |"
@@ -167,20 +117,7 @@ def _middle(values: Iterable[float]) -> float:
 
 
 def need_of(shape: Shape, rate: float) -> Need:
-    """Return what a measured deployment was asked for.
-
-    Parameters
-    ----------
-    shape : Shape
-        Its size.
-    rate : float
-        Events a second.
-
-    Returns
-    -------
-    Need
-        One copy, no window.
-    """
+    """Return what a measured deployment was asked for."""
     return Need(
         rate=rate,
         window_s=0.0,
@@ -192,20 +129,7 @@ def need_of(shape: Shape, rate: float) -> Need:
 
 
 def body(growth: Growth, known: Coefficients) -> str:
-    """Return everything between the page's markers.
-
-    Parameters
-    ----------
-    growth : Growth
-        Of all runs.
-    known : Coefficients
-        Fitted to it.
-
-    Returns
-    -------
-    str
-        Markdown.
-    """
+    """Return everything between the page's markers."""
     parts: list[tuple[str, Iterator[str]]] = [
         ("### Three rates", rates_table(known, PAGE_NEED)),
         ("### What single parts bear", limits_table(known, PAGE_NEED)),

@@ -89,15 +89,7 @@ def _labels(seed: int, requests: int, output: Path) -> None:
 
 
 def show(summary: object, output: Path) -> None:
-    """Print the figures as a table.
-
-    Parameters
-    ----------
-    summary : Summary
-        Of the demo.
-    output : Path
-        Where the files are.
-    """
+    """Print the figures as a table."""
     from msgspec import to_builtins
     from rich.console import Console
     from rich.table import Table

@@ -209,22 +209,7 @@ def _review(writer: _Writer) -> dict[str, tuple[float, Callable[[_Request], None
 
 
 def write_day(seed: int, requests: int, start_ms: int) -> Day:
-    """Return a day of requests on both routes.
-
-    Parameters
-    ----------
-    seed : int
-        Of everything.
-    requests : int
-        On both routes together.
-    start_ms : int
-        Midnight, ms since the epoch.
-
-    Returns
-    -------
-    Day
-        Of which the last labels come seven hours after its end.
-    """
+    """Return a day of requests on both routes."""
     writer = _Writer(seed, start_ms)
     for route, happenings in (("shop", _shop(writer)), ("review", _review(writer))):
         kinds = list(happenings)

@@ -60,20 +60,7 @@ class DayOptions(Struct, frozen=True, kw_only=True):
 
 
 def run_day(options: DayOptions, console: Console) -> bool:
-    """Send the day to a real worker, kill it at noon, and compare what it knows in the end.
-
-    Parameters
-    ----------
-    options : DayOptions
-        Chosen by the user.
-    console : Console
-        Where progress and tables go.
-
-    Returns
-    -------
-    bool
-        Whether there is no difference.
-    """
+    """Send the day to a real worker, kill it at noon, and compare what it knows in the end."""
 
     def say(text: str) -> None:
         console.print(f"==> {text}", highlight=False, soft_wrap=True)

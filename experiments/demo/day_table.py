@@ -67,22 +67,7 @@ def expected_counts(day: Day) -> dict[str, Counted]:
 def oracle_sums(
     day: Day, counted: Mapping[str, Counted], end_ms: int
 ) -> dict[tuple[str, str], Sums]:
-    """Return the recount's statistics.
-
-    Parameters
-    ----------
-    day : Day
-        Names the routes of the requests.
-    counted : mapping of str to Counted
-        Of ``expected_counts``.
-    end_ms : int
-        End of the day.
-
-    Returns
-    -------
-    dict of (str, str) to Sums
-        By route and arm.
-    """
+    """Return the recount's statistics."""
     buckets: defaultdict[tuple[str, str], dict[int, tuple[int, int]]] = defaultdict(dict)
     for name, one in counted.items():
         if one.reward is not None:
@@ -94,20 +79,7 @@ def oracle_sums(
 
 
 def our_sums(states: Mapping[str, RouteState], end_ms: int) -> dict[tuple[str, str], Sums]:
-    """Return the learning ledger's statistics.
-
-    Parameters
-    ----------
-    states : mapping of str to RouteState
-        Newest state by route.
-    end_ms : int
-        End of the day.
-
-    Returns
-    -------
-    dict of (str, str) to Sums
-        By route and arm; labels and sum are the lifetime ones.
-    """
+    """Return the learning ledger's statistics."""
     return {
         (route, name): _of_arm(arm, end_ms)
         for route, state in states.items()
@@ -122,20 +94,7 @@ def _of_arm(arm: ArmState, end_ms: int) -> Sums:
 
 
 def differing_requests(counted: Mapping[str, Counted], rewards: Iterable[Reward]) -> list[str]:
-    """Return requests whose last reward record is not what the oracle says.
-
-    Parameters
-    ----------
-    counted : mapping of str to Counted
-        Of ``expected_counts``.
-    rewards : iterable of Reward
-        All that was published, read committed.
-
-    Returns
-    -------
-    list of str
-        Request ids, sorted.
-    """
+    """Return requests whose last reward record is not what the oracle says."""
     highs = {"shop": float(DEAREST), "review": 1.0}
     last: dict[str, Reward] = {}
     for reward in rewards:
@@ -158,21 +117,7 @@ def show_day(
     states: Mapping[str, RouteState],
     console: Console,
 ) -> None:
-    """Print what was sent, what became of it, and both statistics with their difference.
-
-    Parameters
-    ----------
-    day : Day
-        As it was sent.
-    oracle : mapping of (str, str) to Sums
-        Of ``oracle_sums``.
-    ours : mapping of (str, str) to Sums
-        Of ``our_sums``.
-    states : mapping of str to RouteState
-        Newest state by route, for the counts of the join.
-    console : Console
-        Where to.
-    """
+    """Print what was sent, what became of it, and both statistics with their difference."""
     for route in ROUTES:
         sent = Table(box=None, pad_edge=False, header_style="bold")
         sent.add_column(f"{route}: what was sent", no_wrap=True)

@@ -22,15 +22,7 @@ _DUPLICATE_SHARE: Final = 0.01
 
 
 def label(options: ServerOptions, stop: Event) -> None:
-    """Label every prediction after a while; one in a hundred labels is sent twice.
-
-    Parameters
-    ----------
-    options : ServerOptions
-        Topics and seed.
-    stop : Event
-        When set, the process ends.
-    """
+    """Label every prediction after a while; one in a hundred labels is sent twice."""
     data = load_data(options.seed)
     asyncio.run(_label(options, data.labels.tolist(), stop))
 

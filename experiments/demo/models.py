@@ -54,18 +54,7 @@ class Data:
 
 
 def load_data(seed: int) -> Data:
-    """Read the Shuttle data from river's package files.
-
-    Parameters
-    ----------
-    seed : int
-        Of the split into training and stream.
-
-    Returns
-    -------
-    Data
-        All rows.
-    """
+    """Read the Shuttle data from river's package files."""
     from river import datasets
 
     path = Path(datasets.Shuttle().path)
@@ -75,22 +64,7 @@ def load_data(seed: int) -> Data:
 
 
 def draw_row(data: Data, seed: int, index: int) -> int:
-    """Return the reading that request number ``index`` is about; either class is equally likely.
-
-    Parameters
-    ----------
-    data : Data
-        The readings.
-    seed : int
-        Of the demo.
-    index : int
-        Of the request.
-
-    Returns
-    -------
-    int
-        A row number.
-    """
+    """Return the reading that request number ``index`` is about; either class is equally likely."""
     rng = np.random.default_rng((seed, index))
     rows = data.by_class[int(rng.integers(2))]
     return int(rows[rng.integers(len(rows))])
@@ -127,20 +101,7 @@ class _Online:
 
 
 def train(data: Data, seed: int) -> dict[str, Model]:
-    """Train the three model versions.
-
-    Parameters
-    ----------
-    data : Data
-        The readings.
-    seed : int
-        Of the forest.
-
-    Returns
-    -------
-    dict of str to Model
-        By arm.
-    """
+    """Train the three model versions."""
     from river import naive_bayes
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
@@ -161,16 +122,5 @@ def train(data: Data, seed: int) -> dict[str, Model]:
 
 
 def corrupt(features: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Break the input as a wrong feature order after a deployment does: columns four places off.
-
-    Parameters
-    ----------
-    features : NDArray[np.float64]
-        Shape (n, 9).
-
-    Returns
-    -------
-    NDArray[np.float64]
-        Shape (n, 9).
-    """
+    """Break the input as a wrong feature order after a deployment does: columns four places off."""
     return np.roll(features, 4, axis=1)

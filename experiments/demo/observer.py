@@ -82,20 +82,7 @@ class Observer:
         return self.newest.weights if self.newest is not None else {}
 
     async def until(self, condition: Any, timeout_s: float) -> bool:
-        """Wait until a condition on what was seen holds.
-
-        Parameters
-        ----------
-        condition : callable
-            Asked again whenever something new was seen.
-        timeout_s : float
-            Longest wait, seconds.
-
-        Returns
-        -------
-        bool
-            Whether it held in time.
-        """
+        """Wait until a condition on what was seen holds."""
         deadline = time.monotonic() + timeout_s
         while not condition():
             remaining = deadline - time.monotonic()

@@ -17,17 +17,7 @@ _BIN_S: Final = 0.5
 
 
 def draw(path: Path, observer: Observer, milestones: Milestones) -> None:
-    """Write a PNG: traffic share by arm above, mean reward below.
-
-    Parameters
-    ----------
-    path : Path
-        Of the picture.
-    observer : Observer
-        What was seen.
-    milestones : Milestones
-        Marked as lines.
-    """
+    """Write a PNG: traffic share by arm above, mean reward below."""
     import matplotlib as mpl
 
     mpl.use("Agg")

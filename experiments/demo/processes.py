@@ -18,24 +18,7 @@ REPLICAS: Final = 2
 
 
 def demo_broker(stack: ExitStack, folder: Path, say: Callable[[str], None], *, keep: bool) -> str:
-    """Return the broker that the environment names, or start one.
-
-    Parameters
-    ----------
-    stack : ExitStack
-        Ends it.
-    folder : Path
-        For its data.
-    say : callable
-        Told what happens.
-    keep : bool
-        Let it go on afterwards.
-
-    Returns
-    -------
-    str
-        Bootstrap servers.
-    """
+    """Return the broker that the environment names, or start one."""
     given = os.environ.get("LEVERFRAME_BROKER")
     if given:
         say(f"using the broker at {given}")
@@ -56,22 +39,7 @@ def demo_broker(stack: ExitStack, folder: Path, say: Callable[[str], None], *, k
 def running_worker(
     environment: dict[str, str], log: Path, *, keep: bool
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a worker.
-
-    Parameters
-    ----------
-    environment : dict of str to str
-        Its settings.
-    log : Path
-        What it says.
-    keep : bool
-        Let it go on afterwards.
-
-    Yields
-    ------
-    Popen
-        While it runs.
-    """
+    """Run a worker."""
     with log.open("ab") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "leverframe.agents.cli.main", "worker"],
@@ -102,30 +70,7 @@ def running_servers(
     broken: Any,
     stop: Any,
 ) -> Iterator[None]:
-    """Run the model servers and the label source.
-
-    Parameters
-    ----------
-    context : multiprocessing context
-        How processes are started.
-    settings : Settings
-        Of the demo's application.
-    route : str
-        The route served.
-    seed : int
-        Of the demo.
-    rate : float
-        Requests a second.
-    broken : Event
-        When set, the challenger's input is corrupted.
-    stop : Event
-        When set, the processes end.
-
-    Yields
-    ------
-    None
-        While they run.
-    """
+    """Run the model servers and the label source."""
     topics = settings.topic_names
     processes = []
     for replica in range(REPLICAS):

@@ -58,51 +58,17 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
 
 
 def request_id_of(index: int, row: int) -> str:
-    """Return the id of a request: its number, and the reading it is about.
-
-    Parameters
-    ----------
-    index : int
-        Number of the request, and row of the data.
-    row : int
-        As for ``index``.
-
-    Returns
-    -------
-    str
-        Unique.
-    """
+    """Return the id of a request: its number, and the reading it is about."""
     return f"{index:08d}-{row}"
 
 
 def row_of(request_id: str) -> int:
-    """Return the reading that a request is about.
-
-    Parameters
-    ----------
-    request_id : str
-        Made by ``request_id_of``.
-
-    Returns
-    -------
-    int
-        Row of the data.
-    """
+    """Return the reading that a request is about."""
     return int(request_id.rpartition("-")[2])
 
 
 def serve(options: ServerOptions, broken: Event, stop: Event) -> None:
-    """Answer requests until told to stop.
-
-    Parameters
-    ----------
-    options : ServerOptions
-        What to serve.
-    broken : Event
-        When set, the challenger's input is corrupted.
-    stop : Event
-        When set, the process ends.
-    """
+    """Answer requests until told to stop."""
     data = load_data(options.seed)
     models = train(data, options.seed)
     asyncio.run(_serve(options, data, models, broken, stop))

@@ -63,18 +63,7 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
 
 
 def run_demo(options: DemoOptions) -> Summary:
-    """Run the whole loop on this machine.
-
-    Parameters
-    ----------
-    options : DemoOptions
-        Chosen by the user.
-
-    Returns
-    -------
-    Summary
-        Also written to the output folder.
-    """
+    """Run the whole loop on this machine."""
     options.output.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         view = make_view(tty=options.tty)

@@ -90,26 +90,7 @@ def summarize(
     models: dict[str, Model],
     rollback_seen_ms: float | None,
 ) -> Summary:
-    """Compute the figures.
-
-    Parameters
-    ----------
-    observer : Observer
-        What was seen.
-    milestones : Milestones
-        When.
-    data : Data
-        The readings that the requests were about.
-    models : dict of str to Model
-        To ask what the champion would have answered to the same requests.
-    rollback_seen_ms : float, optional
-        Wall time at which the rollback was seen, ms since the epoch.
-
-    Returns
-    -------
-    Summary
-        All from measurements.
-    """
+    """Compute the figures."""
     scored = [(at, reward) for at, reward in observer.rewards if reward.reward is not None]
     rows = [row_of(reward.request_id) for _, reward in scored]
     answers = np.asarray(models[CHAMPION].predict(data.features[rows])) if rows else np.zeros(0)
@@ -163,17 +144,7 @@ def _rollback_message(observer: Observer) -> ControlMessage | None:
 
 
 def write_results(folder: Path, observer: Observer, summary: Summary) -> None:
-    """Write the summary and the control messages.
-
-    Parameters
-    ----------
-    folder : Path
-        Made if missing.
-    observer : Observer
-        With the messages.
-    summary : Summary
-        The figures.
-    """
+    """Write the summary and the control messages."""
     folder.mkdir(parents=True, exist_ok=True)
     figures: dict[str, Any] = to_builtins(summary)
     (folder / "summary.json").write_bytes(

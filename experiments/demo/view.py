@@ -131,17 +131,6 @@ def _health(observer: Observer) -> str:
 
 
 def make_view(*, tty: bool) -> Any:
-    """Return the view that fits the terminal.
-
-    Parameters
-    ----------
-    tty : bool
-        False for plain lines.
-
-    Returns
-    -------
-    PlainView or TerminalView
-        A context manager with ``say`` and ``refresh``.
-    """
+    """Return the view that fits the terminal."""
     console = Console()
     return TerminalView(console) if tty and console.is_terminal else PlainView(console)

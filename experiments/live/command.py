@@ -26,19 +26,8 @@ _HEAD = _LINE.format("data", "strategy", "seed", "rows", "seconds", "live", "rep
 def run_live(jobs: Sequence[Job], data_folder: Path | None, console: Console) -> None:
     """Serve all jobs through Kafka and compare each with its replay.
 
-    Parameters
-    ----------
-    jobs : sequence of Job
-        What to serve; of the rewards the first of each data set.
-    data_folder : Path or None
-        Where data sets lie.
-    console : Console
-        For notes and progress; the lines go to standard output.
-
-    Raises
-    ------
-    click.ClickException
-        If there is nothing to serve, or a state differs from its replay's.
+    Raises ``click.ClickException``: if there is nothing to serve, or a state differs from its
+    replay's.
     """
     results: list[LiveResult] = []
     with ExitStack() as stack:

@@ -41,21 +41,7 @@ _TTL_S: Final = 6.0
 
 
 def live_runs(job: Job, data_folder: Path | None) -> list[LiveRun]:
-    """Train the models of a job, and say what is to be served.
-
-    Parameters
-    ----------
-    job : Job
-        Of its runs those with the data set's first reward are taken, without controls: they choose
-        in hindsight, so there is nothing to serve.
-    data_folder : Path or None
-        Where data sets lie.
-
-    Returns
-    -------
-    list of LiveRun
-        One for each strategy with a policy.
-    """
+    """Train the models of a job, and say what is to be served."""
     table = build_table(
         load(job.data, job.seed, data_folder, job.plan.rows), chunks=job.plan.chunks, seed=job.seed
     )
@@ -89,21 +75,7 @@ def serve_live(
     advance: Callable[[], None],
     done: Callable[[LiveResult], None],
 ) -> None:
-    """Serve all runs through one worker, which ends with them.
-
-    Parameters
-    ----------
-    runs : sequence of LiveRun
-        With different routes.
-    servers : str
-        Bootstrap servers.
-    folder : Path
-        For settings, cache and log of the worker.
-    advance : callable
-        Called after each block of any run.
-    done : callable
-        Called with each result.
-    """
+    """Serve all runs through one worker, which ends with them."""
     settings, environment = _settings(runs, servers, folder)
     asyncio.run(
         create_topics(settings.broker, settings.declared_topics(), settings.topics.replication)

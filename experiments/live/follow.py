@@ -97,24 +97,7 @@ class Follower:
     async def until(self, route: str, condition: Callable[[View], bool], what: str) -> View:
         """Wait until something is true of a route.
 
-        Parameters
-        ----------
-        route : str
-            One of those followed.
-        condition : callable
-            Of its view; looked at after each change.
-        what : str
-            What is waited for, for the error.
-
-        Returns
-        -------
-        View
-            For which it is true.
-
-        Raises
-        ------
-        LeverframeError
-            If nothing at all was heard of the route for a minute.
+        Raises ``LeverframeError`` if nothing at all was heard of the route for a minute.
         """
         view = self.views[route]
         deadline = time.monotonic() + _PATIENCE_S

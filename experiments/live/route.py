@@ -53,15 +53,7 @@ class LiveRoute:
     async def serve(self, advance: Any) -> tuple[str, Arrivals]:
         """Serve all rows.
 
-        Parameters
-        ----------
-        advance : callable
-            Called after each block.
-
-        Returns
-        -------
-        tuple of str and Arrivals
-            State digest in the end, and what a replay needs to come to the same.
+        State digest in the end, and what a replay needs to come to the same.
         """
         for block in range(0, self._table.served, BLOCK):
             await self._deploy(self._table.first + block)

@@ -46,18 +46,7 @@ class LiveRun(Struct, frozen=True, kw_only=True):
         return f"{self.data}-{self.strategy}-{self.seed}"
 
     def replayed(self, arrivals: Arrivals) -> Outcome:
-        """Do the same by the pure replay.
-
-        Parameters
-        ----------
-        arrivals : Arrivals
-            As the worker had them.
-
-        Returns
-        -------
-        Outcome
-            With the digest to compare.
-        """
+        """Do the same by the pure replay."""
         return replay(
             self.table,
             self.settings,

@@ -10,35 +10,12 @@ __all__ = ["View", "place_of", "request_id_of"]
 
 
 def request_id_of(route: str, place: int) -> str:
-    """Name the request of a row.
-
-    Parameters
-    ----------
-    route : str
-        That serves it.
-    place : int
-        0 for the first row served.
-
-    Returns
-    -------
-    str
-        Unique among all routes.
-    """
+    """Name the request of a row."""
     return f"{route}:{place}"
 
 
 def place_of(request_id: str) -> tuple[str, int]:
     """Tell route and row of a request.
-
-    Parameters
-    ----------
-    request_id : str
-        Made by ``request_id_of``.
-
-    Returns
-    -------
-    tuple of str and int
-        Route, and place of the row among those served.
 
     Examples
     --------

@@ -36,7 +36,7 @@ def tally(served: ServedTally, prediction: Prediction, at_ms: int) -> None:
     key = prediction.route, prediction.arm, prediction.epoch, prediction.seq
     seen = served.get(key)
     if seen is None:
-        seen = served.setdefault(_room_for(served, key), [0, at_ms, at_ms])
+        seen = served.setdefault(_bounded_key(served, key), [0, at_ms, at_ms])
     seen[0] += 1
     if at_ms < seen[1]:
         seen[1] = at_ms
@@ -47,7 +47,7 @@ def tally(served: ServedTally, prediction: Prediction, at_ms: int) -> None:
 def merge(served: ServedTally, more: ServedTally) -> None:
     """Add one tally to another."""
     for wanted, (count, first_ms, newest_ms) in more.items():
-        key = _room_for(served, wanted)
+        key = _bounded_key(served, wanted)
         seen = served.get(key)
         served[key] = (
             [count, first_ms, newest_ms]
@@ -56,7 +56,7 @@ def merge(served: ServedTally, more: ServedTally) -> None:
         )
 
 
-def _room_for(served: ServedTally, key: ServedKey) -> ServedKey:
+def _bounded_key(served: ServedTally, key: ServedKey) -> ServedKey:
     """Names come from producers: beyond ``_MOST_KEYS`` all others of a route count as one."""
     return key if key in served or len(served) < _MOST_KEYS else (key[0], OTHER_ARMS, None, None)
 

@@ -31,9 +31,9 @@ def count_reward(arm: ArmState, reward: Reward, route: Route) -> int | None:
     nano: int | None = None
     delay = delay_bucket(first_counted_ms - reward.predicted_at_ms)
     if reward.previous_reward is not None:
-        _move(arm, reward, route, reward.previous_reward, -1, delay, bucket)
+        _shift(arm, reward, route, reward.previous_reward, -1, delay, bucket)
     if reward.reward is not None:
-        nano = _move(arm, reward, route, reward.reward, 1, delay, bucket)
+        nano = _shift(arm, reward, route, reward.reward, 1, delay, bucket)
     if settings.delay_correction:
         moved = arm.count - before[0], arm.sum_nano - before[1], arm.square_nano - before[2]
         _count_change(arm, reward, moved)
@@ -42,7 +42,7 @@ def count_reward(arm: ArmState, reward: Reward, route: Route) -> int | None:
     return nano if is_first else None
 
 
-def _move(
+def _shift(
     arm: ArmState,
     reward: Reward,
     route: Route,

@@ -4,11 +4,11 @@ from msgspec import UNSET, structs
 
 from leverframe.schemas.causes import (
     BetterCause,
+    Coordinates,
     GuardCause,
     HeartbeatCause,
     Known,
     PolicyCause,
-    RecordPlace,
     wire_form,
 )
 from leverframe.schemas.control import ControlKind, ControlMessage
@@ -24,7 +24,7 @@ _QUANTILES = (0.5, 0.9, 0.99)
 
 
 def complete_cause(
-    cause: Known, state: RouteState, route: Route, now_ms: int, record: RecordPlace
+    cause: Known, state: RouteState, route: Route, now_ms: int, record: Coordinates
 ) -> Known:
     """Add what is known only after the change: the arms as they are then, and where it lies."""
     if isinstance(cause, HeartbeatCause):

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from leverframe.schemas.causes import Known, RecordPlace, RegisteredCause, wire_form
+from leverframe.schemas.causes import Coordinates, Known, RegisteredCause, wire_form
 from leverframe.schemas.codec import DECODE_ERRORS, decode_error, decoder
 from leverframe.schemas.command import Command
 from leverframe.schemas.control import ControlAck, ControlKind, ControlMessage
@@ -77,15 +77,15 @@ def learn(
     *,
     max_value_bytes: int,
     partition_of: Callable[[bytes], int] | None = None,
-    room: int | None = None,
+    new_routes_left: int | None = None,
 ) -> LearningOutcome:
     """Fold one micro-batch: runs of records in the order in which they were read.
 
     The states are changed in place: they are decoded afresh for each micro-batch. Records that lie
-    elsewhere than ``partition_of`` puts their route are dead letters, if it is given. ``room`` says
-    how many more routes may begin that the settings do not name.
+    elsewhere than ``partition_of`` puts their route are dead letters, if it is given. Only
+    ``new_routes_left`` routes may begin that the settings do not name; any number where it is None.
     """
-    step = _Step(states, routes, room)
+    step = _Step(states, routes, new_routes_left)
     for kind, records in batches:
         decode, take = step.kinds[kind]
         for record in records:
@@ -109,9 +109,11 @@ class _Step:
 
     record: InputRecord
 
-    def __init__(self, states: Mapping[str, RouteState], routes: Routes, room: int | None) -> None:
+    def __init__(
+        self, states: Mapping[str, RouteState], routes: Routes, new_routes_left: int | None
+    ) -> None:
         self.before = states
-        self.room = room
+        self.new_routes_left = new_routes_left
         self.begun: set[str] = set()
         self.routes = routes
         self.out = LearningOutcome()
@@ -123,9 +125,9 @@ class _Step:
         }
 
     @property
-    def place(self) -> RecordPlace:
+    def place(self) -> Coordinates:
         """Where the record in hand lies, for causes."""
-        return RecordPlace(self.record.partition, self.record.offset)
+        return Coordinates(self.record.partition, self.record.offset)
 
     def set_aside(self, record: InputRecord, error: RecordError) -> None:
         self.out.dead_letters.append(dead_letter(record, error))
@@ -139,8 +141,8 @@ class _Step:
         known = self._known(name)
         if known is not None:
             return known
-        if self.room is not None and not self.routes.is_named(name):
-            if len(self.begun | {name}) > self.room:
+        if self.new_routes_left is not None and not self.routes.is_named(name):
+            if len(self.begun | {name}) > self.new_routes_left:
                 raise RecordError(
                     "limit",
                     f"route {name!r} is not named in the settings, and this partition has as many "

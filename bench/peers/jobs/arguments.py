@@ -18,13 +18,7 @@ class Arguments(NamedTuple):
 
 
 def read_arguments() -> Arguments:
-    """Read ``name=value`` arguments of this process.
-
-    Returns
-    -------
-    Arguments
-        Fields that are not known are left out.
-    """
+    """Read ``name=value`` arguments of this process."""
     given = dict(argument.split("=", 1) for argument in sys.argv[1:])
     return Arguments(
         servers=given["servers"],

@@ -26,21 +26,7 @@ JAVA: Final = ["-Xms1g", "-Xmx1g", "-XX:+UseParallelGC"]
 def streams(name: str, guarantee: str, threads: int, **settings: str) -> Contender:
     """Return a contender.
 
-    Parameters
-    ----------
-    name : str
-        Of the contender.
-    guarantee : str
-        Kafka Streams' ``processing.guarantee``.
-    threads : int
-        Its ``num.stream.threads``.
-    **settings : str
-        More settings, with ``_`` for ``.``.
-
-    Returns
-    -------
-    Contender
-        Stream-stream join of an hour on RocksDB, then count and sum for each arm, with caching.
+    Stream-stream join of an hour on RocksDB, then count and sum for each arm, with caching.
     """
     own = {key.replace("_", "."): value for key, value in settings.items()}
 

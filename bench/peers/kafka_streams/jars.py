@@ -41,20 +41,7 @@ _SHARED: Final = {
 def java_command(report: Report) -> list[str]:
     """Return Java with the class path of the peer, which is compiled when it has changed.
 
-    Parameters
-    ----------
-    report : callable
-        Told what takes long.
-
-    Returns
-    -------
-    list of str
-        To be followed by options, main class and arguments.
-
-    Raises
-    ------
-    LeftOutError
-        If there is no Java compiler, or the jars cannot be had.
+    Raises ``LeftOutError`` if there is no Java compiler, or the jars cannot be had.
     """
     compiler = shutil.which("javac")
     if compiler is None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leverframe.agents.web.history import FIELDS, History
-from leverframe.agents.web.retention import IN_FULL, Room, room_for
+from leverframe.agents.web.retention import IN_FULL, Retention, retention_for
 from leverframe.schemas.control import ControlKind
 from leverframe.streams.topology import DAY_MS
 
@@ -56,21 +56,24 @@ def test_of_very_many_routes_less_is_kept_but_every_event() -> None:
         rollbacks += [at_ms] if kind == "rollback" else []
         cause = {"why": "guard" if kind == "rollback" else "policy"}
         history.note(message(1 + step, at_ms, kind=kind, cause=cause, route="route-7"))
-    known, room = history.routes["route-7"], room_for(most)
+    known, retention = history.routes["route-7"], retention_for(most)
     kept = known.columns(0)["at_ms"]
     assert set(rollbacks) <= set(kept)
-    assert len(kept) <= 3600_000 // room.fine_ms + DAY_MS // room.coarse_ms + len(rollbacks) + 3
+    assert (
+        len(kept)
+        <= 3600_000 // retention.fine_ms + DAY_MS // retention.coarse_ms + len(rollbacks) + 3
+    )
     assert kept[-1] - kept[0] >= 0.95 * DAY_MS
-    assert len(known.changes) == room.whole
+    assert len(known.changes) == retention.whole
     assert known.rollback is not None
 
 
 def test_room_shrinks_with_the_number_of_routes() -> None:
     """Up to some hundred routes all is kept; what is kept of all together hardly grows then."""
-    assert room_for(1) == room_for(IN_FULL) == Room()
-    points = [n * (3600_000 // r.fine_ms) for n in (IN_FULL, 10_000) for r in [room_for(n)]]
+    assert retention_for(1) == retention_for(IN_FULL) == Retention()
+    points = [n * (3600_000 // r.fine_ms) for n in (IN_FULL, 10_000) for r in [retention_for(n)]]
     assert points[1] <= 2 * points[0]
-    assert room_for(10_000).whole >= 3
+    assert retention_for(10_000).whole >= 3
 
 
 @given(st.lists(st.tuples(st.integers(0, 60_000), st.booleans()), min_size=1, max_size=60))

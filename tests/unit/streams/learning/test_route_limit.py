@@ -23,11 +23,13 @@ def test_routes_beyond_the_room_are_dead_letters() -> None:
     routes = Routes({"named": RouteSettings()}, RouteSettings())
     records = [reward_record("a", 1.0, route=f"r{number % 50}") for number in range(200)]
     records.append(reward_record("a", 1.0, route="named"))
-    out = learn(learning_runs(records), {}, routes, max_value_bytes=10_000, room=3)
+    out = learn(learning_runs(records), {}, routes, max_value_bytes=10_000, new_routes_left=3)
     assert set(out.states) == {"r0", "r1", "r2", "named"}
     assert Counter(letter.reason for letter in out.dead_letters) == {"limit": 188}
     more = [reward_record("a", 1.0, route=name) for name in ("r0", "r4", "named")]
-    again = learn(learning_runs(more), out.states, routes, max_value_bytes=10_000, room=0)
+    again = learn(
+        learning_runs(more), out.states, routes, max_value_bytes=10_000, new_routes_left=0
+    )
     assert [letter.key for letter in again.dead_letters] == [b"r4"]
 
 

@@ -87,7 +87,7 @@ def test_a_rollback_is_told_once_the_webhook_is_back(deploy: Callable[..., Any])
             version = f"r/{answer.message.epoch}.{answer.message.seq}"
             assert hook.tries == [version] * 3
             assert told["event"] == "rollback"
-            assert "command rollback by ada" in told["text"]
+            assert "command rollback b by ada" in told["text"]
             assert told["message"]["quarantined"] == ["b"]
             signature = headers["Leverframe-Signature"]
             at_s = int(signature.partition(",")[0].removeprefix("t="))

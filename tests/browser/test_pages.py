@@ -162,7 +162,7 @@ def test_a_rollback_is_pressed_and_confirmed(dashboard: tuple[Deployment, str]) 
             await expect(row.first).to_contain_text("quarantined")
             await expect(row.first).to_contain_text("0.0 %")
             await expect(page.locator(".told").first).to_contain_text(
-                "command rollback by ada (dashboard)"
+                "command rollback arm-1 by ada (dashboard)"
             )
 
     asyncio.run(look())

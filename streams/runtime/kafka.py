@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 from aiokafka.partitioner import murmur2
@@ -10,8 +10,6 @@ from aiokafka.partitioner import murmur2
 from leverframe.schemas.errors import BrokerError
 
 __all__ = ["BrokerSettings", "client_options", "key_partition", "partition_of"]
-
-MAX_REQUEST_BYTES: Final = 1_000_000
 
 
 class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -41,8 +41,6 @@ def test_every_error_says_what_happens_and_what_to_do() -> None:
         if kind is not LeverframeError:
             assert len(text.split("\n\n")) >= 2, f"{name}: no second paragraph"
             assert "operator" in text or "worker" in text or "process" in text, name
-        assert isinstance(kind.retriable, bool)
-        assert isinstance(kind.to_dead_letter, bool)
 
 
 def test_packages_hold_a_docstring_only() -> None:

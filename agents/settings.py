@@ -10,13 +10,11 @@ from msgspec import Meta, Struct, field
 
 from leverframe.agents.settings_tree import convert, overlay, read_tree
 from leverframe.schemas.errors import SettingsError
-from leverframe.streams.routes.settings import RouteSettings
+from leverframe.streams.routes.settings import OTHER_ROUTES, RouteSettings
 from leverframe.streams.runtime.kafka import BrokerSettings
 from leverframe.streams.topology import Topics
 
 __all__ = ["AppSettings", "NotificationSettings", "Settings", "TopicSettings", "load_settings"]
-
-OTHER_ROUTES = "*"
 
 
 class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -14,7 +14,7 @@ from typing import Any, Final
 import faust
 from msgspec import Struct
 
-from leverframe.agents.settings import OTHER_ROUTES, Settings
+from leverframe.agents.settings import Settings
 from leverframe.agents.web.server import add_web
 from leverframe.agents.worker.attribution import AttributionShell
 from leverframe.agents.worker.learning import LearningShell
@@ -22,7 +22,7 @@ from leverframe.agents.worker.membership import Membership, flow_of
 from leverframe.agents.worker.notifier import Notifier
 from leverframe.schemas.errors import LeverframeError
 from leverframe.serving.connections import outlive_brokers
-from leverframe.streams.routes.route import Routes
+from leverframe.streams.routes.route import compile_routes
 from leverframe.streams.runtime.fetched import read_any_record
 from leverframe.streams.runtime.kafka import BrokerSettings
 from leverframe.streams.runtime.lanes import Lanes
@@ -32,7 +32,7 @@ from leverframe.streams.runtime.open_ledger import open_ledger
 from leverframe.streams.runtime.store import Memory
 from leverframe.streams.runtime.transactions import ask_again_soon
 
-__all__ = ["Application", "build_app", "compile_routes"]
+__all__ = ["Application", "build_app"]
 
 log = logging.getLogger("leverframe")
 
@@ -56,28 +56,6 @@ class Application(Struct, kw_only=True):
     attribution: AttributionShell
     learning: LearningShell
     lanes: dict[str, Lanes]
-
-
-def compile_routes(settings: Settings) -> Routes:
-    """Build every route's policy and reward function.
-
-    Parameters
-    ----------
-    settings : Settings
-        Of the application.
-
-    Returns
-    -------
-    Routes
-        Ready for the steps.
-
-    Raises
-    ------
-    PolicyError
-        If a policy or reward function is unknown or has wrong parameters.
-    """
-    named = {name: route for name, route in settings.routes.items() if name != OTHER_ROUTES}
-    return Routes(named, settings.routes.get(OTHER_ROUTES))
 
 
 def end_process(error: BaseException) -> None:
@@ -132,7 +110,7 @@ def build_app(
     read_any_record()
     ask_again_soon()
     outlive_brokers()
-    routes = compile_routes(settings)
+    routes = compile_routes(settings.routes)
     attribution = AttributionShell(settings, routes)
     learning = LearningShell(settings, routes)
     app = _faust_app(settings)

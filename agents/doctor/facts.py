@@ -22,8 +22,8 @@ from leverframe.agents.doctor.replication import Replicas, replicas_of
 from leverframe.agents.doctor.sample import Sample
 from leverframe.agents.doctor.workers import WAITING_RECORDS, Group, Progress
 from leverframe.agents.settings import Settings
+from leverframe.serving.patches import read_any_record
 from leverframe.streams.runtime.connect import TIMEOUT_MS, reach
-from leverframe.streams.runtime.fetched import read_any_record
 from leverframe.streams.runtime.kafka import client_options
 from leverframe.streams.runtime.topic_admin import TopicFinding, check_topics
 

@@ -21,16 +21,18 @@ from leverframe.agents.worker.learning import LearningShell
 from leverframe.agents.worker.membership import Membership, flow_of
 from leverframe.agents.worker.notifier import Notifier
 from leverframe.schemas.errors import LeverframeError
-from leverframe.serving.connections import outlive_brokers
+from leverframe.serving.patches import (
+    outlive_brokers,
+    read_any_record,
+    shorten_transaction_wait,
+)
 from leverframe.streams.routes.route import compile_routes
-from leverframe.streams.runtime.fetched import read_any_record
 from leverframe.streams.runtime.kafka import BrokerSettings
 from leverframe.streams.runtime.lanes import Lanes
 from leverframe.streams.runtime.ledger import Ledger, LedgerSettings
 from leverframe.streams.runtime.microbatch import MicrobatchSchema, MicrobatchTransport, check_faust
 from leverframe.streams.runtime.open_ledger import open_ledger
 from leverframe.streams.runtime.store import Memory
-from leverframe.streams.runtime.transactions import ask_again_soon
 
 __all__ = ["Application", "build_app"]
 
@@ -108,7 +110,7 @@ def build_app(
     """
     check_faust()
     read_any_record()
-    ask_again_soon()
+    shorten_transaction_wait()
     outlive_brokers()
     routes = compile_routes(settings.routes)
     attribution = AttributionShell(settings, routes)

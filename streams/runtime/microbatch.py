@@ -27,7 +27,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from leverframe.schemas.errors import LeverframeError
-from leverframe.streams.runtime.fetched import slices
+from leverframe.streams.runtime.slices import slices
 
 __all__ = [
     "MicrobatchConsumer",

@@ -1,25 +1,11 @@
-"""One Kafka transaction: its records packed by partition, and how soon the next one begins.
-
-A transaction is over for its producer before the broker has written all its markers; the next one
-is told to wait. aiokafka then waits a fixed 20 ms. The markers take a fraction of a millisecond to
-a few, and every label waits for two transactions in series, so most of the time from label to
-control message was this wait: at 1,000 events/s p99 was 152 ms with it and 59 ms with ``WAIT_S``
-(``python -m bench.latency``, one run each, 2 cores).
-"""
+"""One Kafka transaction: its records packed by partition, published together or not at all."""
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
-from aiokafka.producer import sender
-
-from leverframe.schemas.errors import LeverframeError
-
-__all__ = ["WAIT_S", "Target", "Transaction", "ask_again_soon"]
-
-WAIT_S: Final = 0.001
-_NAME: Final = "BACKOFF_OVERRIDE"
+__all__ = ["Target", "Transaction"]
 
 Target: TypeAlias = tuple[str, int]
 """Topic and partition."""
@@ -110,18 +96,3 @@ class Transaction:
             metadata = await future
             end = metadata.offset + batch.record_count()
         return end
-
-
-def ask_again_soon() -> None:
-    """Let transactional producers of this process ask again after ``WAIT_S``.
-
-    Raises
-    ------
-    LeverframeError
-        If this aiokafka has no such wait: the pins and this module must go together.
-    """
-    if not hasattr(sender, _NAME):
-        raise LeverframeError(
-            "this aiokafka is not the one that Leverframe was tested with; install the pinned one"
-        )
-    setattr(sender, _NAME, WAIT_S)

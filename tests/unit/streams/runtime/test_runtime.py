@@ -18,11 +18,11 @@ from leverframe.streams.attribution.expiry import (
     is_due,
     sweep,
 )
-from leverframe.streams.runtime.fetched import slices
 from leverframe.streams.runtime.kafka import partition_of
 from leverframe.streams.runtime.lanes import Idle
 from leverframe.streams.runtime.ledger import Positions
 from leverframe.streams.runtime.restore import STALE_AFTER_MS, is_trustworthy
+from leverframe.streams.runtime.slices import slices
 from leverframe.streams.runtime.store import Memory, Place, open_store
 from leverframe.streams.topology import Topics
 

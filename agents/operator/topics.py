@@ -9,7 +9,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from leverframe.schemas.errors import BrokerError
-from leverframe.streams.runtime.kafka import BrokerSettings, client_options
+from leverframe.streams.runtime.consumers import open_consumer
+from leverframe.streams.runtime.kafka import BrokerSettings
 
 __all__ = ["read_back", "read_to_end", "unreadable"]
 
@@ -97,21 +98,14 @@ async def read_back(
 async def _consumer(
     broker: BrokerSettings, partitions: Sequence[TopicPartition]
 ) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(
-        **client_options(broker),
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        fetch_max_wait_ms=20,
+    consuming = open_consumer(
+        broker, partitions=partitions, auto_offset_reset="earliest", fetch_max_wait_ms=20
     )
     try:
-        await consumer.start()
-        consumer.assign(partitions)
-        yield consumer
+        async with consuming as consumer:
+            yield consumer
     except (KafkaError, OSError) as error:
         raise unreadable(_names(partitions), broker.servers, error) from error
-    finally:
-        await consumer.stop()
 
 
 async def _up_to(

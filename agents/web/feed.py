@@ -5,21 +5,20 @@ whole; beyond that, a few records of every five minutes, and the newest whole.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import TopicPartition
 
 from leverframe.agents.settings import Settings
 from leverframe.agents.web.history import History
 from leverframe.agents.web.samples import SAMPLED_EVERY_MS, SAMPLING, offsets_at, samples
 from leverframe.schemas.errors import LeverframeError
 from leverframe.schemas.signing import trusted
-from leverframe.streams.runtime.kafka import client_options
+from leverframe.streams.runtime.consumers import open_consumer
 from leverframe.streams.topology import DAY_MS
 
 __all__ = ["Feed"]
@@ -142,32 +141,19 @@ class Feed:
         partitions = [
             TopicPartition(topic, p) for p in range(self._settings.topics.route_partitions)
         ]
-        async with self._consumer(partitions, **SAMPLING) as sampling:
+        consuming = partial(
+            open_consumer,
+            self._settings.broker,
+            partitions=partitions,
+            auto_offset_reset="earliest",
+        )
+        async with consuming(**SAMPLING) as sampling:
             begins = await self._begins(sampling, partitions)
-        async with self._consumer(partitions) as consumer:
+        async with consuming() as consumer:
             await self._catch_up(consumer, begins)
             self.share_read = 1.0
             while True:
                 await self._step(consumer, timeout_ms=500)
-
-    @contextlib.asynccontextmanager
-    async def _consumer(
-        self, partitions: list[TopicPartition], **options: Any
-    ) -> AsyncIterator[AIOKafkaConsumer]:
-        consumer = AIOKafkaConsumer(
-            **client_options(self._settings.broker),
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            **options,
-        )
-        try:
-            await consumer.start()
-            consumer.assign(partitions)
-            yield consumer
-        finally:
-            with contextlib.suppress(KafkaError):
-                await consumer.stop()
 
     async def _begins(
         self, consumer: Any, partitions: list[TopicPartition]

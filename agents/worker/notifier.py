@@ -8,18 +8,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import quote
 
 import aiohttp
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
 
 from leverframe.agents.settings import NotificationSettings, Settings
 from leverframe.agents.worker.notices import Notice, body_of, notice_of, signature_of
 from leverframe.schemas.signing import trusted
-from leverframe.streams.runtime.kafka import client_options
+from leverframe.streams.runtime.consumers import open_consumer
 
 __all__ = ["Notifier"]
 
@@ -66,31 +63,23 @@ class Notifier:
 
     async def _follow(self) -> None:
         settings = self._settings
-        consumer = AIOKafkaConsumer(
+        consuming = open_consumer(
+            settings.broker,
             settings.topic_names.control,
-            **client_options(settings.broker),
             group_id=f"{settings.topics.prefix}{settings.app.id}-notifications",
-            isolation_level="read_committed",
             # The past is not told again when notifications are switched on.
             auto_offset_reset="latest",
-            enable_auto_commit=False,
             # A webhook may be away for long; the partition stays here meanwhile.
             max_poll_interval_ms=round(2 * _GIVE_UP_S * 1000),
         )
-        try:
-            await consumer.start()
-            async with aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=_ANSWER_S)
-            ) as session:
-                committed_s = time.monotonic()
-                while True:
-                    delivered = await self._deliver_some(consumer, session)
-                    if delivered or time.monotonic() - committed_s > _COMMIT_S:
-                        committed_s = time.monotonic()
-                        await consumer.commit()
-        finally:
-            with suppress(KafkaError):
-                await consumer.stop()
+        answering = aiohttp.ClientTimeout(total=_ANSWER_S)
+        async with consuming as consumer, aiohttp.ClientSession(timeout=answering) as session:
+            committed_s = time.monotonic()
+            while True:
+                delivered = await self._deliver_some(consumer, session)
+                if delivered or time.monotonic() - committed_s > _COMMIT_S:
+                    committed_s = time.monotonic()
+                    await consumer.commit()
 
     async def _deliver_some(self, consumer: Any, session: aiohttp.ClientSession) -> int:
         delivered = 0

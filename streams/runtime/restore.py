@@ -12,11 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from leverframe.schemas.errors import LedgerError
-from leverframe.streams.runtime.kafka import BrokerSettings, client_options
+from leverframe.streams.runtime.consumers import open_consumer
+from leverframe.streams.runtime.kafka import BrokerSettings
 from leverframe.streams.runtime.store import Memory, Place, Store, open_store
 
 __all__ = ["is_trustworthy", "restore"]
@@ -82,23 +83,18 @@ async def restore(
     tuple of Store and int
         The cache, to be closed by the caller, and the number of records applied.
     """
-    consumer = AIOKafkaConsumer(
-        **client_options(broker),
-        isolation_level="read_committed",
-        enable_auto_commit=False,
+    tp = TopicPartition(topic, partition)
+    consuming = open_consumer(
+        broker,
+        partitions=[tp],
         auto_offset_reset="none",
         max_partition_fetch_bytes=4 << 20,
         fetch_max_wait_ms=20,
     )
     store: Store | None = None
     try:
-        try:
-            await consumer.start()
-            store, applied = await _restored(
-                consumer, TopicPartition(topic, partition), path, memory
-            )
-        finally:
-            await consumer.stop()
+        async with consuming as consumer:
+            store, applied = await _restored(consumer, tp, path, memory)
     except BaseException:
         # Cancelled while the consumer stops: the next owner in this process needs the folder.
         if store is not None:
@@ -110,7 +106,6 @@ async def restore(
 async def _restored(
     consumer: Any, tp: TopicPartition, path: Path, memory: Memory
 ) -> tuple[Store, int]:
-    consumer.assign([tp])
     begin = (await consumer.beginning_offsets([tp]))[tp]
     end = (await consumer.end_offsets([tp]))[tp]
     store = open_store(path, memory)

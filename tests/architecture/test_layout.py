@@ -66,6 +66,17 @@ def test_files_stay_short() -> None:
     assert not long
 
 
+def test_the_job_makes_consumers_in_one_way() -> None:
+    """Read committed, no commits of their own: ``streams.runtime.consumers`` sees to it."""
+    made = {
+        path.relative_to(ROOT).as_posix()
+        for name in ("streams", "agents")
+        for path in (ROOT / name).rglob("*.py")
+        if "AIOKafkaConsumer(" in path.read_text(encoding="utf-8")
+    }
+    assert made == {"streams/runtime/consumers.py"}
+
+
 @pytest.mark.parametrize("name", modules())
 def test_modules_export_what_they_say(name: str) -> None:
     """Every module imports without side effects, and ``__all__`` names what it has."""

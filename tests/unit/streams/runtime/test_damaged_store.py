@@ -9,6 +9,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from leverframe.schemas.errors import LedgerError
+from leverframe.streams.runtime import consumers
 from leverframe.streams.runtime import restore as restoring
 from leverframe.streams.runtime.kafka import BrokerSettings
 from leverframe.streams.runtime.store import Memory, Place, Store, open_store
@@ -104,7 +105,7 @@ def test_cancelled_restore_leaves_the_folder_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even when the cancellation comes while its consumer stops."""
-    monkeypatch.setattr(restoring, "AIOKafkaConsumer", SlowToStop)
+    monkeypatch.setattr(consumers, "AIOKafkaConsumer", SlowToStop)
 
     async def cancelled() -> None:
         task = asyncio.create_task(

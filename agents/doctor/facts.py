@@ -100,7 +100,7 @@ async def gather_facts(settings: Settings) -> Facts:
     try:
         await admin.start()
         nodes = sorted(client.cluster.brokers(), key=lambda node: node.nodeId)
-        wanted = [full for full, _, _ in settings.declared_topics()]
+        wanted = [topic.name for topic in settings.declared_topics()]
         described = await _described_topics(admin, wanted)
         partitions = {topic["topic"]: len(topic["partitions"]) for topic in described}
         refused, asked = await probe_rights(client, topics, name)

@@ -18,6 +18,7 @@ from leverframe.streams.attribution.expiry import (
     is_due,
     sweep,
 )
+from leverframe.streams.attribution.traffic import AgedCounts
 from leverframe.streams.runtime.kafka import partition_of
 from leverframe.streams.runtime.lanes import Idle
 from leverframe.streams.runtime.ledger import Positions
@@ -204,7 +205,7 @@ def test_sweep_forgets_what_expired_and_keeps_what_grew() -> None:
         ("closed", "r", "a"): 1,
         ("orphan_label", "", ""): 1,
     }
-    assert found.aged == {("r", "a", 0): [0, 1]}
+    assert found.aged == {("r", "a", 0): AgedCounts(0, 1)}
 
 
 def test_sweep_counts_the_default_reward_and_keeps_the_account_open() -> None:
@@ -243,10 +244,8 @@ def test_partitions_are_those_of_kafkas_default() -> None:
 
 def test_topics_are_declared_once_with_prefix_and_application() -> None:
     """Ten topics, changelogs named after the application, all behind the prefix."""
-    declared = list(
-        Topics("app", "p-").declared(partitions=4, route_partitions=2, longest_window_ms=0)
-    )
-    names = {name: count for name, count, _ in declared}
+    declared = Topics("app", "p-").declared(partitions=4, route_partitions=2, longest_window_ms=0)
+    names = {topic.name: topic.partitions for topic in declared}
     assert names["p-predictions"] == names["p-ground-truth"] == 4
     assert names["p-app-attribution-changelog"] == 4
     assert names["p-rewards"] == names["p-control"] == names["p-app-learning-changelog"] == 2

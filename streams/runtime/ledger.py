@@ -22,7 +22,7 @@ from aiokafka.errors import KafkaError, ProducerFenced
 
 from leverframe.schemas.errors import LedgerError
 from leverframe.streams.runtime.kafka import BrokerSettings
-from leverframe.streams.runtime.store import Memory, Place, Store
+from leverframe.streams.runtime.store import CachePosition, Memory, Store
 from leverframe.streams.runtime.transactions import Transaction
 
 __all__ = ["FIRST_KEY", "Ledger", "LedgerSettings", "Output", "Positions", "transactional_id"]
@@ -237,7 +237,7 @@ class Ledger:
                 f"{self.name}: the transaction failed ({error!r}). Nothing is lost; the worker "
                 "must be restarted and will find out from the log what was counted."
             ) from error
-        self._store.write(entries, Place(next_offset, time.time_ns() // 1_000_000))
+        self._store.write(entries, CachePosition(next_offset, time.time_ns() // 1_000_000))
         self._ahead = {}
 
     @property

@@ -15,7 +15,7 @@ from leverframe.streams.attribution.entries import EarlyLabel, encode_entry
 from leverframe.streams.attribution.expiry import IDS_IN_ONE, index_changes
 from leverframe.streams.runtime.kafka import BrokerSettings
 from leverframe.streams.runtime.ledger import FIRST_KEY, Ledger, LedgerSettings, Positions
-from leverframe.streams.runtime.store import Memory, Place, open_store
+from leverframe.streams.runtime.store import CachePosition, Memory, open_store
 
 
 class Swept:
@@ -38,11 +38,13 @@ class Swept:
         ids = [f"{unique.decode()}-{at}" for at in range(count)]
         early = encode_entry(EarlyLabel(0, bucket_ms, 1, 0))
         index = index_changes({bucket_ms: ids}, unique)
-        self.store.write([*((name.encode(), early) for name in ids), *index.items()], Place(1, 1))
+        self.store.write(
+            [*((name.encode(), early) for name in ids), *index.items()], CachePosition(1, 1)
+        )
 
     def take(self, portion: Portion) -> None:
         gone = [*portion.keys, *(name.encode() for name in portion.entries)]
-        self.store.write([(key, None) for key in gone], Place(1, 1))
+        self.store.write([(key, None) for key in gone], CachePosition(1, 1))
 
     @property
     def left(self) -> int:
@@ -142,12 +144,12 @@ def test_bulk_store_is_whole_after_its_flush(tmp_path: Path) -> None:
     """The newest value of a key and its deletion hold, whatever the order in which they sort."""
     memory = Memory(1 << 20, 8 << 20)
     store = open_store(tmp_path / "0", memory, is_bulk=True)
-    store.write([(b"x", b"1"), (b"y", b"1"), (b"z", b"1")], Place(3, 9))
-    store.write([(b"y", b"2"), (b"x", None)], Place(5, 9))
+    store.write([(b"x", b"1"), (b"y", b"1"), (b"z", b"1")], CachePosition(3, 9))
+    store.write([(b"y", b"2"), (b"x", None)], CachePosition(5, 9))
     store.flush()
     store.close()
     store = open_store(tmp_path / "0", memory)
-    assert store.place == Place(5, 9)
+    assert store.position == CachePosition(5, 9)
     assert store.get_many([b"x", b"y", b"z"]) == [None, b"2", b"1"]
     store.close()
 
@@ -155,13 +157,14 @@ def test_bulk_store_is_whole_after_its_flush(tmp_path: Path) -> None:
 _FILLS_AND_DIES = """
 import os, sys
 from pathlib import Path
-from leverframe.streams.runtime.store import Memory, Place, open_store
+from leverframe.streams.runtime.store import Memory, CachePosition, open_store
 folder = Path(sys.argv[1])
 store = open_store(folder, Memory(1 << 20, 4 << 20), is_bulk=True)
 step = 0
 # Tables are written by another thread; the third is begun when the first is in the manifest.
 while len(list(folder.glob("*.sst"))) < 3:
-    store.write([(b"%d-%d" % (step, at), os.urandom(1000)) for at in range(300)], Place(step, 9))
+    entries = [(b"%d-%d" % (step, at), os.urandom(1000)) for at in range(300)]
+    store.write(entries, CachePosition(step, 9))
     step += 1
 print(step - 1, flush=True)
 os._exit(9)
@@ -169,14 +172,14 @@ os._exit(9)
 
 
 def test_bulk_store_that_died_is_never_ahead(tmp_path: Path) -> None:
-    """Killed while it is filled: all entries up to the place that is found are there."""
+    """Killed while it is filled: all entries up to the position that is found are there."""
     command = [sys.executable, "-c", _FILLS_AND_DIES, str(tmp_path / "0")]
     died = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert died.returncode == 9, died.stderr
     store = open_store(tmp_path / "0", Memory(1 << 20, 8 << 20))
-    place: Any = store.place
-    assert place is not None, "nothing was flushed on the way: the test shows nothing"
-    assert place.next_offset < int(died.stdout), "all was flushed: the test shows nothing"
-    for step in range(place.next_offset + 1):
+    position: Any = store.position
+    assert position is not None, "nothing was flushed on the way: the test shows nothing"
+    assert position.next_offset < int(died.stdout), "all was flushed: the test shows nothing"
+    for step in range(position.next_offset + 1):
         assert None not in store.get_many([b"%d-%d" % (step, at) for at in range(300)])
     store.close()

@@ -24,7 +24,7 @@ from leverframe.streams.runtime.lanes import Idle
 from leverframe.streams.runtime.ledger import Positions
 from leverframe.streams.runtime.restore import STALE_AFTER_MS, is_trustworthy
 from leverframe.streams.runtime.slices import slices
-from leverframe.streams.runtime.store import Memory, Place, open_store
+from leverframe.streams.runtime.store import CachePosition, Memory, open_store
 from leverframe.streams.topology import Topics
 
 
@@ -116,31 +116,33 @@ def test_wall_time_moves_only_topics_that_are_silent_and_read(idle: Idle, expect
 
 
 @pytest.mark.parametrize(
-    ("place", "expected"),
+    ("cached", "expected"),
     [
         (None, False),
-        (Place(50, 0), True),
-        (Place(100, 0), True),
-        (Place(101, 0), False),
-        (Place(9, 0), False),
-        (Place(50, -STALE_AFTER_MS - 1), False),
+        (CachePosition(50, 0), True),
+        (CachePosition(100, 0), True),
+        (CachePosition(101, 0), False),
+        (CachePosition(9, 0), False),
+        (CachePosition(50, -STALE_AFTER_MS - 1), False),
     ],
 )
-def test_caches_are_trusted_only_within_the_log(place: Place | None, expected: bool) -> None:
+def test_caches_are_trusted_only_within_the_log(
+    cached: CachePosition | None, expected: bool
+) -> None:
     """Beyond the end (a topic made anew), before the start, or too old: rebuilt."""
-    assert is_trustworthy(place, 10, 100, 0) is expected
+    assert is_trustworthy(cached, 10, 100, 0) is expected
 
 
-def test_store_writes_changes_and_place_together(tmp_path: Path) -> None:
+def test_store_writes_changes_and_position_together(tmp_path: Path) -> None:
     """What was written is there after a reopen, deletions too, in key order."""
     memory = Memory(1 << 20, 8 << 20)
     store = open_store(tmp_path / "a" / "0", memory)
-    assert store.place is None
-    store.write([(b"x", b"1"), (b"y", b"2"), (b"\x00e1", b"3")], Place(3, 9))
-    store.write([(b"x", None)], Place(4, 10))
+    assert store.position is None
+    store.write([(b"x", b"1"), (b"y", b"2"), (b"\x00e1", b"3")], CachePosition(3, 9))
+    store.write([(b"x", None)], CachePosition(4, 10))
     store.close()
     store = open_store(tmp_path / "a" / "0", memory)
-    assert store.place == Place(4, 10)
+    assert store.position == CachePosition(4, 10)
     assert store.get_many([b"x", b"y", b"z", b"y"]) == [None, b"2", None, b"2"]
     assert list(store.scan(b"\x01")) == [(b"y", b"2")]
     assert list(store.scan(b"\x00e", b"\x00f")) == [(b"\x00e1", b"3")]
@@ -154,7 +156,7 @@ def test_many_stores_share_the_memory_without_writing_tables(tmp_path: Path) -> 
     stores = [open_store(tmp_path / str(at), memory) for at in range(60)]
     for _ in range(3):
         for store in stores:
-            store.write([(b"k", b"v")], Place(1, 2))
+            store.write([(b"k", b"v")], CachePosition(1, 2))
     assert not list(tmp_path.glob("*/*.sst"))
     for store in stores:
         store.close()
@@ -173,12 +175,12 @@ def test_store_starts_empty_where_it_cannot_be_read(tmp_path: Path) -> None:
     """A corrupt cache is thrown away, since the log is the truth."""
     memory = Memory(1 << 20, 8 << 20)
     store = open_store(tmp_path / "0", memory)
-    store.write([(b"x", b"1")], Place(1, 1))
+    store.write([(b"x", b"1")], CachePosition(1, 1))
     store.close()
     for file in (tmp_path / "0").glob("MANIFEST*"):
         file.write_bytes(b"garbage")
     store = open_store(tmp_path / "0", memory)
-    assert store.place is None
+    assert store.position is None
     store.close()
 
 

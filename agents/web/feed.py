@@ -5,7 +5,6 @@ whole; beyond that, a few records of every five minutes, and the newest whole.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -19,11 +18,12 @@ from leverframe.agents.web.samples import SAMPLED_EVERY_MS, SAMPLING, offsets_at
 from leverframe.schemas.errors import LeverframeError
 from leverframe.schemas.signing import trusted
 from leverframe.streams.runtime.consumers import open_consumer
+from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.topology import DAY_MS
 
 __all__ = ["Feed"]
 
-log = logging.getLogger("leverframe")
+log = make_logger()
 
 WHOLE_RECORDS: Final = 50_000
 # A step is short, and the job itself goes on between two of them.
@@ -86,9 +86,9 @@ class Feed:
                     await self._read()
                 except Exception as error:  # noqa: BLE001 - no page may end the job
                     log.warning(
-                        "the dashboard cannot read the control topic, again soon: %r",
-                        error,
-                        extra={"event": "dashboard_reading_failed"},
+                        "dashboard_reading_failed",
+                        message="the dashboard cannot read the control topic, again soon: "
+                        f"{error!r}",
                     )
                     await asyncio.sleep(_RETRY_S)
         finally:

@@ -1,6 +1,5 @@
 """The web server's pages and its JSON interface (docs/dashboard.md)."""
 
-import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,11 +29,12 @@ from leverframe.schemas.codec import encode
 from leverframe.schemas.command import Action
 from leverframe.schemas.errors import BrokerError, LeverframeError
 from leverframe.schemas.fields import ArmName, RouteName
+from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.topology import DAY_MS
 
 __all__ = ["add_dashboard", "add_health", "protect"]
 
-log = logging.getLogger("leverframe")
+log = make_logger()
 
 _STATIC: Final = Path(__file__).parent / "static"
 _MOST_EXPLAINED: Final = 30
@@ -209,9 +209,7 @@ class _Pages:
             await require_token(request.headers, request.host, self._settings.app.web_token)
         except RefusedError:
             log.warning(
-                "a command from %s was refused",
-                request.remote,
-                extra={"event": "web_command_refused"},
+                "web_command_refused", message=f"a command from {request.remote} was refused"
             )
             raise
         asked = await _asked(request)

@@ -30,13 +30,14 @@ from leverframe.streams.routes.route import compile_routes
 from leverframe.streams.runtime.kafka import BrokerSettings
 from leverframe.streams.runtime.lanes import Lanes
 from leverframe.streams.runtime.ledger import Ledger, LedgerSettings
+from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.runtime.microbatch import MicrobatchSchema, MicrobatchTransport, check_faust
 from leverframe.streams.runtime.open_ledger import open_ledger
 from leverframe.streams.runtime.store import Memory
 
 __all__ = ["Application", "build_app"]
 
-log = logging.getLogger("leverframe")
+log = make_logger()
 
 _BUFFERED_BATCHES: Final = 16
 
@@ -71,13 +72,13 @@ def end_process(error: BaseException) -> None:
         The first unexpected error.
     """
     if isinstance(error, LeverframeError):
-        log.critical("%s", error, extra={"event": "worker_failed"})
+        log.critical("worker_failed", message=str(error))
         code = error.exit_code
     else:
         log.critical(
-            "unexpected error; nothing is lost, restart the worker",
+            "worker_failed",
+            message="unexpected error; nothing is lost, restart the worker",
             exc_info=error,
-            extra={"event": "worker_failed"},
         )
         code = 1
     logging.shutdown()
@@ -132,17 +133,13 @@ def build_app(
         async def opened(partition: int) -> Ledger:
             ledger = await open_ledger(ledgers, partition)
             log.info(
-                "%s: open, %d entries restored in %.2f s",
-                ledger.name,
-                ledger.restored,
-                ledger.restore_seconds,
-                extra={
-                    "event": "ledger_opened",
-                    "agent": agent,
-                    "partition": partition,
-                    "entries": ledger.restored,
-                    "seconds": round(ledger.restore_seconds, 3),
-                },
+                "ledger_opened",
+                message=f"{ledger.name}: open, {ledger.restored} entries restored "
+                f"in {ledger.restore_seconds:.2f} s",
+                agent=agent,
+                partition=partition,
+                entries=ledger.restored,
+                seconds=round(ledger.restore_seconds, 3),
             )
             return ledger
 

@@ -1,6 +1,5 @@
 """What the job tells its log of its own work: what was decided, and what was set aside."""
 
-import logging
 import math
 import time
 from collections import Counter
@@ -9,10 +8,11 @@ from typing import Final
 
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.dead_letter import DeadLetter
+from leverframe.streams.runtime.logger import make_logger
 
 __all__ = ["DeadLetterLog", "tell_decisions"]
 
-log = logging.getLogger("leverframe")
+log = make_logger()
 
 _EVERY_S: Final = 10.0
 
@@ -58,22 +58,15 @@ class DeadLetterLog:
         if newest is None or now_s - self._told_s < _EVERY_S:
             return
         log.warning(
-            "%d dead letters, the newest: %s-%d at %d, %s: %s",
-            self._untold,
-            newest.topic,
-            newest.partition,
-            newest.offset,
-            newest.reason,
-            newest.detail,
-            extra={
-                "event": "dead_letters",
-                "count": self._untold,
-                "reason": newest.reason,
-                "topic": newest.topic,
-                "partition": newest.partition,
-                "offset": newest.offset,
-                "request": _shown(newest.key),
-            },
+            "dead_letters",
+            message=f"{self._untold} dead letters, the newest: {newest.topic}-{newest.partition} "
+            f"at {newest.offset}, {newest.reason}: {newest.detail}",
+            count=self._untold,
+            reason=newest.reason,
+            topic=newest.topic,
+            partition=newest.partition,
+            offset=newest.offset,
+            request=_shown(newest.key),
         )
         self._told_s, self._untold, self._newest = now_s, 0, None
 
@@ -96,21 +89,15 @@ def tell_decisions(messages: Iterable[ControlMessage], partition: int) -> None:
         why = message.cause.get("why")
         if message.kind == "heartbeat" or why == "policy":
             continue
+        arm = message.cause.get("arm")
         log.info(
-            "%s: %s %d.%d (%s%s)",
-            message.route,
-            message.kind,
-            message.epoch,
-            message.seq,
-            why,
-            f": {message.cause['arm']}" if message.cause.get("arm") else "",
-            extra={
-                "event": f"decided_{message.kind}",
-                "route": message.route,
-                "partition": partition,
-                "epoch": message.epoch,
-                "seq": message.seq,
-                "why": why,
-                "arm": message.cause.get("arm"),
-            },
+            f"decided_{message.kind}",  # noqa: G004 - the name of an event, not its text
+            message=f"{message.route}: {message.kind} {message.epoch}.{message.seq} "
+            f"({why}{f': {arm}' if arm else ''})",
+            route=message.route,
+            partition=partition,
+            epoch=message.epoch,
+            seq=message.seq,
+            why=why,
+            arm=arm,
         )

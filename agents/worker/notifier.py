@@ -5,7 +5,6 @@ delivered, so neither a restart nor a webhook that is away loses a notification.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -17,10 +16,11 @@ from leverframe.agents.settings import NotificationSettings, Settings
 from leverframe.agents.worker.notices import Notice, body_of, notice_of, signature_of
 from leverframe.schemas.signing import trusted
 from leverframe.streams.runtime.consumers import open_consumer
+from leverframe.streams.runtime.logger import make_logger
 
 __all__ = ["Notifier"]
 
-log = logging.getLogger("leverframe")
+log = make_logger()
 
 _FIRST_WAIT_S: Final = 1.0
 _LONGEST_WAIT_S: Final = 60.0
@@ -55,9 +55,7 @@ class Notifier:
                 await self._follow()
             except Exception as error:  # noqa: BLE001 - no webhook may end the job
                 log.warning(
-                    "notifications: %r; trying again",
-                    error,
-                    extra={"event": "notifications_unreadable"},
+                    "notifications_unreadable", message=f"notifications: {error!r}; trying again"
                 )
                 await asyncio.sleep(_RETRY_S)
 
@@ -94,11 +92,9 @@ class Notifier:
                 except Exception:
                     # It would be met again at every start, and nothing behind it would be told.
                     log.exception(
-                        "the notification of %s-%d at %d is given up",
-                        record.topic,
-                        record.partition,
-                        record.offset,
-                        extra={"event": "notification_given_up"},
+                        "notification_given_up",
+                        message=f"the notification of {record.topic}-{record.partition} "
+                        f"at {record.offset} is given up",
                     )
         return delivered
 
@@ -123,28 +119,25 @@ class Notifier:
             Whether it was taken.
         """
         body = body_of(notice, self._how.format)
-        told = {"route": notice.message.route, "notification": notice.id}
+        about = {"route": notice.message.route, "notification": notice.id}
         began_s, wait_s = time.monotonic(), _FIRST_WAIT_S
         while True:
             trouble = await self._post(body, notice, session)
             if trouble is None:
-                log.info("notified of %s", notice.id, extra={"event": "notification_sent", **told})
+                log.info("notification_sent", message=f"notified of {notice.id}", **about)
                 return True
             why, is_final = trouble
             if is_final or time.monotonic() - began_s > _GIVE_UP_S:
                 log.error(
-                    "the webhook did not take %s: %s; it is given up",
-                    notice.id,
-                    why,
-                    extra={"event": "notification_given_up", **told},
+                    "notification_given_up",
+                    message=f"the webhook did not take {notice.id}: {why}; it is given up",
+                    **about,
                 )
                 return False
             log.warning(
-                "the webhook did not take %s: %s; again in %g s",
-                notice.id,
-                why,
-                wait_s,
-                extra={"event": "notification_delayed", **told},
+                "notification_delayed",
+                message=f"the webhook did not take {notice.id}: {why}; again in {wait_s:g} s",
+                **about,
             )
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 import socket
 import sys
 from pathlib import Path
@@ -17,11 +16,12 @@ from leverframe.agents.worker.app import build_app
 from leverframe.agents.worker.logs import set_up_logging
 from leverframe.agents.worker.processes import fork_into
 from leverframe.schemas.errors import BrokerError, SettingsError
+from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.runtime.topic_admin import check_topics
 
 __all__ = ["refuse_taken_ports", "run_worker"]
 
-log = logging.getLogger("leverframe")
+log = make_logger()
 
 SWITCH_INTERVAL_S: Final = 0.0005
 
@@ -67,12 +67,9 @@ def run_worker(settings: Settings) -> NoReturn:
         application.faust, loglevel="WARN", redirect_stdouts=False, quiet=True, loop=loop
     )
     log.info(
-        "worker of %r on %s: %d + %d partitions",
-        settings.app.id,
-        settings.broker.servers,
-        settings.topics.partitions,
-        settings.topics.route_partitions,
-        extra={"event": "worker_started"},
+        "worker_started",
+        message=f"worker of {settings.app.id!r} on {settings.broker.servers}: "
+        f"{settings.topics.partitions} + {settings.topics.route_partitions} partitions",
     )
     worker.execute_from_commandline()
 

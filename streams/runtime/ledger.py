@@ -10,7 +10,6 @@ transaction will have changed. Transactions themselves follow one another.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -26,8 +25,6 @@ from leverframe.streams.runtime.store import CachePosition, Memory, Store
 from leverframe.streams.runtime.transactions import Transaction
 
 __all__ = ["FIRST_KEY", "Ledger", "LedgerSettings", "Output", "Positions", "transactional_id"]
-
-log = logging.getLogger(__name__)
 
 POSITIONS_KEY: Final = b"\x00positions"
 # Keys that begin with NUL are the ledger's own.

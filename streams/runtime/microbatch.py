@@ -15,7 +15,6 @@ membership, rebalancing, flow control and agents, and changes what stands in the
 - Input is read committed, since our own ``rewards`` are transactional.
 """
 
-import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
@@ -27,6 +26,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from leverframe.schemas.errors import LeverframeError
+from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.runtime.slices import slices
 
 __all__ = [
@@ -37,7 +37,7 @@ __all__ = [
     "check_faust",
 ]
 
-log = logging.getLogger(__name__)
+log = make_logger(__name__)
 
 FETCH_WAIT_MS: Final = 10
 FETCH_BYTES: Final = 1 << 20
@@ -152,11 +152,7 @@ class MicrobatchConsumer(Consumer):
                 await self.perform_seek()
             except Exception as error:  # noqa: BLE001 - a rebalance took the partitions meanwhile
                 # A new assignment starts from what was committed; the ledger skips what it counted.
-                log.info(
-                    "no seek while the group rebalances: %r",
-                    error,
-                    extra={"event": "seek_put_off"},
-                )
+                log.info("seek_put_off", message=f"no seek while the group rebalances: {error!r}")
             return
         generation = self.app.consumer_generation_id
         for tp, message in self._messages(records, generation):

@@ -1,7 +1,6 @@
 """Taking a partition over: fence its earlier owners, then bring its cache up to date."""
 
 import asyncio
-import logging
 import time
 from typing import Final
 
@@ -11,12 +10,13 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from leverframe.schemas.errors import LedgerError
 from leverframe.streams.runtime.kafka import client_options
 from leverframe.streams.runtime.ledger import Ledger, LedgerSettings, transactional_id
+from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.runtime.restore import restore
 from leverframe.streams.topology import MAX_ENTRY_BYTES
 
 __all__ = ["open_ledger"]
 
-log = logging.getLogger(__name__)
+log = make_logger(__name__)
 
 _BATCH_BYTES: Final = 512 << 10
 _PATIENCE_S: Final = 60.0
@@ -54,14 +54,11 @@ async def open_ledger(settings: LedgerSettings, partition: int) -> Ledger:
             is_away = error.retriable and not isinstance(error, UnknownTopicOrPartitionError)
             if is_away and time.monotonic() - began < _PATIENCE_S:
                 log.warning(
-                    "%s: the broker is away (%r); trying again",
-                    transactional_id(settings, partition),
-                    error,
-                    extra={
-                        "event": "broker_away",
-                        "agent": settings.agent,
-                        "partition": partition,
-                    },
+                    "broker_away",
+                    message=f"{transactional_id(settings, partition)}: the broker is away "
+                    f"({error!r}); trying again",
+                    agent=settings.agent,
+                    partition=partition,
                 )
                 await asyncio.sleep(_PAUSE_S)
                 continue

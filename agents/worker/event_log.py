@@ -1,4 +1,4 @@
-"""What the job tells its log of its own work: what was decided, and what was set aside."""
+"""What the job writes into its log of its own work: what was decided, and what was set aside."""
 
 import math
 import time
@@ -10,7 +10,7 @@ from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.dead_letter import DeadLetter
 from leverframe.streams.runtime.logger import make_logger
 
-__all__ = ["DeadLetterLog", "tell_decisions"]
+__all__ = ["DeadLetterLog", "log_decisions"]
 
 log = make_logger()
 
@@ -33,58 +33,44 @@ class DeadLetterLog:
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = now_s
-        self._told_s = -math.inf
-        self._untold = 0
+        self._written_s = -math.inf
+        self._waiting = 0
         self._newest: DeadLetter | None = None
         self.counts: Counter[str] = Counter()
 
     def note(self, letters: Sequence[DeadLetter]) -> None:
-        """Count them, and tell of them if it is time.
-
-        Parameters
-        ----------
-        letters : sequence of DeadLetter
-            Of one transaction.
-        """
+        """Count those of one transaction, and write of them if it is time."""
         if letters:
             self.counts.update(letter.reason for letter in letters)
-            self._untold += len(letters)
+            self._waiting += len(letters)
             self._newest = letters[-1]
-        self.tell()
+        self.write_if_due()
 
-    def tell(self) -> None:
-        """Tell of the newest, and how many there were, at most each ten seconds."""
+    def write_if_due(self) -> None:
+        """Write of the newest, and how many there were, at most each ten seconds."""
         newest, now_s = self._newest, self._now_s()
-        if newest is None or now_s - self._told_s < _EVERY_S:
+        if newest is None or now_s - self._written_s < _EVERY_S:
             return
         log.warning(
             "dead_letters",
-            message=f"{self._untold} dead letters, the newest: {newest.topic}-{newest.partition} "
+            message=f"{self._waiting} dead letters, the newest: {newest.topic}-{newest.partition} "
             f"at {newest.offset}, {newest.reason}: {newest.detail}",
-            count=self._untold,
+            count=self._waiting,
             reason=newest.reason,
             topic=newest.topic,
             partition=newest.partition,
             offset=newest.offset,
             request=_shown(newest.key),
         )
-        self._told_s, self._untold, self._newest = now_s, 0, None
+        self._written_s, self._waiting, self._newest = now_s, 0, None
 
 
 def _shown(key: bytes | None) -> str | None:
     return None if key is None else key[:200].decode("utf-8", "replace")
 
 
-def tell_decisions(messages: Iterable[ControlMessage], partition: int) -> None:
-    """Log what changed a route, but not each step of a policy.
-
-    Parameters
-    ----------
-    messages : iterable of ControlMessage
-        Of one transaction.
-    partition : int
-        Of the routes.
-    """
+def log_decisions(messages: Iterable[ControlMessage], partition: int) -> None:
+    """Log what changed a route, but not each step of a policy."""
     for message in messages:
         why = message.cause.get("why")
         if message.kind == "heartbeat" or why == "policy":

@@ -55,7 +55,7 @@ def run_worker(settings: Settings) -> NoReturn:
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    application = build_app(settings)
+    app = build_app(settings)
     # Thousands of records live for one micro-batch: collect less often, and never what is loaded.
     gc.collect()
     gc.freeze()
@@ -63,9 +63,7 @@ def run_worker(settings: Settings) -> NoReturn:
     # The consumer's thread hands every fetch over in several steps, and waits for the interpreter
     # at each; by default up to 5 ms.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    worker = Worker(
-        application.faust, loglevel="WARN", redirect_stdouts=False, quiet=True, loop=loop
-    )
+    worker = Worker(app, loglevel="WARN", redirect_stdouts=False, quiet=True, loop=loop)
     log.info(
         "worker_started",
         message=f"worker of {settings.app.id!r} on {settings.broker.servers}: "

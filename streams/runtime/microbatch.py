@@ -6,7 +6,7 @@ membership, rebalancing, flow control and agents, and changes what stands in the
 
 - ``getmany`` yields one message per partition and slice; its value is the list of raw records
   and its offset that of the last one.
-- Offsets: a partition is handled in order by one lane, so "highest acknowledged + 1" is the whole
+- Offsets: a partition is handled in order by one task, so "highest acknowledged + 1" is the whole
   truth. Faust's gap bookkeeping (faust-streaming#401 family) would commit one micro-batch at a
   time.
 - Faust forgets acknowledged offsets before the commit of a revocation (#502): commit first.
@@ -16,7 +16,7 @@ membership, rebalancing, flow control and agents, and changes what stands in the
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 import faust
 import faust.streams
@@ -27,13 +27,13 @@ from faust.types.tuples import ConsumerMessage
 
 from leverframe.schemas.errors import LeverframeError
 from leverframe.streams.runtime.logger import make_logger
+from leverframe.streams.runtime.partition import Reading
 from leverframe.streams.runtime.slices import slices
 
 __all__ = [
     "MicrobatchConsumer",
     "MicrobatchSchema",
     "MicrobatchTransport",
-    "Reading",
     "check_faust",
 ]
 
@@ -58,24 +58,6 @@ def check_faust() -> None:
             "Faust's compiled stream iterator is missing. Unset NO_CYTHON and reinstall "
             "faust-streaming from a wheel for this Python."
         )
-
-
-class Reading(NamedTuple):
-    """How far a partition is read.
-
-    Attributes
-    ----------
-    end : int or None
-        Its end offset, as the newest fetch said.
-    is_read : bool
-        Whether nothing between the reader's position and the end is left to fetch.
-    fetched : int
-        Offset after the last record that was handed over.
-    """
-
-    end: int | None
-    is_read: bool
-    fetched: int
 
 
 class MicrobatchSchema(faust.Schema[Any, Any]):

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from leverframe.agents.worker.sweep import USUAL_REQUESTS, Portion, Sweeps
+from leverframe.agents.worker.sweep import USUAL_REQUESTS, DueReader, Portion, Turn
 from leverframe.streams.attribution.entries import EarlyLabel, encode_entry
 from leverframe.streams.attribution.expiry import IDS_IN_ONE, index_changes
 from leverframe.streams.runtime.kafka import BrokerSettings
@@ -63,14 +63,14 @@ def run(swept: Swept, limit_ms: int, look_s: float = 0.0) -> list[int]:
 
     async def scene() -> list[int]:
         clock = itertools.count(0.0, look_s)
-        sweeps, sizes = Sweeps(lambda: next(clock)), []
-        while sweeps.is_due(swept.ledger, limit_ms):
-            portion = await sweeps.read(swept.ledger, limit_ms)
+        reader, sizes = DueReader(swept.ledger, lambda: next(clock)), []
+        while reader.is_due(limit_ms):
+            portion = await reader.read(limit_ms)
             assert None not in portion.entries.values()
             swept.take(portion)
             sizes.append(len(portion.entries))
             if portion.is_last:
-                assert not sweeps.is_due(swept.ledger, limit_ms)
+                assert not reader.is_due(limit_ms)
         return sizes
 
     return asyncio.run(scene())
@@ -90,13 +90,13 @@ def test_portions_are_as_large_as_what_came(swept: Swept) -> None:
     came = 2 * USUAL_REQUESTS
 
     async def scene() -> None:
-        sweeps = Sweeps()
+        reader = DueReader(swept.ledger)
         swept.ledger.positions = Positions({"predictions": 1 << 20})
-        assert not sweeps.is_due(swept.ledger, 6_000)
+        assert not reader.is_due(6_000)
         swept.add(5_000, b"due", 3 * USUAL_REQUESTS)
         swept.ledger.positions = Positions({"predictions": (1 << 20) + came})
-        assert sweeps.is_due(swept.ledger, 6_000)
-        portion = await sweeps.read(swept.ledger, 6_000)
+        assert reader.is_due(6_000)
+        portion = await reader.read(6_000)
         assert (len(portion.entries), portion.is_last) == (came, False)
 
     asyncio.run(scene())
@@ -112,15 +112,15 @@ def test_run_that_ended_looks_from_the_start_again(swept: Swept) -> None:
     """A window that ended in the past, of a record that came late, is swept by the next run."""
 
     async def scene() -> None:
-        sweeps = Sweeps()
+        reader = DueReader(swept.ledger)
         for bucket_ms, unique in ((5_000, b"first"), (1_000, b"late")):
             swept.add(bucket_ms, unique, 2)
-            assert sweeps.is_due(swept.ledger, 6_000)
-            portion = await sweeps.read(swept.ledger, 6_000)
+            assert reader.is_due(6_000)
+            portion = await reader.read(6_000)
             assert len(portion.entries) == 2
             assert portion.is_last
             swept.take(portion)
-            assert not sweeps.is_due(swept.ledger, 6_000)
+            assert not reader.is_due(6_000)
 
     asyncio.run(scene())
 
@@ -129,12 +129,12 @@ def test_one_partition_reads_at_a_time() -> None:
     """While another reads, a partition is told to look at its input, and comes again."""
 
     async def scene() -> None:
-        sweeps = Sweeps()
-        async with sweeps.turn() as mine:
+        turn = Turn()
+        async with turn.take() as mine:
             assert mine
-            async with sweeps.turn() as other:
+            async with turn.take() as other:
                 assert not other
-        async with sweeps.turn() as again:
+        async with turn.take() as again:
             assert again
 
     asyncio.run(scene())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from records import routes
 
-from leverframe.agents.worker.attribution import is_caught_up, own_keys, unseen
+from leverframe.agents.worker.attribution import is_caught_up
 from leverframe.schemas.errors import LedgerError
 from leverframe.streams.attribution.entries import Attributed, EarlyLabel, Waiting
 from leverframe.streams.attribution.expiry import (
@@ -20,9 +20,10 @@ from leverframe.streams.attribution.expiry import (
 )
 from leverframe.streams.attribution.traffic import AgedCounts
 from leverframe.streams.runtime.kafka import partition_of
-from leverframe.streams.runtime.lanes import Idle
 from leverframe.streams.runtime.ledger import Positions
+from leverframe.streams.runtime.partition import Idle
 from leverframe.streams.runtime.restore import STALE_AFTER_MS, is_trustworthy
+from leverframe.streams.runtime.runs import Run, own_keys, unseen
 from leverframe.streams.runtime.slices import slices
 from leverframe.streams.runtime.store import CachePosition, Memory, open_store
 from leverframe.streams.topology import Topics
@@ -69,9 +70,9 @@ def test_unseen_skips_what_was_counted_before() -> None:
     """Records below the ledger's offset are left out, per topic; positions move past the rest."""
     positions = Positions({"p": 5}, {"p": 40})
     fresh, after = unseen(
-        positions, [("p", fetched(3, 4)), ("g", fetched(0)), ("p", fetched(4, 5, 7))]
+        positions, [Run("p", fetched(3, 4)), Run("g", fetched(0)), Run("p", fetched(4, 5, 7))]
     )
-    assert [(topic, [r.offset for r in part]) for topic, part in fresh] == [
+    assert [(run.topic, [record.offset for record in run.records]) for run in fresh] == [
         ("g", [0]),
         ("p", [5, 7]),
     ]
@@ -84,16 +85,16 @@ def test_unseen_stops_for_a_topic_that_was_made_anew() -> None:
     """New records under offsets that were counted: refused, rather than skipped as seen before."""
     positions = Positions({"p": 1000}, {"p": 50})
     again = [Fetched(offset=4, timestamp=50)]
-    assert unseen(positions, [("p", again)])[0] == []
+    assert unseen(positions, [Run("p", again)])[0] == []
     new = [Fetched(offset=4, timestamp=51)]
     with pytest.raises(LedgerError, match="made anew"):
-        unseen(positions, [("p", new)])
+        unseen(positions, [Run("p", new)])
 
 
 def test_own_keys_leave_the_ledgers_keys_alone() -> None:
     """A record whose key looks like one of the ledger's entries never reads it."""
     records = [Keyed(key) for key in (b"x", b"\0positions", None, b"", b"\0e12", b"y", b"x")]
-    assert own_keys([("p", records)]) == [b"x", b"y", b"x"]
+    assert own_keys([Run("p", records)]) == [b"x", b"y", b"x"]
 
 
 @pytest.mark.parametrize(

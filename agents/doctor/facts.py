@@ -23,7 +23,7 @@ from leverframe.agents.doctor.sample import Sample
 from leverframe.agents.doctor.workers import WAITING_RECORDS, Group, Progress
 from leverframe.agents.settings import Settings
 from leverframe.serving.patches import read_any_record
-from leverframe.streams.runtime.connect import TIMEOUT_MS, reach
+from leverframe.streams.runtime.connect import TIMEOUT_MS, connect
 from leverframe.streams.runtime.consumers import open_consumer
 from leverframe.streams.runtime.kafka import client_options
 from leverframe.streams.runtime.topic_admin import TopicFinding, check_topics
@@ -95,7 +95,7 @@ async def gather_facts(settings: Settings) -> Facts:
     read_any_record()
     topics = settings.topic_names
     name = topics.prefix + settings.app.id
-    client = await reach(settings.broker)
+    client = await connect(settings.broker)
     admin = AIOKafkaAdminClient(**client_options(settings.broker), request_timeout_ms=TIMEOUT_MS)
     try:
         await admin.start()

@@ -56,34 +56,8 @@ async def ask(
 ) -> Answer:
     """Send a command, wait for its answer, and for the replicas that apply it.
 
-    Parameters
-    ----------
-    settings : Settings
-        Say where Kafka is.
-    route
-        Of the command.
-    action
-        As for ``route``.
-    arm
-        As for ``route``.
-    params
-        As for ``route``.
-    actor
-        As for ``route``.
-    timeout_s : float
-        Longest wait for the answer, seconds.
-    acks_s : float
-        Longest wait after it for the acknowledgements of the replicas heard lately, seconds.
-
-    Returns
-    -------
-    Answer
-        The control message that carries the command's id, and who acknowledged it.
-
-    Raises
-    ------
-    LeverframeError
-        If the job refused the command, or did not answer in time.
+    The replicas are those heard lately; they are waited for after the answer, ``acks_s`` at most.
+    Raises ``LeverframeError`` if the job refused the command, or gave no answer in ``timeout_s``.
     """
     command = Command(
         command_id=uuid.uuid4().hex,

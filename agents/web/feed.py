@@ -35,7 +35,7 @@ _MOST_VIEWERS: Final = 50
 
 
 class _Viewer:
-    """Who watches, and what they have not been told yet."""
+    """Somebody with an open page, and the routes that it does not show as they are."""
 
     def __init__(self) -> None:
         self.changed: set[str] = set()
@@ -43,23 +43,10 @@ class _Viewer:
 
 
 class Feed:
-    """What the page knows, and who is watching.
+    """What the page knows, the ``history`` of all routes, and who is watching.
 
-    Parameters
-    ----------
-    settings : Settings
-        Of the application.
-    now_ms : callable
-        Wall time, ms since the epoch.
-    whole_records : int
-        So many of the newest are read whole.
-
-    Attributes
-    ----------
-    history : History
-        Of all routes.
-    share_read : float
-        How much of the history was read, 1 when all of it.
+    So many of the newest records are read whole; ``share_read`` says how much of the history was
+    read, 1 when all of it. ``now_ms`` is wall time.
     """
 
     def __init__(
@@ -97,15 +84,7 @@ class Feed:
     async def changes(self) -> AsyncIterator[frozenset[str]]:
         """Yield the routes that changed, as they change; what comes too fast is joined together.
 
-        Yields
-        ------
-        frozenset of str
-            Routes; all of them at first.
-
-        Raises
-        ------
-        LeverframeError
-            If too many are watching already.
+        All of them come first. Raises ``LeverframeError`` if too many are watching already.
         """
         if len(self._viewers) >= _MOST_VIEWERS:
             raise LeverframeError(f"{_MOST_VIEWERS} pages are open already; close some")

@@ -20,15 +20,7 @@ _EVERY_S: Final = 10.0
 class DeadLetterLog:
     """One line for many dead letters: a flood of poison is no flood of lines.
 
-    Parameters
-    ----------
-    now_s : callable
-        A clock that never jumps, seconds.
-
-    Attributes
-    ----------
-    counts : Counter of str
-        Dead letters by reason, since the start of the process.
+    ``counts`` has all since the start of the process, by reason. ``now_s`` never jumps.
     """
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:

@@ -21,18 +21,7 @@ class JsonFormatter(logging.Formatter):
     """One object a line; what libraries say has the event ``library``."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return a record as JSON.
-
-        Parameters
-        ----------
-        record : logging.LogRecord
-            Any.
-
-        Returns
-        -------
-        str
-            Without a line break.
-        """
+        """Return a record as JSON, without a line break."""
         line: dict[str, Any] = {
             "at": datetime.fromtimestamp(record.created, tz=UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -50,15 +39,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def set_up_logging(level: str, form: Literal["text", "json"]) -> None:
-    """Send our log and the libraries' warnings to standard error.
-
-    Parameters
-    ----------
-    level : str
-        Of our own log; libraries below speak from warnings up.
-    form : {"text", "json"}
-        Of a line.
-    """
+    """Send our log from ``level`` up, and the libraries' warnings, to standard error."""
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.WARNING,

@@ -33,14 +33,9 @@ _COME_AGAIN: Final = frozenset({408, 425, 429})
 
 
 class Notifier:
-    """Follows ``control`` and posts.
+    """Follows ``control`` and posts to ``notifications.url``, which is set.
 
-    Parameters
-    ----------
-    settings : Settings
-        Of the application; ``notifications.url`` is set.
-    clock_s : callable
-        Seconds since the epoch.
+    ``clock_s`` gives seconds since the epoch.
     """
 
     def __init__(self, settings: Settings, clock_s: Callable[[], float] = time.time) -> None:
@@ -65,7 +60,7 @@ class Notifier:
             settings.broker,
             settings.topic_names.control,
             group_id=f"{settings.topics.prefix}{settings.app.id}-notifications",
-            # The past is not told again when notifications are switched on.
+            # No notifications of the past when they are switched on.
             auto_offset_reset="latest",
             # A webhook may be away for long; the partition stays here meanwhile.
             max_poll_interval_ms=round(2 * _GIVE_UP_S * 1000),
@@ -90,7 +85,7 @@ class Notifier:
                         await self.deliver(notice, session)
                         delivered += 1
                 except Exception:
-                    # It would be met again at every start, and nothing behind it would be told.
+                    # It would be met again at every start, and nothing behind it delivered.
                     log.exception(
                         "notification_given_up",
                         message=f"the notification of {record.topic}-{record.partition} "
@@ -104,20 +99,7 @@ class Notifier:
         return notice if notice is not None and notice.event in self._how.events else None
 
     async def deliver(self, notice: Notice, session: aiohttp.ClientSession) -> bool:
-        """Post until it is taken, refused for good, or an hour has passed.
-
-        Parameters
-        ----------
-        notice : Notice
-            To be told.
-        session : aiohttp.ClientSession
-            Open.
-
-        Returns
-        -------
-        bool
-            Whether it was taken.
-        """
+        """Post until it is taken, refused for good, or an hour has passed; say if it was taken."""
         body = body_of(notice, self._how.format)
         about = {"route": notice.message.route, "notification": notice.id}
         began_s, wait_s = time.monotonic(), _FIRST_WAIT_S

@@ -22,20 +22,10 @@ _GRACE_S: Final = 30
 
 
 def fork_into(count: int) -> int:
-    """Become the parent of several processes; return only in these.
+    """Become the parent of so many processes; return only in these, with their number from 0.
 
     The calling process must have one thread, and no event loop. It then waits until the others
     have ended, passes SIGTERM and SIGINT on to them, and ends itself.
-
-    Parameters
-    ----------
-    count : int
-        Number of processes.
-
-    Returns
-    -------
-    int
-        Number of this process, from 0.
     """
     parents_end, _kept_open = os.pipe()
     pids: dict[int, int] = {}
@@ -93,7 +83,7 @@ def _wait(pids: dict[int, int]) -> int:
             "start the worker again",
             number=number,
         )
-        # Also when it ended in peace: nobody told it to, and its share of the work stands still.
+        # Also when it ended in peace: nobody asked it to, and its share of the work stands still.
         exit_code = code if code > 0 else 1
         stop()
     return exit_code

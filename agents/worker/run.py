@@ -1,4 +1,4 @@
-"""Runs a worker in this process until it is told to stop."""
+"""Runs a worker in this process until a signal stops it."""
 
 import asyncio
 import gc
@@ -36,15 +36,8 @@ class Worker(faust.Worker):
 def run_worker(settings: Settings) -> NoReturn:
     """Check the topics, then run until SIGTERM or SIGINT.
 
-    Parameters
-    ----------
-    settings : Settings
-        Checked.
-
-    Raises
-    ------
-    BrokerError
-        If no broker answers, or a topic is missing or has another partition count.
+    Raises ``BrokerError`` if no broker answers, or a topic is missing or has another partition
+    count.
     """
     set_up_logging(settings.app.log_level, settings.app.log_format)
     asyncio.run(require_topics(settings))
@@ -73,18 +66,7 @@ def run_worker(settings: Settings) -> NoReturn:
 
 
 def refuse_taken_ports(settings: Settings) -> None:
-    """Say that a web port is taken before Faust ends in a trace.
-
-    Parameters
-    ----------
-    settings : Settings
-        Of the worker.
-
-    Raises
-    ------
-    SettingsError
-        Naming the port and the cure.
-    """
+    """Raise ``SettingsError`` where a web port is taken, before Faust ends in a trace."""
     app = settings.app
     for port in range(app.web_port, app.web_port + app.processes) if app.web_port else ():
         try:
@@ -102,19 +84,9 @@ def _family(address: str) -> socket.AddressFamily:
 
 
 def own_settings(settings: Settings, number: int) -> Settings:
-    """Return the settings of one process of several.
+    """Return the settings of one process of several, by its number from 0.
 
-    Parameters
-    ----------
-    settings : Settings
-        Of the worker.
-    number : int
-        Of the process, from 0.
-
-    Returns
-    -------
-    Settings
-        With a web port of its own; the dashboard is on the first.
+    Each has a web port of its own; the dashboard is on the first.
     """
     port = settings.app.web_port
     own = structs.replace(
@@ -126,18 +98,7 @@ def own_settings(settings: Settings, number: int) -> Settings:
 
 
 async def require_topics(settings: Settings) -> None:
-    """Refuse to start when a topic is missing or has the wrong shape.
-
-    Parameters
-    ----------
-    settings : Settings
-        Say what must exist.
-
-    Raises
-    ------
-    BrokerError
-        Naming every such topic, with the cure.
-    """
+    """Raise ``BrokerError``, naming every topic that is missing or has the wrong shape."""
     findings = await check_topics(settings.broker, settings.declared_topics())
     wrong = [f"{f.topic}: {f.state}; {f.detail}" for f in findings if f.state != "ok"]
     if wrong:

@@ -44,14 +44,9 @@ FETCH_BYTES: Final = 1 << 20
 
 
 def check_faust() -> None:
-    """Refuse to start without Faust's compiled stream iterator.
+    """Raise ``LeverframeError`` where Faust's compiled stream iterator is missing.
 
     The pure-Python one acknowledges events that were skipped in a rebalance, unprocessed.
-
-    Raises
-    ------
-    LeverframeError
-        With the cure.
     """
     if getattr(faust.streams, "_CStreamIterator", None) is None:
         raise LeverframeError(
@@ -116,15 +111,7 @@ class MicrobatchConsumer(Consumer):
     ) -> AsyncIterator[tuple[TP, Any]]:
         """Fetch, and yield one message per partition and slice.
 
-        Parameters
-        ----------
-        timeout : float
-            Longest wait, seconds.
-
-        Yields
-        ------
-        tuple of TP and ConsumerMessage
-            Whose value is the list of raw records.
+        Its value is the list of raw records.
         """
         records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
@@ -169,18 +156,7 @@ class MicrobatchConsumer(Consumer):
                 )
 
     def reading_of(self, tp: TP) -> Reading:
-        """Return how far a partition is read; callable from the application's thread.
-
-        Parameters
-        ----------
-        tp : TP
-            Assigned to this worker.
-
-        Returns
-        -------
-        Reading
-            With ``end`` None while the broker has not said it.
-        """
+        """Return how far an assigned partition is read; callable from the application's thread."""
         subscription = self._subscription().subscription
         assignment = None if subscription is None else subscription.assignment
         state = None if assignment is None else assignment.state_value(tp)
@@ -216,13 +192,7 @@ class MicrobatchConsumer(Consumer):
         return highest + 1
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Commit what is acknowledged before Faust forgets it.
-
-        Parameters
-        ----------
-        revoked : set of TP
-            Partitions that leave this worker.
-        """
+        """Commit what is acknowledged before Faust forgets it."""
         if not self.should_stop:
             if self.transport.before_revocation is not None:
                 self.transport.before_revocation(revoked)

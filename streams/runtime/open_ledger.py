@@ -24,27 +24,12 @@ _PAUSE_S: Final = 0.5
 
 
 async def open_ledger(settings: LedgerSettings, partition: int) -> Ledger:
-    """Take a partition over: fence its earlier owners, then bring the cache up to date.
+    """Take a partition over; its ledger is then ready to read and commit.
 
     A broker that is away for a while is waited for; nothing has been done yet that could be half.
 
-    Parameters
-    ----------
-    settings : LedgerSettings
-        Of the agent.
-    partition : int
-        The partition.
-
-    Returns
-    -------
-    Ledger
-        Ready to read and commit.
-
-    Raises
-    ------
-    LedgerError
-        If the broker refuses the transactional id, the changelog cannot be read, or the broker
-        does not come back.
+    Raises ``LedgerError`` if the broker refuses the transactional id, the changelog cannot be read,
+    or the broker does not come back.
     """
     began = time.monotonic()
     while True:

@@ -41,7 +41,7 @@ class Reading(NamedTuple):
     Attributes
     ----------
     end : int or None
-        Its end offset, as the newest fetch said.
+        Its end offset, as the newest fetch said; None before the first.
     is_read : bool
         Whether nothing between the reader's position and the end is left to fetch.
     fetched : int

@@ -8,7 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from leverframe.schemas.errors import BrokerError
-from leverframe.streams.runtime.connect import explain, first_error
+from leverframe.streams.runtime.connect import explain, find_error
 from leverframe.streams.runtime.kafka import BrokerSettings, client_options
 from leverframe.streams.topology import DeclaredTopic
 
@@ -31,7 +31,7 @@ async def _connected(broker: BrokerSettings) -> AIOKafkaAdminClient:
         await admin.start()
     except (KafkaConnectionError, KafkaError, OSError) as error:
         await admin.close()
-        raise BrokerError(explain(await first_error(broker), broker)) from error
+        raise BrokerError(explain(await find_error(broker), broker)) from error
     return admin
 
 

@@ -12,28 +12,14 @@ Target: TypeAlias = tuple[str, int]
 
 
 class Transaction:
-    """Records that are published together or not at all.
-
-    Parameters
-    ----------
-    producer : AIOKafkaProducer
-        Transactional, started.
-    """
+    """Records that are published together or not at all, by a transactional producer."""
 
     def __init__(self, producer: Any) -> None:
         self._producer = producer
         self._batches: defaultdict[Target, list[Any]] = defaultdict(list)
 
     def add_all(self, target: Target, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
-        """Add many records to one partition; what ``add`` does for one, in one loop.
-
-        Parameters
-        ----------
-        target : Target
-            Where to.
-        entries : iterable of (bytes, bytes or None)
-            Keys and values.
-        """
+        """Add many records to one partition; what ``add`` does for one, in one loop."""
         append = self._new_batch(target)
         for key, value in entries:
             if append(timestamp=None, key=key, value=value) is None:
@@ -47,19 +33,7 @@ class Transaction:
         value: bytes | None,
         headers: list[tuple[str, bytes]],
     ) -> None:
-        """Add a record to a partition.
-
-        Parameters
-        ----------
-        target : Target
-            Where to.
-        key : bytes or None
-            As on the wire.
-        value : bytes or None
-            As on the wire.
-        headers : list of (str, bytes)
-            As on the wire.
-        """
+        """Add a record to a partition."""
         built = self._batches[target]
         record = {"timestamp": None, "key": key, "value": value, "headers": headers}
         if not built or built[-1].append(**record) is None:
@@ -72,13 +46,7 @@ class Transaction:
         return append
 
     async def run(self) -> Mapping[Target, int]:
-        """Begin, send everything, commit.
-
-        Returns
-        -------
-        mapping of Target to int
-            Offset after the last record, by partition.
-        """
+        """Begin, send everything, commit; return the offset after the last record, by partition."""
         producer = self._producer
         await producer.begin_transaction()
         ends = await asyncio.gather(*(self._send(*each) for each in self._batches.items()))

@@ -130,10 +130,10 @@ def test_json_lines_hold_what_extra_gave() -> None:
         }
     )
     line = JsonFormatter().format(record)
-    told = orjson.loads(line)
+    fields = orjson.loads(line)
     assert "\n" not in line
-    assert told["message"] == "two\nlines of text"
-    assert (told["event"], told["partition"], told["level"]) == ("dead_letters", 3, "warning")
+    assert fields["message"] == "two\nlines of text"
+    assert (fields["event"], fields["partition"], fields["level"]) == ("dead_letters", 3, "warning")
 
 
 def test_json_lines_hold_traces() -> None:
@@ -142,9 +142,9 @@ def test_json_lines_hold_traces() -> None:
         raise ValueError("why")  # noqa: TRY301 - the trace is what is tested
     except ValueError:
         record = logging.makeLogRecord({"msg": "it failed", "exc_info": sys.exc_info()})
-    told = orjson.loads(JsonFormatter().format(record))
-    assert told["event"] == "library"
-    assert "ValueError: why" in told["trace"]
+    fields = orjson.loads(JsonFormatter().format(record))
+    assert fields["event"] == "library"
+    assert "ValueError: why" in fields["trace"]
 
 
 def test_a_flood_of_dead_letters_is_one_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,7 +7,7 @@ command line can load is one line: ``app = build_app(load_settings(path))``.
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -86,13 +86,14 @@ def build_app(
     routes = compile_routes(settings.routes)
     attribution, learning = AttributionShell(settings, routes), LearningShell(settings, routes)
     app: faust.App = _faust_app(settings)
-    open_ledger_of = _openers(settings)
+    memory = Memory(settings.app.block_cache_mb << 20, settings.app.memtable_mb << 20)
 
     def partitions(
         name: str, changelog: str, begin: Callable[[Ledger], WorkT]
     ) -> Partitions[WorkT]:
+        ledgers = _ledger_settings(settings, name, changelog, memory)
         flow = ConsumerFlow(app, inputs[name])
-        return Partitions(Agent(open_ledger_of(name, changelog), begin, flow), on_failure)
+        return Partitions(Agent(partial(_open_and_log, ledgers), begin, flow), on_failure)
 
     attributing = partitions("attribution", topics.attribution_changelog, attribution.begin)
     folding = partitions("learning", topics.learning_changelog, learning.begin)
@@ -115,22 +116,17 @@ def build_app(
     return app
 
 
-def _openers(settings: Settings) -> Callable[[str, str], Callable[[int], Awaitable[Ledger]]]:
-    """Return what makes, of an agent and its changelog, the opener of the agent's ledgers."""
-    memory = Memory(settings.app.block_cache_mb << 20, settings.app.memtable_mb << 20)
-
-    def opener(agent: str, changelog: str) -> Callable[[int], Awaitable[Ledger]]:
-        ledgers = LedgerSettings(
-            app_id=settings.topics.prefix + settings.app.id,
-            agent=agent,
-            changelog=changelog,
-            datadir=Path(settings.app.datadir) / settings.app.id,
-            broker=settings.broker,
-            memory=memory,
-        )
-        return partial(_open_and_log, ledgers)
-
-    return opener
+def _ledger_settings(
+    settings: Settings, agent: str, changelog: str, memory: Memory
+) -> LedgerSettings:
+    return LedgerSettings(
+        app_id=settings.topics.prefix + settings.app.id,
+        agent=agent,
+        changelog=changelog,
+        datadir=Path(settings.app.datadir) / settings.app.id,
+        broker=settings.broker,
+        memory=memory,
+    )
 
 
 async def _open_and_log(settings: LedgerSettings, partition: int) -> Ledger:

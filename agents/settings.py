@@ -10,13 +10,11 @@ from msgspec import Meta, Struct, field
 
 from leverframe.agents.settings_tree import convert, overlay, read_tree
 from leverframe.schemas.errors import SettingsError
-from leverframe.streams.routes.settings import RouteSettings
+from leverframe.streams.routes.settings import OTHER_ROUTES, RouteSettings
 from leverframe.streams.runtime.kafka import BrokerSettings
-from leverframe.streams.topology import Topics
+from leverframe.streams.topology import DeclaredTopic, Topics
 
 __all__ = ["AppSettings", "NotificationSettings", "Settings", "TopicSettings", "load_settings"]
-
-OTHER_ROUTES = "*"
 
 
 class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -171,8 +169,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         """Full names of all topics."""
         return Topics(self.app.id, self.topics.prefix)
 
-    def declared_topics(self) -> list[tuple[str, int, dict[str, str]]]:
-        """Return name, partitions and Kafka settings of every topic, as they must exist."""
+    def declared_topics(self) -> list[DeclaredTopic]:
+        """Return every topic as it must exist."""
         longest = max((route.window_s for route in self.routes.values()), default=0.0)
         return list(
             self.topic_names.declared(

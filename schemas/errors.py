@@ -2,15 +2,13 @@
 
 ::
 
-    LeverframeError                 retriable=False  to_dead_letter=False
+    LeverframeError
     |-- RecordError                 a record that cannot be used: always a dead letter
     |-- SettingsError               the configuration is wrong: exit code 2
     |-- PolicyError                 a policy was configured or called wrongly
     |-- BrokerError                 Kafka is missing, wrong or refuses us: exit code 2
     |-- LedgerError                 the exactly-once state cannot go on: the process ends
     `-- ControlError                a control message was refused by a subscriber
-
-The shell decides by the class attributes ``retriable`` and ``to_dead_letter``, never by text.
 """
 
 from typing import ClassVar
@@ -32,8 +30,6 @@ class LeverframeError(Exception):
     What the job does and what the operator does is said by each subclass.
     """
 
-    retriable: ClassVar[bool] = False
-    to_dead_letter: ClassVar[bool] = False
     exit_code: ClassVar[int] = 1
 
 
@@ -50,8 +46,6 @@ class RecordError(LeverframeError):
     detail : str
         What exactly is wrong and where, for people.
     """
-
-    to_dead_letter: ClassVar[bool] = True
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")

@@ -22,7 +22,7 @@ from aiokafka.errors import KafkaError
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.errors import ControlError
 from leverframe.serving.acks import Acknowledger
-from leverframe.serving.connections import outlive_brokers
+from leverframe.serving.patches import outlive_brokers
 from leverframe.serving.routing import Assignment, InForce, RoutingTable
 from leverframe.serving.tasks import end_task
 

@@ -1,20 +1,21 @@
 """The one table of topics: names, keys, partitions, cleanup (DESIGN.md section 4)."""
 
 from collections.abc import Iterator
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
-__all__ = ["MAX_ENTRY_BYTES", "TOPICS", "TopicSpec", "Topics"]
+__all__ = ["MAX_ENTRY_BYTES", "TOPICS", "DeclaredTopic", "TopicSpec", "Topics"]
 
 DAY_MS: Final = 86_400_000
+# A clock that runs ahead would close the windows of everybody else's requests.
 MAX_CLOCK_AHEAD_MS: Final = 300_000
 # A route with 1,000 arms and all their time buckets is one entry.
 MAX_ENTRY_BYTES: Final = 8 << 20
 
 
 class TopicSpec(Struct, frozen=True, kw_only=True):
-    """One topic as it must exist on the broker.
+    """One topic as it must exist on the broker; what is None is left to the broker.
 
     Attributes
     ----------
@@ -28,6 +29,12 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
         Kafka's ``cleanup.policy``.
     retention_ms : int
         Kafka's ``retention.ms``; the attribution window is added where it matters.
+    min_compaction_lag_ms : int, optional
+        Kafka's ``min.compaction.lag.ms``.
+    max_message_bytes : int, optional
+        Kafka's ``max.message.bytes``.
+    max_clock_ahead_ms : int, optional
+        Kafka's ``message.timestamp.after.max.ms``, for what others produce.
     """
 
     name: str
@@ -35,21 +42,50 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
     partitioned_by: Literal["request", "route"]
     cleanup: str
     retention_ms: int = 7 * DAY_MS
+    min_compaction_lag_ms: int | None = None
+    max_message_bytes: int | None = None
+    max_clock_ahead_ms: int | None = None
 
 
 TOPICS: Final = (
-    TopicSpec(name="predictions", key="request_id", partitioned_by="request", cleanup="delete"),
-    TopicSpec(name="ground-truth", key="request_id", partitioned_by="request", cleanup="delete"),
+    TopicSpec(
+        name="predictions",
+        key="request_id",
+        partitioned_by="request",
+        cleanup="delete",
+        max_clock_ahead_ms=MAX_CLOCK_AHEAD_MS,
+    ),
+    TopicSpec(
+        name="ground-truth",
+        key="request_id",
+        partitioned_by="request",
+        cleanup="delete",
+        max_clock_ahead_ms=MAX_CLOCK_AHEAD_MS,
+    ),
     TopicSpec(
         name="commands",
         key="route",
         partitioned_by="route",
         cleanup="delete",
         retention_ms=90 * DAY_MS,
+        max_clock_ahead_ms=MAX_CLOCK_AHEAD_MS,
     ),
     TopicSpec(name="rewards", key="route", partitioned_by="route", cleanup="delete"),
-    TopicSpec(name="control", key="route", partitioned_by="route", cleanup="compact"),
-    TopicSpec(name="control-acks", key="route", partitioned_by="route", cleanup="delete"),
+    TopicSpec(
+        name="control",
+        key="route",
+        partitioned_by="route",
+        cleanup="compact",
+        # A day of history: what the dashboard shows and explain explains.
+        min_compaction_lag_ms=DAY_MS,
+    ),
+    TopicSpec(
+        name="control-acks",
+        key="route",
+        partitioned_by="route",
+        cleanup="delete",
+        max_clock_ahead_ms=MAX_CLOCK_AHEAD_MS,
+    ),
     TopicSpec(
         name="traffic",
         key="route",
@@ -63,21 +99,28 @@ TOPICS: Final = (
         key="request_id",
         partitioned_by="request",
         cleanup="compact,delete",
+        max_message_bytes=MAX_ENTRY_BYTES,
     ),
-    TopicSpec(name="learning-changelog", key="route", partitioned_by="route", cleanup="compact"),
+    TopicSpec(
+        name="learning-changelog",
+        key="route",
+        partitioned_by="route",
+        cleanup="compact",
+        max_message_bytes=MAX_ENTRY_BYTES,
+    ),
 )
 
 
-class Topics:
-    """Full names of all topics for one application.
+class DeclaredTopic(NamedTuple):
+    """A topic of one application, ready for the broker: full name, partitions, Kafka's settings."""
 
-    Parameters
-    ----------
-    app_id : str
-        Id of the application: names its changelogs and consumer group.
-    prefix : str
-        Put before every name; empty by default.
-    """
+    name: str
+    partitions: int
+    config: dict[str, str]
+
+
+class Topics:
+    """Full names of all topics of one application: ``prefix`` before each, its id in changelogs."""
 
     def __init__(self, app_id: str, prefix: str = "") -> None:
         self._app_id = app_id
@@ -95,54 +138,31 @@ class Topics:
         self.learning_changelog = names["learning-changelog"]
 
     def full_name(self, spec: TopicSpec) -> str:
-        """Return a topic's name on the broker.
-
-        Parameters
-        ----------
-        spec : TopicSpec
-            A row of ``TOPICS``.
-
-        Returns
-        -------
-        str
-            With prefix, and for a changelog with the application's id.
-        """
+        """Return a topic's name on the broker."""
         own = f"{self._app_id}-" if spec.name.endswith("-changelog") else ""
         return f"{self.prefix}{own}{spec.name}"
 
     def declared(
         self, *, partitions: int, route_partitions: int, longest_window_ms: int
-    ) -> Iterator[tuple[str, int, dict[str, str]]]:
-        """Yield name, partition count and settings of every topic.
+    ) -> Iterator[DeclaredTopic]:
+        """Yield every topic with one of the two partition counts.
 
-        Parameters
-        ----------
-        partitions : int
-            Of topics keyed by request_id.
-        route_partitions : int
-            Of topics keyed by route.
-        longest_window_ms : int
-            Longest attribution window: what is deleted by age is kept at least twice as long.
-
-        Yields
-        ------
-        tuple of str, int, dict of str to str
-            Ready for the broker.
+        What is deleted by age is kept at least twice as long as the longest attribution window.
         """
         for spec in TOPICS:
-            config = {"cleanup.policy": spec.cleanup}
-            if "delete" in spec.cleanup:
-                config["retention.ms"] = str(max(spec.retention_ms, 2 * longest_window_ms + DAY_MS))
-            if "compact" in spec.cleanup:
-                config["min.cleanable.dirty.ratio"] = "0.3"
-                config["segment.ms"] = str(DAY_MS)
-            if spec.name == "control":
-                # A day of history: what the dashboard shows and explain explains.
-                config["min.compaction.lag.ms"] = str(DAY_MS)
-            if spec.name.endswith("-changelog"):
-                config["max.message.bytes"] = str(MAX_ENTRY_BYTES)
-            if spec.name in {"predictions", "ground-truth", "commands", "control-acks"}:
-                # A clock that runs ahead would close the windows of everybody else's requests.
-                config["message.timestamp.after.max.ms"] = str(MAX_CLOCK_AHEAD_MS)
             count = partitions if spec.partitioned_by == "request" else route_partitions
-            yield self.full_name(spec), count, config
+            yield DeclaredTopic(self.full_name(spec), count, _config(spec, longest_window_ms))
+
+
+def _config(spec: TopicSpec, longest_window_ms: int) -> dict[str, str]:
+    config: dict[str, str | int | None] = {
+        "cleanup.policy": spec.cleanup,
+        "min.compaction.lag.ms": spec.min_compaction_lag_ms,
+        "max.message.bytes": spec.max_message_bytes,
+        "message.timestamp.after.max.ms": spec.max_clock_ahead_ms,
+    }
+    if "delete" in spec.cleanup:
+        config["retention.ms"] = max(spec.retention_ms, 2 * longest_window_ms + DAY_MS)
+    if "compact" in spec.cleanup:
+        config |= {"min.cleanable.dirty.ratio": "0.3", "segment.ms": DAY_MS}
+    return {name: str(value) for name, value in config.items() if value is not None}

@@ -39,12 +39,12 @@ def evaluate(route: str, policy: str, params: str, config: Path | None, *, as_js
 
     from leverframe.agents.operator.evaluate import evaluate_route
     from leverframe.agents.settings import load_settings
-    from leverframe.agents.worker.app import compile_routes
     from leverframe.schemas.errors import LeverframeError
+    from leverframe.streams.routes.route import compile_routes
     from leverframe.streams.routes.settings import NamedParams
 
     settings = load_settings(config)
-    known = compile_routes(settings).get(route)
+    known = compile_routes(settings.routes).get(route)
     if known is None:
         raise LeverframeError(f"route {route!r} has no section in the settings")
     chosen = NamedParams(name=policy, params=_parsed(params))

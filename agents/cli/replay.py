@@ -46,17 +46,17 @@ def replay(
     from leverframe.agents.operator.replay import read_partition
     from leverframe.agents.operator.replay import replay as run
     from leverframe.agents.settings import load_settings
-    from leverframe.agents.worker.app import compile_routes
     from leverframe.agents.worker.learning import input_kinds
     from leverframe.policies.units import NANO
     from leverframe.schemas.errors import LeverframeError
     from leverframe.streams.learning.state import state_digest
+    from leverframe.streams.routes.route import compile_routes
 
     settings = load_settings(config)
     records = asyncio.run(read_partition(settings, route))
     states = run(
         records,
-        compile_routes(settings),
+        compile_routes(settings.routes),
         input_kinds(settings),
         max_value_bytes=settings.app.max_value_bytes,
         until_ms=until,

@@ -73,7 +73,7 @@ def judge_broker(settings: Settings, facts: Facts) -> list[Finding]:
         In a fixed order.
     """
     topics = settings.topic_names
-    wanted = {name: config for name, _, config in settings.declared_topics()}
+    wanted = {topic.name: topic.config for topic in settings.declared_topics()}
     longest = max((route.window_s for route in settings.routes.values()), default=0.0)
     names = {spec.name: topics.full_name(spec) for spec in TOPICS}
     return [

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
@@ -22,8 +22,9 @@ from leverframe.agents.doctor.replication import Replicas, replicas_of
 from leverframe.agents.doctor.sample import Sample
 from leverframe.agents.doctor.workers import WAITING_RECORDS, Group, Progress
 from leverframe.agents.settings import Settings
-from leverframe.streams.runtime.connect import TIMEOUT_MS, reach
-from leverframe.streams.runtime.fetched import read_any_record
+from leverframe.serving.patches import read_any_record
+from leverframe.streams.runtime.connect import TIMEOUT_MS, connect
+from leverframe.streams.runtime.consumers import open_consumer
 from leverframe.streams.runtime.kafka import client_options
 from leverframe.streams.runtime.topic_admin import TopicFinding, check_topics
 
@@ -94,12 +95,12 @@ async def gather_facts(settings: Settings) -> Facts:
     read_any_record()
     topics = settings.topic_names
     name = topics.prefix + settings.app.id
-    client = await reach(settings.broker)
+    client = await connect(settings.broker)
     admin = AIOKafkaAdminClient(**client_options(settings.broker), request_timeout_ms=TIMEOUT_MS)
     try:
         await admin.start()
         nodes = sorted(client.cluster.brokers(), key=lambda node: node.nodeId)
-        wanted = [full for full, _, _ in settings.declared_topics()]
+        wanted = [topic.name for topic in settings.declared_topics()]
         described = await _described_topics(admin, wanted)
         partitions = {topic["topic"]: len(topic["partitions"]) for topic in described}
         refused, asked = await probe_rights(client, topics, name)
@@ -162,23 +163,20 @@ async def _sample(
 async def _group(settings: Settings, admin: Any, name: str, inputs: Mapping[str, int]) -> Group:
     """Members and lag; looked at twice where something waits, to see whether it moves."""
     tps = [TopicPartition(topic, p) for topic, count in inputs.items() for p in range(count)]
-    consumer = AIOKafkaConsumer(**client_options(settings.broker), isolation_level="read_committed")
     try:
-        await consumer.start()
-        code, _, state, _, _, members, *_ = await _described(admin, name)
-        if code:
-            return Group(name=name, failure=for_code(code).__name__)
-        before, waiting = await _lag(consumer, admin, name, tps)
-        watched_s, after = 0.0, before
-        if members and any(count > WAITING_RECORDS for count in waiting.values()):
-            began = time.monotonic()
-            await asyncio.sleep(_WATCH_S)
-            after, waiting = await _lag(consumer, admin, name, tps)
-            watched_s = time.monotonic() - began
+        async with open_consumer(settings.broker) as consumer:
+            code, _, state, _, _, members, *_ = await _described(admin, name)
+            if code:
+                return Group(name=name, failure=for_code(code).__name__)
+            before, waiting = await _lag(consumer, admin, name, tps)
+            watched_s, after = 0.0, before
+            if members and any(count > WAITING_RECORDS for count in waiting.values()):
+                began = time.monotonic()
+                await asyncio.sleep(_WATCH_S)
+                after, waiting = await _lag(consumer, admin, name, tps)
+                watched_s = time.monotonic() - began
     except KafkaError as error:
         return Group(name=name, failure=repr(error)[:200])
-    finally:
-        await consumer.stop()
     return Group(
         name=name,
         state=state,

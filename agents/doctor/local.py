@@ -7,12 +7,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from leverframe.agents.doctor.findings import Finding, fault, ok
 from leverframe.agents.settings import Settings
-from leverframe.agents.worker.app import compile_routes
 from leverframe.schemas.errors import PolicyError
+from leverframe.streams.routes.route import compile_routes
 
 __all__ = ["holder_of", "judge_folder", "judge_routes"]
 
@@ -40,7 +38,7 @@ def judge_routes(settings: Settings, path: Path | None) -> list[Finding]:
     found = []
     for name, route in settings.routes.items():
         try:
-            compile_routes(msgspec.structs.replace(settings, routes={name: route}))
+            compile_routes({name: route})
         except PolicyError as error:
             cure = "Correct the named parameter; docs/settings.md lists them"
             found.append(fault(CHECK, where, f"route {name!r}: {error}", cure))

@@ -5,12 +5,13 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from leverframe.agents.doctor.sample import Sample, Sampled, names_of
 from leverframe.streams.runtime.connect import TIMEOUT_MS
-from leverframe.streams.runtime.kafka import BrokerSettings, client_options
+from leverframe.streams.runtime.consumers import open_consumer
+from leverframe.streams.runtime.kafka import BrokerSettings
 
 __all__ = ["MOST_RECORDS", "sample_topic"]
 
@@ -36,10 +37,10 @@ async def sample_topic(broker: BrokerSettings, topic: str, partitions: int) -> S
     Sample
         At most ``MOST_RECORDS`` (one for each partition at least), spread over the partitions.
     """
-    consumer = AIOKafkaConsumer(
-        **client_options(broker),
-        isolation_level="read_committed",
-        enable_auto_commit=False,
+    tps = [TopicPartition(topic, p) for p in range(partitions)]
+    consuming = open_consumer(
+        broker,
+        partitions=tps,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=50,
         request_timeout_ms=TIMEOUT_MS,
@@ -47,20 +48,16 @@ async def sample_topic(broker: BrokerSettings, topic: str, partitions: int) -> S
     records: list[Sampled] = []
     failure = ""
     try:
-        await consumer.start()
-        async with asyncio.timeout(PATIENCE_S):
-            await _read(consumer, [TopicPartition(topic, p) for p in range(partitions)], records)
+        async with consuming as consumer, asyncio.timeout(PATIENCE_S):
+            await _read(consumer, tps, records)
     except TimeoutError:
         failure = "" if records else f"nothing could be read within {PATIENCE_S:.0f} s"
     except KafkaError as error:
         failure = f"cannot be read: {error!r:.200}"
-    finally:
-        await consumer.stop()
     return Sample(records=records, taken_at_ms=time.time_ns() // 1_000_000, failure=failure)
 
 
 async def _read(consumer: Any, tps: list[TopicPartition], records: list[Sampled]) -> None:
-    consumer.assign(tps)
     begins = await consumer.beginning_offsets(tps)
     ends = await consumer.end_offsets(tps)
     each = -(-MOST_RECORDS // len(tps))

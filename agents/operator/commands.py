@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import time
 import uuid
+from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
 
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from leverframe.agents.operator.topics import unreadable
@@ -18,6 +19,7 @@ from leverframe.schemas.control import ControlAck, ControlMessage
 from leverframe.schemas.dead_letter import HEADER_PREFIX
 from leverframe.schemas.errors import BrokerError, LeverframeError, RecordError
 from leverframe.schemas.signing import trusted
+from leverframe.streams.runtime.consumers import open_consumer
 from leverframe.streams.runtime.kafka import client_options
 
 __all__ = ["Answer", "ask"]
@@ -54,34 +56,8 @@ async def ask(
 ) -> Answer:
     """Send a command, wait for its answer, and for the replicas that apply it.
 
-    Parameters
-    ----------
-    settings : Settings
-        Say where Kafka is.
-    route
-        Of the command.
-    action
-        As for ``route``.
-    arm
-        As for ``route``.
-    params
-        As for ``route``.
-    actor
-        As for ``route``.
-    timeout_s : float
-        Longest wait for the answer, seconds.
-    acks_s : float
-        Longest wait after it for the acknowledgements of the replicas heard lately, seconds.
-
-    Returns
-    -------
-    Answer
-        The control message that carries the command's id, and who acknowledged it.
-
-    Raises
-    ------
-    LeverframeError
-        If the job refused the command, or did not answer in time.
+    The replicas are those heard lately; they are waited for after the answer, ``acks_s`` at most.
+    Raises ``LeverframeError`` if the job refused the command, or gave no answer in ``timeout_s``.
     """
     command = Command(
         command_id=uuid.uuid4().hex,
@@ -93,52 +69,33 @@ async def ask(
         issued_at_ms=time.time_ns() // 1_000_000,
     )
     topics = settings.topic_names
-    options = client_options(settings.broker)
-    consumer = AIOKafkaConsumer(
-        topics.control,
-        topics.dead_letters,
-        topics.control_acks,
-        **options,
-        auto_offset_reset="latest",
-        isolation_level="read_committed",
-        enable_auto_commit=False,
-        fetch_max_wait_ms=50,
-    )
-    try:
-        await consumer.start()
-    except (KafkaError, OSError) as error:
-        await consumer.stop()
-        raise unreadable(topics.control, settings.broker.servers, error) from error
-    try:
-        await consumer.seek_to_end()
-        for tp in consumer.assignment():
-            await consumer.position(tp)
-        producer = AIOKafkaProducer(**options)
-        await producer.start()
+    async with AsyncExitStack() as stack:
         try:
-            await producer.send_and_wait(topics.commands, encode(command), key=route.encode())
-        finally:
-            await producer.stop()
-        conversation = _Conversation(consumer, command, settings)
-        sent_ms = time.time_ns() // 1_000_000
-        message = await asyncio.wait_for(conversation.answer(), timeout_s)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(conversation.acknowledged(message), acks_s)
-        applied_ms = conversation.applied_ms(message)
-        took_ms = None if applied_ms is None else max(0, applied_ms - sent_ms)
-        return Answer(message, conversation.behind(message), took_ms)
-    except TimeoutError as error:
-        raise LeverframeError(
-            f"no answer within {timeout_s:.0f} s; the command {command.command_id} stays in "
-            f"{topics.commands} and is done when a worker runs: leverframe worker"
-        ) from error
-    except KafkaError as error:
-        raise BrokerError(
-            f"cannot send to {topics.commands} at {settings.broker.servers}: {error!r}. "
-            "Look at the broker, or: leverframe topics create"
-        ) from error
-    finally:
-        await consumer.stop()
+            consumer = await stack.enter_async_context(
+                open_consumer(
+                    settings.broker,
+                    topics.control,
+                    topics.dead_letters,
+                    topics.control_acks,
+                    auto_offset_reset="latest",
+                    fetch_max_wait_ms=50,
+                )
+            )
+        except (KafkaError, OSError) as error:
+            raise unreadable(topics.control, settings.broker.servers, error) from error
+        try:
+            conversation = _Conversation(consumer, command, settings)
+            return await conversation.hold(timeout_s, acks_s)
+        except TimeoutError as error:
+            raise LeverframeError(
+                f"no answer within {timeout_s:.0f} s; the command {command.command_id} stays in "
+                f"{topics.commands} and is done when a worker runs: leverframe worker"
+            ) from error
+        except KafkaError as error:
+            raise BrokerError(
+                f"cannot send to {topics.commands} at {settings.broker.servers}: {error!r}. "
+                "Look at the broker, or: leverframe topics create"
+            ) from error
 
 
 class _Conversation:
@@ -147,9 +104,33 @@ class _Conversation:
     def __init__(self, consumer: Any, command: Command, settings: Settings) -> None:
         self._consumer = consumer
         self._command = command
+        self._broker = settings.broker
         self._topics = settings.topic_names
         self._key = settings.control_key
         self._acks: dict[str, tuple[int, int, int]] = {}
+
+    async def hold(self, timeout_s: float, acks_s: float) -> Answer:
+        """Send the command once everything before it lies behind us, then listen."""
+        await self._consumer.seek_to_end()
+        for tp in self._consumer.assignment():
+            await self._consumer.position(tp)
+        await self._send()
+        sent_ms = time.time_ns() // 1_000_000
+        message = await asyncio.wait_for(self.answer(), timeout_s)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.acknowledged(message), acks_s)
+        applied_ms = self.applied_ms(message)
+        took_ms = None if applied_ms is None else max(0, applied_ms - sent_ms)
+        return Answer(message, self.behind(message), took_ms)
+
+    async def _send(self) -> None:
+        key = self._command.route.encode()
+        producer = AIOKafkaProducer(**client_options(self._broker))
+        await producer.start()
+        try:
+            await producer.send_and_wait(self._topics.commands, encode(self._command), key=key)
+        finally:
+            await producer.stop()
 
     async def answer(self) -> ControlMessage:
         answered: ControlMessage | None = None

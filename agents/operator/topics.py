@@ -9,7 +9,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from leverframe.schemas.errors import BrokerError
-from leverframe.streams.runtime.kafka import BrokerSettings, client_options
+from leverframe.streams.runtime.consumers import open_consumer
+from leverframe.streams.runtime.kafka import BrokerSettings
 
 __all__ = ["read_back", "read_to_end", "unreadable"]
 
@@ -18,24 +19,10 @@ _FIRST_PORTION: Final = 2_000
 
 
 async def read_to_end(broker: BrokerSettings, partitions: Sequence[TopicPartition]) -> list[Any]:
-    """Read everything that is committed in some partitions.
+    """Read everything that is committed in partitions that exist.
 
-    Parameters
-    ----------
-    broker : BrokerSettings
-        How to reach Kafka.
-    partitions : sequence of TopicPartition
-        That exist.
-
-    Returns
-    -------
-    list of ConsumerRecord
-        Those of one partition as they lie; partitions in the order in which fetches came.
-
-    Raises
-    ------
-    BrokerError
-        If no broker answers, or one gives nothing for half a minute.
+    Records of one partition come as they lie, partitions in the order in which fetches came. Raises
+    ``BrokerError`` if no broker answers, or one gives nothing for half a minute.
     """
     async with _consumer(broker, partitions) as consumer:
         ends = await consumer.end_offsets(partitions)
@@ -51,28 +38,11 @@ async def read_back(
     keep: Callable[[Any], bool],
     is_enough: Callable[[list[Any]], bool],
 ) -> list[Any]:
-    """Read a partition back from its end, in portions that grow.
+    """Read a partition back from its end, in portions that grow; return what was kept, as it lies.
 
-    Parameters
-    ----------
-    broker : BrokerSettings
-        How to reach Kafka.
-    tp : TopicPartition
-        That exists.
-    keep : callable
-        Says of a record whether it is wanted; others are let go at once.
-    is_enough : callable
-        Asked after each portion, with those of the portion that were kept, oldest first.
-
-    Returns
-    -------
-    list of ConsumerRecord
-        As they lie.
-
-    Raises
-    ------
-    BrokerError
-        If no broker answers, or one gives nothing for half a minute.
+    ``keep`` says whether a record is wanted, others are let go at once; ``is_enough`` is asked
+    after each portion, with what was kept of it, oldest first. Raises ``BrokerError`` if no broker
+    answers, or one gives nothing for half a minute.
     """
     async with _consumer(broker, [tp]) as consumer:
         begin = (await consumer.beginning_offsets([tp]))[tp]
@@ -97,21 +67,14 @@ async def read_back(
 async def _consumer(
     broker: BrokerSettings, partitions: Sequence[TopicPartition]
 ) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(
-        **client_options(broker),
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        fetch_max_wait_ms=20,
+    consuming = open_consumer(
+        broker, partitions=partitions, auto_offset_reset="earliest", fetch_max_wait_ms=20
     )
     try:
-        await consumer.start()
-        consumer.assign(partitions)
-        yield consumer
+        async with consuming as consumer:
+            yield consumer
     except (KafkaError, OSError) as error:
         raise unreadable(_names(partitions), broker.servers, error) from error
-    finally:
-        await consumer.stop()
 
 
 async def _up_to(
@@ -136,22 +99,7 @@ def _names(partitions: Iterable[TopicPartition]) -> str:
 
 
 def unreadable(what: str, servers: str, error: BaseException) -> BrokerError:
-    """Return the error of a topic that cannot be read.
-
-    Parameters
-    ----------
-    what : str
-        Topics.
-    servers : str
-        Of the broker.
-    error : BaseException
-        Why.
-
-    Returns
-    -------
-    BrokerError
-        With the cure.
-    """
+    """Return the error of topics that cannot be read, with the cure."""
     return BrokerError(
         f"cannot read {what} at {servers}: {error!r}. Start it (for development: leverframe broker "
         "start) or set LEVERFRAME_BROKER; leverframe doctor says what else it may be"

@@ -5,26 +5,25 @@ whole; beyond that, a few records of every five minutes, and the newest whole.
 """
 
 import asyncio
-import contextlib
-import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import TopicPartition
 
 from leverframe.agents.settings import Settings
 from leverframe.agents.web.history import History
 from leverframe.agents.web.samples import SAMPLED_EVERY_MS, SAMPLING, offsets_at, samples
 from leverframe.schemas.errors import LeverframeError
 from leverframe.schemas.signing import trusted
-from leverframe.streams.runtime.kafka import client_options
+from leverframe.streams.runtime.consumers import open_consumer
+from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.topology import DAY_MS
 
 __all__ = ["Feed"]
 
-log = logging.getLogger("leverframe")
+log = make_logger()
 
 WHOLE_RECORDS: Final = 50_000
 # A step is short, and the job itself goes on between two of them.
@@ -36,7 +35,7 @@ _MOST_VIEWERS: Final = 50
 
 
 class _Viewer:
-    """Who watches, and what they have not been told yet."""
+    """Somebody with an open page, and the routes that it does not show as they are."""
 
     def __init__(self) -> None:
         self.changed: set[str] = set()
@@ -44,23 +43,10 @@ class _Viewer:
 
 
 class Feed:
-    """What the page knows, and who is watching.
+    """What the page knows, the ``history`` of all routes, and who is watching.
 
-    Parameters
-    ----------
-    settings : Settings
-        Of the application.
-    now_ms : callable
-        Wall time, ms since the epoch.
-    whole_records : int
-        So many of the newest are read whole.
-
-    Attributes
-    ----------
-    history : History
-        Of all routes.
-    share_read : float
-        How much of the history was read, 1 when all of it.
+    So many of the newest records are read whole; ``share_read`` says how much of the history was
+    read, 1 when all of it. ``now_ms`` is wall time.
     """
 
     def __init__(
@@ -87,9 +73,9 @@ class Feed:
                     await self._read()
                 except Exception as error:  # noqa: BLE001 - no page may end the job
                     log.warning(
-                        "the dashboard cannot read the control topic, again soon: %r",
-                        error,
-                        extra={"event": "dashboard_reading_failed"},
+                        "dashboard_reading_failed",
+                        message="the dashboard cannot read the control topic, again soon: "
+                        f"{error!r}",
                     )
                     await asyncio.sleep(_RETRY_S)
         finally:
@@ -98,15 +84,7 @@ class Feed:
     async def changes(self) -> AsyncIterator[frozenset[str]]:
         """Yield the routes that changed, as they change; what comes too fast is joined together.
 
-        Yields
-        ------
-        frozenset of str
-            Routes; all of them at first.
-
-        Raises
-        ------
-        LeverframeError
-            If too many are watching already.
+        All of them come first. Raises ``LeverframeError`` if too many are watching already.
         """
         if len(self._viewers) >= _MOST_VIEWERS:
             raise LeverframeError(f"{_MOST_VIEWERS} pages are open already; close some")
@@ -142,32 +120,19 @@ class Feed:
         partitions = [
             TopicPartition(topic, p) for p in range(self._settings.topics.route_partitions)
         ]
-        async with self._consumer(partitions, **SAMPLING) as sampling:
+        consuming = partial(
+            open_consumer,
+            self._settings.broker,
+            partitions=partitions,
+            auto_offset_reset="earliest",
+        )
+        async with consuming(**SAMPLING) as sampling:
             begins = await self._begins(sampling, partitions)
-        async with self._consumer(partitions) as consumer:
+        async with consuming() as consumer:
             await self._catch_up(consumer, begins)
             self.share_read = 1.0
             while True:
                 await self._step(consumer, timeout_ms=500)
-
-    @contextlib.asynccontextmanager
-    async def _consumer(
-        self, partitions: list[TopicPartition], **options: Any
-    ) -> AsyncIterator[AIOKafkaConsumer]:
-        consumer = AIOKafkaConsumer(
-            **client_options(self._settings.broker),
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            **options,
-        )
-        try:
-            await consumer.start()
-            consumer.assign(partitions)
-            yield consumer
-        finally:
-            with contextlib.suppress(KafkaError):
-                await consumer.stop()
 
     async def _begins(
         self, consumer: Any, partitions: list[TopicPartition]

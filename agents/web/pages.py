@@ -1,6 +1,5 @@
 """The web server's pages and its JSON interface (docs/dashboard.md)."""
 
-import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,11 +29,12 @@ from leverframe.schemas.codec import encode
 from leverframe.schemas.command import Action
 from leverframe.schemas.errors import BrokerError, LeverframeError
 from leverframe.schemas.fields import ArmName, RouteName
+from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.topology import DAY_MS
 
 __all__ = ["add_dashboard", "add_health", "protect"]
 
-log = logging.getLogger("leverframe")
+log = make_logger()
 
 _STATIC: Final = Path(__file__).parent / "static"
 _MOST_EXPLAINED: Final = 30
@@ -160,11 +160,11 @@ class _Pages:
         last = min(_MOST_EXPLAINED, max(1, _whole(request, "last", 1)))
         changes = [
             {
-                "sentences": told,
+                "sentences": lines,
                 "moved": change.moved,
                 "message": orjson.Fragment(encode(change.message)),
             }
-            for change, told in known.explained(until_ms, last)
+            for change, lines in known.explained(until_ms, last)
         ]
         return answer({"changes": changes})
 
@@ -193,15 +193,15 @@ class _Pages:
             # Also what merely passes changes what needs a look: silence, a rollback an hour ago.
             names = changed or routes.keys()
             lines = [summary(routes[name], now_ms) for name in names if name in routes]
-            told = self._now(now_ms) | {"routes": lines}
+            event = self._now(now_ms) | {"routes": lines}
             if shown in names and shown in routes:
                 known = routes[shown]
-                told["detail"] = detail(known, now_ms)
-                # From the newest point that was told: it may have been replaced meanwhile.
-                told["history"] = known.columns(known.newest_ms if since_ms is None else since_ms)
-                told["marks"] = _built(known)[-_FRESH_MARKS:]
+                event["detail"] = detail(known, now_ms)
+                # From the newest point that was sent: it may have been replaced meanwhile.
+                event["history"] = known.columns(known.newest_ms if since_ms is None else since_ms)
+                event["marks"] = _built(known)[-_FRESH_MARKS:]
                 since_ms = known.newest_ms
-            await send(stream, "routes", told)
+            await send(stream, "routes", event)
 
     async def command(self, request: web.Request) -> web.Response:
         """Send a command as the command line does, and wait for its answer."""
@@ -209,14 +209,12 @@ class _Pages:
             await require_token(request.headers, request.host, self._settings.app.web_token)
         except RefusedError:
             log.warning(
-                "a command from %s was refused",
-                request.remote,
-                extra={"event": "web_command_refused"},
+                "web_command_refused", message=f"a command from {request.remote} was refused"
             )
             raise
         asked = await _asked(request)
         try:
-            told = await ask(
+            outcome = await ask(
                 self._settings,
                 asked.route,
                 asked.action,
@@ -232,10 +230,10 @@ class _Pages:
             ) from error
         return answer(
             {
-                "message": orjson.Fragment(encode(told.message)),
-                "replicas": told.message.cause.get("replicas", []),
-                "behind": told.behind,
-                "applied_in_ms": told.applied_in_ms,
+                "message": orjson.Fragment(encode(outcome.message)),
+                "replicas": outcome.message.cause.get("replicas", []),
+                "behind": outcome.behind,
+                "applied_in_ms": outcome.applied_in_ms,
             }
         )
 

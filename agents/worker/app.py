@@ -1,103 +1,63 @@
-"""Wires the application: Faust for membership, agents, timers and web; lanes and ledgers for work.
+"""Wires the application: Faust for membership, agents, timers and web; partitions for work.
 
 ``build_app(settings)`` is the only way in; nothing happens at import. A module that Faust's own
-command line can load is one line: ``app = build_app(load_settings(path)).faust``.
+command line can load is one line: ``app = build_app(load_settings(path))``.
 """
 
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import faust
-from msgspec import Struct
 
-from leverframe.agents.settings import OTHER_ROUTES, Settings
+from leverframe.agents.settings import Settings
 from leverframe.agents.web.server import add_web
 from leverframe.agents.worker.attribution import AttributionShell
 from leverframe.agents.worker.learning import LearningShell
-from leverframe.agents.worker.membership import Membership, flow_of
+from leverframe.agents.worker.membership import ConsumerFlow, Membership
+from leverframe.agents.worker.metrics import metrics_page
 from leverframe.agents.worker.notifier import Notifier
+from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.errors import LeverframeError
-from leverframe.serving.connections import outlive_brokers
-from leverframe.streams.routes.route import Routes
-from leverframe.streams.runtime.fetched import read_any_record
-from leverframe.streams.runtime.kafka import BrokerSettings
-from leverframe.streams.runtime.lanes import Lanes
+from leverframe.serving.patches import (
+    outlive_brokers,
+    read_any_record,
+    shorten_transaction_wait,
+)
+from leverframe.streams.routes.route import compile_routes
+from leverframe.streams.runtime.kafka import BrokerSettings, client_options
 from leverframe.streams.runtime.ledger import Ledger, LedgerSettings
+from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.runtime.microbatch import MicrobatchSchema, MicrobatchTransport, check_faust
 from leverframe.streams.runtime.open_ledger import open_ledger
+from leverframe.streams.runtime.partition import Agent, Batch, WorkT
+from leverframe.streams.runtime.partitions import Partitions
 from leverframe.streams.runtime.store import Memory
-from leverframe.streams.runtime.transactions import ask_again_soon
 
-__all__ = ["Application", "build_app", "compile_routes"]
+__all__ = ["build_app"]
 
-log = logging.getLogger("leverframe")
+log = make_logger()
 
 _BUFFERED_BATCHES: Final = 16
-
-
-class Application(Struct, kw_only=True):
-    """The parts of a worker that others may look at.
-
-    Attributes
-    ----------
-    faust : faust.App
-        To run.
-    attribution, learning : AttributionShell, LearningShell
-        The two shells, with their counts.
-    lanes : dict of str to Lanes
-        By agent name, with their open ledgers.
-    """
-
-    faust: Any
-    attribution: AttributionShell
-    learning: LearningShell
-    lanes: dict[str, Lanes]
-
-
-def compile_routes(settings: Settings) -> Routes:
-    """Build every route's policy and reward function.
-
-    Parameters
-    ----------
-    settings : Settings
-        Of the application.
-
-    Returns
-    -------
-    Routes
-        Ready for the steps.
-
-    Raises
-    ------
-    PolicyError
-        If a policy or reward function is unknown or has wrong parameters.
-    """
-    named = {name: route for name, route in settings.routes.items() if name != OTHER_ROUTES}
-    return Routes(named, settings.routes.get(OTHER_ROUTES))
 
 
 def end_process(error: BaseException) -> None:
     """Fail-stop: say what happened and leave at once; the platform starts the worker again.
 
     An orderly shutdown would wait for micro-batches that will never be acknowledged.
-
-    Parameters
-    ----------
-    error : BaseException
-        The first unexpected error.
     """
     if isinstance(error, LeverframeError):
-        log.critical("%s", error, extra={"event": "worker_failed"})
+        log.critical("worker_failed", message=str(error))
         code = error.exit_code
     else:
         log.critical(
-            "unexpected error; nothing is lost, restart the worker",
+            "worker_failed",
+            message="unexpected error; nothing is lost, restart the worker",
             exc_info=error,
-            extra={"event": "worker_failed"},
         )
         code = 1
     logging.shutdown()
@@ -108,105 +68,90 @@ def end_process(error: BaseException) -> None:
 
 def build_app(
     settings: Settings, on_failure: Callable[[BaseException], None] = end_process
-) -> Application:
-    """Wire a worker.
+) -> faust.App:
+    """Wire a worker that is not yet running; ``on_failure`` gets the first unexpected error.
 
-    Parameters
-    ----------
-    settings : Settings
-        Checked.
-    on_failure : callable
-        Called with the first unexpected error.
-
-    Returns
-    -------
-    Application
-        Not yet running.
-
-    Raises
-    ------
-    LeverframeError
-        If Faust's compiled parts are missing, or the routes' settings are wrong.
+    Raises ``LeverframeError`` if Faust's compiled parts are missing, or a route's settings are
+    wrong.
     """
     check_faust()
     read_any_record()
-    ask_again_soon()
+    shorten_transaction_wait()
     outlive_brokers()
-    routes = compile_routes(settings)
-    attribution = AttributionShell(settings, routes)
-    learning = LearningShell(settings, routes)
-    app = _faust_app(settings)
     topics = settings.topic_names
-    memory = Memory(settings.app.block_cache_mb << 20, settings.app.memtable_mb << 20)
-
-    def opener(agent: str, changelog: str) -> Callable[[int], Any]:
-        ledgers = LedgerSettings(
-            app_id=topics.prefix + settings.app.id,
-            agent=agent,
-            changelog=changelog,
-            datadir=Path(settings.app.datadir) / settings.app.id,
-            broker=settings.broker,
-            memory=memory,
-        )
-
-        async def opened(partition: int) -> Ledger:
-            ledger = await open_ledger(ledgers, partition)
-            log.info(
-                "%s: open, %d entries restored in %.2f s",
-                ledger.name,
-                ledger.restored,
-                ledger.restore_seconds,
-                extra={
-                    "event": "ledger_opened",
-                    "agent": agent,
-                    "partition": partition,
-                    "entries": ledger.restored,
-                    "seconds": round(ledger.restore_seconds, 3),
-                },
-            )
-            return ledger
-
-        return opened
-
     inputs: dict[str, tuple[str, ...]] = {
         "attribution": (topics.predictions, topics.ground_truth),
         "learning": (topics.rewards, topics.commands, topics.control_acks, topics.traffic),
     }
+    routes = compile_routes(settings.routes)
+    attribution, learning = AttributionShell(settings, routes), LearningShell(settings, routes)
+    app: faust.App = _faust_app(settings)
+    memory = Memory(settings.app.block_cache_mb << 20, settings.app.memtable_mb << 20)
 
-    lanes = {
-        "attribution": Lanes(
-            opener("attribution", topics.attribution_changelog),
-            attribution.handle,
-            attribution.tick,
-            on_failure,
-            *flow_of(app, inputs["attribution"]),
-        ),
-        "learning": Lanes(
-            opener("learning", topics.learning_changelog),
-            learning.handle,
-            learning.tick,
-            on_failure,
-            *flow_of(app, inputs["learning"]),
-        ),
-    }
-    for name, names in inputs.items():
-        _agent(app, name, names, lanes[name])
-    Membership(app, lanes, inputs).connect(settings.app.tick_s)
+    def partitions(
+        name: str, changelog: str, begin: Callable[[Ledger], WorkT]
+    ) -> Partitions[WorkT]:
+        ledgers = _ledger_settings(settings, name, changelog, memory)
+        flow = ConsumerFlow(app, inputs[name])
+        return Partitions(Agent(partial(_open_and_log, ledgers), begin, flow), on_failure)
+
+    attributing = partitions("attribution", topics.attribution_changelog, attribution.begin)
+    folding = partitions("learning", topics.learning_changelog, learning.begin)
+    agents: dict[str, Partitions[Any]] = {"attribution": attributing, "learning": folding}
+    for name, own in agents.items():
+        _add_agent(app, name, inputs[name], own)
+    membership = Membership(app, agents, inputs)
+    membership.connect(settings.app.tick_s)
     if settings.app.web_port > 0:
-        add_web(app, settings, attribution, learning, lanes, inputs)
+
+        def newest_heartbeats() -> list[ControlMessage]:
+            works = folding.works.values()
+            return [message for work in works for message in work.heartbeats.values()]
+
+        set_aside = [attribution.set_aside.counts, learning.set_aside.counts]
+        render_metrics = metrics_page(newest_heartbeats, set_aside)
+        add_web(app, settings, render_metrics, membership.why_not_ready)
     if settings.notifications.url:
         app.task(Notifier(settings).follow)
-    return Application(faust=app, attribution=attribution, learning=learning, lanes=lanes)
+    return app
 
 
-def _agent(app: Any, name: str, topics: Sequence[str], lanes: Lanes) -> None:
+def _ledger_settings(
+    settings: Settings, agent: str, changelog: str, memory: Memory
+) -> LedgerSettings:
+    return LedgerSettings(
+        app_id=settings.topics.prefix + settings.app.id,
+        agent=agent,
+        changelog=changelog,
+        datadir=Path(settings.app.datadir) / settings.app.id,
+        broker=settings.broker,
+        memory=memory,
+    )
+
+
+async def _open_and_log(settings: LedgerSettings, partition: int) -> Ledger:
+    ledger = await open_ledger(settings, partition)
+    log.info(
+        "ledger_opened",
+        message=f"{ledger.name}: open, {ledger.restored} entries restored "
+        f"in {ledger.restore_seconds:.2f} s",
+        agent=settings.agent,
+        partition=partition,
+        entries=ledger.restored,
+        seconds=round(ledger.restore_seconds, 3),
+    )
+    return ledger
+
+
+def _add_agent(app: Any, name: str, topics: Sequence[str], partitions: Partitions[Any]) -> None:
     """One agent over all its input topics: order per partition is what everything rests on."""
     channel = app.topic(*topics, schema=MicrobatchSchema())
 
     async def run(stream: Any) -> None:
         async for event in stream.noack().events():
             message = event.message
-            lanes.submit(message.partition, (message.topic, message.value, event.ack))
+            batch = Batch(message.topic, message.value, event.ack)
+            partitions.handle(message.partition, batch)
 
     app.agent(channel, name=name, concurrency=1)(run)
 
@@ -233,7 +178,7 @@ def _faust_app(settings: Settings) -> Any:
         broker_commit_interval=1.0,
         broker_max_poll_interval=settings.app.poll_interval_s,
         stream_buffer_maxsize=_BUFFERED_BATCHES,
-        # The lanes finish what they hold before a partition leaves (membership.py). Faust would
+        # Partitions finish what they hold before they leave (membership.py). Faust would
         # wait for records that nobody acknowledges, and for ever.
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
@@ -250,8 +195,6 @@ def _faust_app(settings: Settings) -> Any:
 def _credentials(broker: BrokerSettings) -> Any:
     if broker.security == "plaintext":
         return None
-    from leverframe.streams.runtime.kafka import client_options
-
     context = client_options(broker).get("ssl_context")
     if broker.security == "ssl":
         return faust.SSLCredentials(context)

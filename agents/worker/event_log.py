@@ -1,6 +1,5 @@
-"""What the job tells its log of its own work: what was decided, and what was set aside."""
+"""What the job writes into its log of its own work: what was decided, and what was set aside."""
 
-import logging
 import math
 import time
 from collections import Counter
@@ -9,10 +8,11 @@ from typing import Final
 
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.dead_letter import DeadLetter
+from leverframe.streams.runtime.logger import make_logger
 
-__all__ = ["DeadLetterLog", "tell_decisions"]
+__all__ = ["DeadLetterLog", "log_decisions"]
 
-log = logging.getLogger("leverframe")
+log = make_logger()
 
 _EVERY_S: Final = 10.0
 
@@ -20,97 +20,62 @@ _EVERY_S: Final = 10.0
 class DeadLetterLog:
     """One line for many dead letters: a flood of poison is no flood of lines.
 
-    Parameters
-    ----------
-    now_s : callable
-        A clock that never jumps, seconds.
-
-    Attributes
-    ----------
-    counts : Counter of str
-        Dead letters by reason, since the start of the process.
+    ``counts`` has all since the start of the process, by reason. ``now_s`` never jumps.
     """
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = now_s
-        self._told_s = -math.inf
-        self._untold = 0
+        self._written_s = -math.inf
+        self._waiting = 0
         self._newest: DeadLetter | None = None
         self.counts: Counter[str] = Counter()
 
     def note(self, letters: Sequence[DeadLetter]) -> None:
-        """Count them, and tell of them if it is time.
-
-        Parameters
-        ----------
-        letters : sequence of DeadLetter
-            Of one transaction.
-        """
+        """Count those of one transaction, and write of them if it is time."""
         if letters:
             self.counts.update(letter.reason for letter in letters)
-            self._untold += len(letters)
+            self._waiting += len(letters)
             self._newest = letters[-1]
-        self.tell()
+        self.write_if_due()
 
-    def tell(self) -> None:
-        """Tell of the newest, and how many there were, at most each ten seconds."""
+    def write_if_due(self) -> None:
+        """Write of the newest, and how many there were, at most each ten seconds."""
         newest, now_s = self._newest, self._now_s()
-        if newest is None or now_s - self._told_s < _EVERY_S:
+        if newest is None or now_s - self._written_s < _EVERY_S:
             return
         log.warning(
-            "%d dead letters, the newest: %s-%d at %d, %s: %s",
-            self._untold,
-            newest.topic,
-            newest.partition,
-            newest.offset,
-            newest.reason,
-            newest.detail,
-            extra={
-                "event": "dead_letters",
-                "count": self._untold,
-                "reason": newest.reason,
-                "topic": newest.topic,
-                "partition": newest.partition,
-                "offset": newest.offset,
-                "request": _shown(newest.key),
-            },
+            "dead_letters",
+            message=f"{self._waiting} dead letters, the newest: {newest.topic}-{newest.partition} "
+            f"at {newest.offset}, {newest.reason}: {newest.detail}",
+            count=self._waiting,
+            reason=newest.reason,
+            topic=newest.topic,
+            partition=newest.partition,
+            offset=newest.offset,
+            request=_shown(newest.key),
         )
-        self._told_s, self._untold, self._newest = now_s, 0, None
+        self._written_s, self._waiting, self._newest = now_s, 0, None
 
 
 def _shown(key: bytes | None) -> str | None:
     return None if key is None else key[:200].decode("utf-8", "replace")
 
 
-def tell_decisions(messages: Iterable[ControlMessage], partition: int) -> None:
-    """Log what changed a route, but not each step of a policy.
-
-    Parameters
-    ----------
-    messages : iterable of ControlMessage
-        Of one transaction.
-    partition : int
-        Of the routes.
-    """
+def log_decisions(messages: Iterable[ControlMessage], partition: int) -> None:
+    """Log what changed a route, but not each step of a policy."""
     for message in messages:
         why = message.cause.get("why")
         if message.kind == "heartbeat" or why == "policy":
             continue
+        arm = message.cause.get("arm")
         log.info(
-            "%s: %s %d.%d (%s%s)",
-            message.route,
-            message.kind,
-            message.epoch,
-            message.seq,
-            why,
-            f": {message.cause['arm']}" if message.cause.get("arm") else "",
-            extra={
-                "event": f"decided_{message.kind}",
-                "route": message.route,
-                "partition": partition,
-                "epoch": message.epoch,
-                "seq": message.seq,
-                "why": why,
-                "arm": message.cause.get("arm"),
-            },
+            f"decided_{message.kind}",  # noqa: G004 - the name of an event, not its text
+            message=f"{message.route}: {message.kind} {message.epoch}.{message.seq} "
+            f"({why}{f': {arm}' if arm else ''})",
+            route=message.route,
+            partition=partition,
+            epoch=message.epoch,
+            seq=message.seq,
+            why=why,
+            arm=arm,
         )

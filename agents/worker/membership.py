@@ -1,74 +1,52 @@
-"""What happens to the lanes when the group gives partitions or takes them, and as time passes."""
+"""What happens to the partitions when the group gives or takes them, and as time passes."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 
-from leverframe.streams.runtime.lanes import Lanes
-from leverframe.streams.runtime.microbatch import Reading
+from leverframe.streams.runtime.partition import Reading
+from leverframe.streams.runtime.partitions import Partitions
 
-__all__ = ["Membership", "flow_of"]
+__all__ = ["ConsumerFlow", "Membership"]
 
 
-def flow_of(app: Any, topics: Iterable[str]) -> tuple[Callable[[int], None], Callable[[int], None]]:
-    """Return what stops fetching for a partition, and what lets it go on.
+class ConsumerFlow:
+    """Stops what Faust's consumer fetches for a partition of some topics, and lets it go on."""
 
-    Parameters
-    ----------
-    app : faust.App
-        Whose consumer fetches.
-    topics : iterable of str
-        Input topics of one agent.
+    def __init__(self, app: Any, topics: Iterable[str]) -> None:
+        self._app = app
+        self._topics = tuple(topics)
 
-    Returns
-    -------
-    tuple of callable
-        Both take a partition.
-    """
+    def hold_back(self, partition: int) -> None:
+        """Fetch no more for a partition."""
+        for topic in self._topics:
+            self._app.consumer.on_buffer_full(TP(topic, partition))
 
-    def hold_back(partition: int) -> None:
-        for topic in topics:
-            app.consumer.on_buffer_full(TP(topic, partition))
-
-    def let_go_on(partition: int) -> None:
-        for topic in topics:
-            app.consumer.on_buffer_drop(TP(topic, partition))
-
-    return hold_back, let_go_on
+    def let_go_on(self, partition: int) -> None:
+        """Fetch again for a partition."""
+        for topic in self._topics:
+            self._app.consumer.on_buffer_drop(TP(topic, partition))
 
 
 class Membership:
-    """Connects Faust's rebalances and timers to the lanes.
-
-    Parameters
-    ----------
-    app : faust.App
-        Member of the group.
-    lanes : mapping of str to Lanes
-        By agent.
-    inputs : mapping of str to tuple of str
-        Input topics by agent.
-    """
+    """Connects Faust's rebalances and timers to the partitions and input topics of each agent."""
 
     def __init__(
-        self, app: Any, lanes: Mapping[str, Lanes], inputs: Mapping[str, tuple[str, ...]]
+        self,
+        app: Any,
+        agents: Mapping[str, Partitions[Any]],
+        inputs: Mapping[str, tuple[str, ...]],
     ) -> None:
         self._app = app
-        self._lanes = lanes
+        self._agents = agents
         self._inputs = inputs
         self._ticked_s = time.monotonic()
 
     def connect(self, tick_s: float) -> None:
-        """Ask Faust to call.
-
-        Parameters
-        ----------
-        tick_s : float
-            Time between ticks, seconds.
-        """
+        """Ask Faust to call, and to tick every ``tick_s`` seconds."""
         app = self._app
         app.leverframe_membership = self  # Faust holds its receivers weakly
         app.transport.before_revocation = self.leaving
@@ -77,54 +55,36 @@ class Membership:
         app.on_before_shutdown.connect(self.stopping)
         app.timer(interval=tick_s, name="tick")(self.tick)
 
-    def _split(self, tps: Iterable[TP]) -> list[tuple[Lanes, set[int]]]:
+    def _by_agent(self, tps: Iterable[TP]) -> list[tuple[Partitions[Any], set[int]]]:
         known = list(tps)
         return [
-            (lanes, {tp.partition for tp in known if tp.topic in self._inputs[name]})
-            for name, lanes in self._lanes.items()
+            (partitions, {tp.partition for tp in known if tp.topic in self._inputs[name]})
+            for name, partitions in self._agents.items()
         ]
 
     def leaving(self, tps: Iterable[TP]) -> None:
-        """Begin no new work, and give up what is still being restored.
-
-        Parameters
-        ----------
-        tps : iterable of TP
-            Partitions that are about to leave.
-        """
-        for lanes, partitions in self._split(tps):
-            lanes.suspended = True
-            lanes.abandon_opening(partitions)
+        """Begin no new work, and give up what is still being restored."""
+        for partitions, numbers in self._by_agent(tps):
+            partitions.is_suspended = True
+            partitions.abandon_opening(numbers)
 
     async def revoked(self, _: Any, partitions: Iterable[TP] = (), **__: Any) -> None:
-        """Close the ledgers of partitions that leave, before the group goes on.
-
-        Parameters
-        ----------
-        partitions : iterable of TP
-            Partitions that leave.
-        """
-        for lanes, numbers in self._split(partitions):
-            lanes.suspended = True
-            await lanes.close(numbers)
+        """Close the partitions that leave, before the group goes on."""
+        for own, numbers in self._by_agent(partitions):
+            own.is_suspended = True
+            await own.close(numbers)
 
     async def assigned(self, _: Any, partitions: Iterable[TP] = (), **__: Any) -> None:
-        """Let work begin again.
-
-        Parameters
-        ----------
-        partitions : iterable of TP
-            Those of this worker now.
-        """
+        """Let work begin again."""
         del partitions
-        for lanes in self._lanes.values():
-            lanes.suspended = False
+        for own in self._agents.values():
+            own.is_suspended = False
 
     async def stopping(self, _: Any, **__: Any) -> None:
-        """Close all ledgers."""
-        for lanes in self._lanes.values():
-            lanes.suspended = True
-            await lanes.close()
+        """Close all partitions."""
+        for own in self._agents.values():
+            own.is_suspended = True
+            await own.close()
 
     async def tick(self) -> None:
         """Let every partition of this worker do what time demands."""
@@ -142,9 +102,24 @@ class Membership:
             # Frozen for long: the group may have moved on. Opening a ledger now would fence the
             # heir; the next tick comes after the consumer has heard from the group.
             return
-        for name, lanes in self._lanes.items():
+        for name, own in self._agents.items():
             readings: dict[int, dict[str, Reading]] = {}
             for tp in assignment:
                 if tp.topic in self._inputs[name]:
                     readings.setdefault(tp.partition, {})[tp.topic] = consumer.reading_of(tp)
-            lanes.tick(readings)
+            own.tick(readings)
+
+    def why_not_ready(self) -> str | None:
+        """Say what this worker still waits for; None where all its partitions are open."""
+        try:
+            assignment = self._app.consumer.assignment()
+        except ConsumerNotStarted:
+            return "the consumer has not started"
+        if self._app.rebalancing:
+            return "the group is rebalancing"
+        for name, own in self._agents.items():
+            assigned = {tp.partition for tp in assignment if tp.topic in self._inputs[name]}
+            opening = sorted(assigned - own.works.keys())
+            if opening:
+                return f"{name}: partitions {opening} are being opened"
+        return None

@@ -24,12 +24,8 @@ _QUANTILES = ("0.5", "0.9", "0.99")
 class RouteCollector(Collector):
     """Turns heartbeats into series.
 
-    Parameters
-    ----------
-    newest : callable
-        Returns the newest heartbeat of each route of this worker.
-    set_aside : sequence of mapping
-        Dead letters by reason, since the start of this worker; live, one for each agent.
+    ``newest`` returns the newest heartbeat of each route of this worker; ``set_aside`` counts dead
+    letters by reason since its start, one live mapping for each agent.
     """
 
     def __init__(
@@ -41,13 +37,7 @@ class RouteCollector(Collector):
         self._set_aside = set_aside
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all families; what is not known of a route or an arm is left out.
-
-        Yields
-        ------
-        Metric
-            One for each name.
-        """
+        """Yield all families; what is not known of a route or an arm is left out."""
         families = _families()
         for message in self._newest():
             _of_route(families, message)
@@ -163,19 +153,9 @@ def metrics_page(
     newest: Callable[[], Iterable[ControlMessage]],
     set_aside: Sequence[Mapping[str, int]] = (),
 ) -> Callable[[], bytes]:
-    """Return what renders the page.
+    """Return what renders the page in Prometheus' text format, anew each time.
 
-    Parameters
-    ----------
-    newest : callable
-        Returns the newest heartbeat of each route of this worker.
-    set_aside : sequence of mapping
-        As of ``RouteCollector``.
-
-    Returns
-    -------
-    callable
-        Gives the page in Prometheus' text format, made anew each time.
+    ``newest`` and ``set_aside`` are those of ``RouteCollector``.
     """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(RouteCollector(newest, set_aside))

@@ -5,25 +5,22 @@ delivered, so neither a restart nor a webhook that is away loses a notification.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import quote
 
 import aiohttp
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
 
 from leverframe.agents.settings import NotificationSettings, Settings
 from leverframe.agents.worker.notices import Notice, body_of, notice_of, signature_of
 from leverframe.schemas.signing import trusted
-from leverframe.streams.runtime.kafka import client_options
+from leverframe.streams.runtime.consumers import open_consumer
+from leverframe.streams.runtime.logger import make_logger
 
 __all__ = ["Notifier"]
 
-log = logging.getLogger("leverframe")
+log = make_logger()
 
 _FIRST_WAIT_S: Final = 1.0
 _LONGEST_WAIT_S: Final = 60.0
@@ -36,14 +33,9 @@ _COME_AGAIN: Final = frozenset({408, 425, 429})
 
 
 class Notifier:
-    """Follows ``control`` and posts.
+    """Follows ``control`` and posts to ``notifications.url``, which is set.
 
-    Parameters
-    ----------
-    settings : Settings
-        Of the application; ``notifications.url`` is set.
-    clock_s : callable
-        Seconds since the epoch.
+    ``clock_s`` gives seconds since the epoch.
     """
 
     def __init__(self, settings: Settings, clock_s: Callable[[], float] = time.time) -> None:
@@ -58,39 +50,29 @@ class Notifier:
                 await self._follow()
             except Exception as error:  # noqa: BLE001 - no webhook may end the job
                 log.warning(
-                    "notifications: %r; trying again",
-                    error,
-                    extra={"event": "notifications_unreadable"},
+                    "notifications_unreadable", message=f"notifications: {error!r}; trying again"
                 )
                 await asyncio.sleep(_RETRY_S)
 
     async def _follow(self) -> None:
         settings = self._settings
-        consumer = AIOKafkaConsumer(
+        consuming = open_consumer(
+            settings.broker,
             settings.topic_names.control,
-            **client_options(settings.broker),
             group_id=f"{settings.topics.prefix}{settings.app.id}-notifications",
-            isolation_level="read_committed",
-            # The past is not told again when notifications are switched on.
+            # No notifications of the past when they are switched on.
             auto_offset_reset="latest",
-            enable_auto_commit=False,
             # A webhook may be away for long; the partition stays here meanwhile.
             max_poll_interval_ms=round(2 * _GIVE_UP_S * 1000),
         )
-        try:
-            await consumer.start()
-            async with aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=_ANSWER_S)
-            ) as session:
-                committed_s = time.monotonic()
-                while True:
-                    delivered = await self._deliver_some(consumer, session)
-                    if delivered or time.monotonic() - committed_s > _COMMIT_S:
-                        committed_s = time.monotonic()
-                        await consumer.commit()
-        finally:
-            with suppress(KafkaError):
-                await consumer.stop()
+        answering = aiohttp.ClientTimeout(total=_ANSWER_S)
+        async with consuming as consumer, aiohttp.ClientSession(timeout=answering) as session:
+            committed_s = time.monotonic()
+            while True:
+                delivered = await self._deliver_some(consumer, session)
+                if delivered or time.monotonic() - committed_s > _COMMIT_S:
+                    committed_s = time.monotonic()
+                    await consumer.commit()
 
     async def _deliver_some(self, consumer: Any, session: aiohttp.ClientSession) -> int:
         delivered = 0
@@ -103,13 +85,11 @@ class Notifier:
                         await self.deliver(notice, session)
                         delivered += 1
                 except Exception:
-                    # It would be met again at every start, and nothing behind it would be told.
+                    # It would be met again at every start, and nothing behind it delivered.
                     log.exception(
-                        "the notification of %s-%d at %d is given up",
-                        record.topic,
-                        record.partition,
-                        record.offset,
-                        extra={"event": "notification_given_up"},
+                        "notification_given_up",
+                        message=f"the notification of {record.topic}-{record.partition} "
+                        f"at {record.offset} is given up",
                     )
         return delivered
 
@@ -119,43 +99,27 @@ class Notifier:
         return notice if notice is not None and notice.event in self._how.events else None
 
     async def deliver(self, notice: Notice, session: aiohttp.ClientSession) -> bool:
-        """Post until it is taken, refused for good, or an hour has passed.
-
-        Parameters
-        ----------
-        notice : Notice
-            To be told.
-        session : aiohttp.ClientSession
-            Open.
-
-        Returns
-        -------
-        bool
-            Whether it was taken.
-        """
+        """Post until it is taken, refused for good, or an hour has passed; say if it was taken."""
         body = body_of(notice, self._how.format)
-        told = {"route": notice.message.route, "notification": notice.id}
+        about = {"route": notice.message.route, "notification": notice.id}
         began_s, wait_s = time.monotonic(), _FIRST_WAIT_S
         while True:
             trouble = await self._post(body, notice, session)
             if trouble is None:
-                log.info("notified of %s", notice.id, extra={"event": "notification_sent", **told})
+                log.info("notification_sent", message=f"notified of {notice.id}", **about)
                 return True
             why, is_final = trouble
             if is_final or time.monotonic() - began_s > _GIVE_UP_S:
                 log.error(
-                    "the webhook did not take %s: %s; it is given up",
-                    notice.id,
-                    why,
-                    extra={"event": "notification_given_up", **told},
+                    "notification_given_up",
+                    message=f"the webhook did not take {notice.id}: {why}; it is given up",
+                    **about,
                 )
                 return False
             log.warning(
-                "the webhook did not take %s: %s; again in %g s",
-                notice.id,
-                why,
-                wait_s,
-                extra={"event": "notification_delayed", **told},
+                "notification_delayed",
+                message=f"the webhook did not take {notice.id}: {why}; again in {wait_s:g} s",
+                **about,
             )
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)

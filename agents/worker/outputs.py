@@ -11,21 +11,9 @@ __all__ = ["control_output", "dead_letter_output"]
 
 
 def dead_letter_output(letter: DeadLetter, topic: str, partitions: int) -> Output:
-    """Return a dead letter as an output.
+    """Return a dead letter as an output to a topic with so many partitions.
 
-    Parameters
-    ----------
-    letter : DeadLetter
-        With raw bytes, coordinates and reason.
-    topic : str
-        Full name of ``dead-letters``.
-    partitions : int
-        Its partition count.
-
-    Returns
-    -------
-    Output
-        Key and value as they came (cut to what a record may hold), the rest in headers.
+    Key and value are as they came, cut to what a record may hold; the rest is in headers.
     """
     key = letter.key if letter.key is None else letter.key[:1024]
     return Output(
@@ -40,23 +28,9 @@ def dead_letter_output(letter: DeadLetter, topic: str, partitions: int) -> Outpu
 def control_output(
     message: ControlMessage, topic: str, partition: int, key: bytes | None
 ) -> Output:
-    """Return a control message as an output.
+    """Return a control message as an output, keyed by route, signed if there is a key.
 
-    Parameters
-    ----------
-    message : ControlMessage
-        Complete.
-    topic : str
-        Full name of ``control``.
-    partition : int
-        The route's partition: that of its ledger.
-    key : bytes or None
-        Signs the message, if given.
-
-    Returns
-    -------
-    Output
-        Keyed by route.
+    The partition is that of the route's ledger.
     """
     signed = message if key is None else sign(message, key)
     return Output(topic, partition, message.route.encode(), encode(signed))

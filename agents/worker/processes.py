@@ -4,7 +4,6 @@ Every process is a member of the consumer group. They begin together and end tog
 takes one of them down takes all of them down, and the platform starts the worker again.
 """
 
-import logging
 import os
 import signal
 import sys
@@ -13,28 +12,20 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final
 
+from leverframe.streams.runtime.logger import make_logger
+
 __all__ = ["fork_into"]
 
-log = logging.getLogger("leverframe")
+log = make_logger()
 
 _GRACE_S: Final = 30
 
 
 def fork_into(count: int) -> int:
-    """Become the parent of several processes; return only in these.
+    """Become the parent of so many processes; return only in these, with their number from 0.
 
     The calling process must have one thread, and no event loop. It then waits until the others
     have ended, passes SIGTERM and SIGINT on to them, and ends itself.
-
-    Parameters
-    ----------
-    count : int
-        Number of processes.
-
-    Returns
-    -------
-    int
-        Number of this process, from 0.
     """
     parents_end, _kept_open = os.pipe()
     pids: dict[int, int] = {}
@@ -85,13 +76,14 @@ def _wait(pids: dict[int, int]) -> int:
         if is_stopping:
             exit_code = exit_code or abs(code)
             continue
+        how = f"exit code {code}" if code >= 0 else f"by signal {-code}"
         log.critical(
-            "process %d of the worker ended (%s); the others are stopped, start the worker again",
-            number,
-            f"exit code {code}" if code >= 0 else f"by signal {-code}",
-            extra={"event": "process_ended", "number": number},
+            "process_ended",
+            message=f"process {number} of the worker ended ({how}); the others are stopped, "
+            "start the worker again",
+            number=number,
         )
-        # Also when it ended in peace: nobody told it to, and its share of the work stands still.
+        # Also when it ended in peace: nobody asked it to, and its share of the work stands still.
         exit_code = code if code > 0 else 1
         stop()
     return exit_code

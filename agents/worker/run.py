@@ -1,8 +1,7 @@
-"""Runs a worker in this process until it is told to stop."""
+"""Runs a worker in this process until a signal stops it."""
 
 import asyncio
 import gc
-import logging
 import socket
 import sys
 from pathlib import Path
@@ -17,11 +16,12 @@ from leverframe.agents.worker.app import build_app
 from leverframe.agents.worker.logs import set_up_logging
 from leverframe.agents.worker.processes import fork_into
 from leverframe.schemas.errors import BrokerError, SettingsError
+from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.runtime.topic_admin import check_topics
 
 __all__ = ["refuse_taken_ports", "run_worker"]
 
-log = logging.getLogger("leverframe")
+log = make_logger()
 
 SWITCH_INTERVAL_S: Final = 0.0005
 
@@ -36,15 +36,8 @@ class Worker(faust.Worker):
 def run_worker(settings: Settings) -> NoReturn:
     """Check the topics, then run until SIGTERM or SIGINT.
 
-    Parameters
-    ----------
-    settings : Settings
-        Checked.
-
-    Raises
-    ------
-    BrokerError
-        If no broker answers, or a topic is missing or has another partition count.
+    Raises ``BrokerError`` if no broker answers, or a topic is missing or has another partition
+    count.
     """
     set_up_logging(settings.app.log_level, settings.app.log_format)
     asyncio.run(require_topics(settings))
@@ -55,7 +48,7 @@ def run_worker(settings: Settings) -> NoReturn:
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    application = build_app(settings)
+    app = build_app(settings)
     # Thousands of records live for one micro-batch: collect less often, and never what is loaded.
     gc.collect()
     gc.freeze()
@@ -63,33 +56,17 @@ def run_worker(settings: Settings) -> NoReturn:
     # The consumer's thread hands every fetch over in several steps, and waits for the interpreter
     # at each; by default up to 5 ms.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    worker = Worker(
-        application.faust, loglevel="WARN", redirect_stdouts=False, quiet=True, loop=loop
-    )
+    worker = Worker(app, loglevel="WARN", redirect_stdouts=False, quiet=True, loop=loop)
     log.info(
-        "worker of %r on %s: %d + %d partitions",
-        settings.app.id,
-        settings.broker.servers,
-        settings.topics.partitions,
-        settings.topics.route_partitions,
-        extra={"event": "worker_started"},
+        "worker_started",
+        message=f"worker of {settings.app.id!r} on {settings.broker.servers}: "
+        f"{settings.topics.partitions} + {settings.topics.route_partitions} partitions",
     )
     worker.execute_from_commandline()
 
 
 def refuse_taken_ports(settings: Settings) -> None:
-    """Say that a web port is taken before Faust ends in a trace.
-
-    Parameters
-    ----------
-    settings : Settings
-        Of the worker.
-
-    Raises
-    ------
-    SettingsError
-        Naming the port and the cure.
-    """
+    """Raise ``SettingsError`` where a web port is taken, before Faust ends in a trace."""
     app = settings.app
     for port in range(app.web_port, app.web_port + app.processes) if app.web_port else ():
         try:
@@ -107,19 +84,9 @@ def _family(address: str) -> socket.AddressFamily:
 
 
 def own_settings(settings: Settings, number: int) -> Settings:
-    """Return the settings of one process of several.
+    """Return the settings of one process of several, by its number from 0.
 
-    Parameters
-    ----------
-    settings : Settings
-        Of the worker.
-    number : int
-        Of the process, from 0.
-
-    Returns
-    -------
-    Settings
-        With a web port of its own; the dashboard is on the first.
+    Each has a web port of its own; the dashboard is on the first.
     """
     port = settings.app.web_port
     own = structs.replace(
@@ -131,18 +98,7 @@ def own_settings(settings: Settings, number: int) -> Settings:
 
 
 async def require_topics(settings: Settings) -> None:
-    """Refuse to start when a topic is missing or has the wrong shape.
-
-    Parameters
-    ----------
-    settings : Settings
-        Say what must exist.
-
-    Raises
-    ------
-    BrokerError
-        Naming every such topic, with the cure.
-    """
+    """Raise ``BrokerError``, naming every topic that is missing or has the wrong shape."""
     findings = await check_topics(settings.broker, settings.declared_topics())
     wrong = [f"{f.topic}: {f.state}; {f.detail}" for f in findings if f.state != "ok"]
     if wrong:

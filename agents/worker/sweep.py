@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
-from weakref import WeakKeyDictionary
 
 from msgspec import Struct, field
 
@@ -24,13 +23,13 @@ from leverframe.streams.attribution.expiry import (
 )
 from leverframe.streams.runtime.ledger import Ledger
 
-__all__ = ["Portion", "Sweeps"]
+__all__ = ["DueReader", "Portion", "Turn"]
 
 USUAL_REQUESTS: Final = 2_000
 MOST_REQUESTS: Final = 10_000
 READ_S: Final = 0.02
 TURN_WAIT_S: Final = 0.02
-TELL_EVERY_S: Final = 0.5
+TRAFFIC_EVERY_S: Final = 0.5
 
 
 class Portion(Struct, kw_only=True):
@@ -44,106 +43,80 @@ class Portion(Struct, kw_only=True):
         Their requests; None where the entry is gone already.
     is_last : bool
         Whether nothing more is due.
-    is_telling : bool
-        Whether traffic is to be told with it: not with each of many portions a second.
+    has_traffic : bool
+        Whether traffic goes out with it: not with each of many portions a second.
     """
 
     keys: list[bytes] = field(default_factory=list)
     entries: dict[str, Entry | None] = field(default_factory=dict)
     is_last: bool = True
-    is_telling: bool = True
+    has_traffic: bool = True
 
 
-class _Run(Struct):
-    """How far the portions of a partition are; after a restart the first entry left is the begin.
+class Turn:
+    """Shared by the partitions of a worker: one of them reads at a time."""
 
-    ``begin`` is where to look next, since RocksDB would pass over everything deleted before it;
-    ``size`` what can be read in ``READ_S``, and ``counted`` the input counted at the last look.
-    """
-
-    counted: int
-    size: int = USUAL_REQUESTS
-    begin: bytes = EXPIRY_PREFIX
-    told_s: float = 0.0
-
-
-class Sweeps:
-    """The sweeps of all partitions of a worker.
-
-    Parameters
-    ----------
-    clock : callable
-        Seconds that never go back.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._turn = asyncio.Lock()
-        self._runs: WeakKeyDictionary[Ledger, _Run] = WeakKeyDictionary()
-
-    def is_due(self, ledger: Ledger, limit_ms: int) -> bool:
-        """Whether a window of a partition has ended.
-
-        Parameters
-        ----------
-        ledger : Ledger
-            Of the partition.
-        limit_ms : int
-            Stream time: windows that end before it have ended.
-
-        Returns
-        -------
-        bool
-            False also ends the run of portions: the next one looks from the start of the index.
-        """
-        run = self._runs.setdefault(ledger, _Run(counted=_counted(ledger)))
-        if any(is_due(key, limit_ms) for key, _ in ledger.scan(run.begin, EXPIRY_END, 1)):
-            return True
-        run.begin, run.counted = EXPIRY_PREFIX, _counted(ledger)
-        return False
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[bool]:
+    async def take(self) -> AsyncIterator[bool]:
         """Wait until no other partition reads, but not long: input comes first.
 
-        Yields
-        ------
-        bool
-            Whether it is this partition's turn.
+        Yields whether it is this partition's turn.
         """
         try:
             async with asyncio.timeout(TURN_WAIT_S):
-                await self._turn.acquire()
+                await self._lock.acquire()
         except TimeoutError:
             yield False
             return
         try:
             yield True
         finally:
-            self._turn.release()
+            self._lock.release()
 
-    async def read(self, ledger: Ledger, limit_ms: int) -> Portion:
-        """Read one portion, where something is due.
+
+class DueReader:
+    """Reads what is due in one partition's ledger; ``clock`` gives seconds that never go back.
+
+    Nothing of it is stored: after a restart the first entry that is left is the begin.
+    """
+
+    def __init__(self, ledger: Ledger, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        # Where to look next, since RocksDB would pass over everything deleted before it.
+        self._begin = EXPIRY_PREFIX
+        # What can be read in READ_S.
+        self._size = USUAL_REQUESTS
+        # Input counted at the last look; None before the first.
+        self._counted: int | None = None
+        self._traffic_s = 0.0
+
+    def is_due(self, limit_ms: int) -> bool:
+        """Whether a window has ended before ``limit_ms``, stream time.
+
+        Where none has, the run of portions ends: the next one looks from the start of the index.
+        """
+        if self._counted is None:
+            self._counted = _counted(self._ledger)
+        if any(is_due(key, limit_ms) for key, _ in self._ledger.scan(self._begin, EXPIRY_END, 1)):
+            return True
+        self._begin, self._counted = EXPIRY_PREFIX, _counted(self._ledger)
+        return False
+
+    async def read(self, limit_ms: int) -> Portion:
+        """Read a portion, where ``is_due``, to be swept and committed.
 
         It is no larger than what can be read in ``READ_S``, judged by the portion before; but under
         full load as many requests leave as came since that one.
-
-        Parameters
-        ----------
-        ledger : Ledger
-            Of the partition.
-        limit_ms : int
-            Stream time: windows that end before it have ended.
-
-        Returns
-        -------
-        Portion
-            To be swept and committed.
         """
-        run, portion, ids = self._runs[ledger], Portion(), list[str]()
-        counted = _counted(ledger)
-        most = max(run.size, min(counted - run.counted, MOST_REQUESTS))
-        for key, value in ledger.scan(run.begin, EXPIRY_END):
+        portion, ids = Portion(), list[str]()
+        counted = _counted(self._ledger)
+        came = 0 if self._counted is None else counted - self._counted
+        most = max(self._size, min(came, MOST_REQUESTS))
+        for key, value in self._ledger.scan(self._begin, EXPIRY_END):
             if not is_due(key, limit_ms):
                 break
             if portion.keys and len(ids) >= most:
@@ -152,14 +125,15 @@ class Sweeps:
             portion.keys.append(key)
             ids += decode_ids(value)
         began_s = self._clock()
-        portion.entries = await asyncio.to_thread(_entries, ledger, ids)
+        portion.entries = await asyncio.to_thread(_entries, self._ledger, ids)
         pace = len(ids) / max(self._clock() - began_s, 1e-6)
-        run.size = max(IDS_IN_ONE, min(round(pace * READ_S), USUAL_REQUESTS))
-        portion.is_telling = run.begin == EXPIRY_PREFIX or began_s - run.told_s >= TELL_EVERY_S
-        if portion.is_telling:
-            run.told_s = began_s
-        run.counted = counted
-        run.begin = EXPIRY_PREFIX if portion.is_last else portion.keys[-1]
+        self._size = max(IDS_IN_ONE, min(round(pace * READ_S), USUAL_REQUESTS))
+        is_first = self._begin == EXPIRY_PREFIX
+        portion.has_traffic = is_first or began_s - self._traffic_s >= TRAFFIC_EVERY_S
+        if portion.has_traffic:
+            self._traffic_s = began_s
+        self._counted = counted
+        self._begin = EXPIRY_PREFIX if portion.is_last else portion.keys[-1]
         return portion
 
 

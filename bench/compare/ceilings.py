@@ -20,7 +20,7 @@ from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
 from leverframe.schemas.reward import Reward
 from leverframe.streams.attribution.entries import Attributed, encode_entry, waiting_of
-from leverframe.streams.runtime.store import Memory, Place, open_store
+from leverframe.streams.runtime.store import CachePosition, Memory, open_store
 
 __all__ = ["CEILINGS", "Ceiling", "limit_of"]
 
@@ -160,9 +160,9 @@ async def rocksdb_alone(scene: Scene, folder: Path) -> float:
             part = rows[at : at + _BATCH_PAIRS]
             keys = [row.key for row in part]
             store.get_many(keys)
-            store.write([(row.key, row.waiting) for row in part], Place(at, _NOW_MS))
+            store.write([(row.key, row.waiting) for row in part], CachePosition(at, _NOW_MS))
             store.get_many(keys)
-            store.write([(row.key, row.attributed) for row in part], Place(at, _NOW_MS))
+            store.write([(row.key, row.attributed) for row in part], CachePosition(at, _NOW_MS))
         return 2 * len(rows) / (time.perf_counter() - began)
     finally:
         store.close()

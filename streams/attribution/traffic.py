@@ -1,7 +1,9 @@
-"""Tallies which arm answered how often; learning hears of it as ``Traffic``."""
+"""Tallies which arm answered how often, and how old predictions are; learning gets ``Traffic``."""
 
 from collections.abc import Mapping
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from leverframe.schemas.prediction import Prediction
 from leverframe.schemas.traffic import NEARBY_ORPHAN_LABELS, AgedCount, ServedCount, Traffic
@@ -9,7 +11,9 @@ from leverframe.streams.attribution.entries import Waiting
 from leverframe.streams.health.ages import FINEST_MS, bin_start
 
 __all__ = [
+    "AgedCounts",
     "AgedTally",
+    "ServedCounts",
     "ServedTally",
     "merge",
     "merge_ages",
@@ -21,73 +25,87 @@ __all__ = [
 
 _MOST_KEYS: Final = 2000
 # Three lists of so many names of up to 128 characters stay below Kafka's limit of 1 MB.
-_IN_ONE_RECORD: Final = 200
+_ITEMS_OF_A_RECORD: Final = 200
 OTHER_ARMS: Final = "(others)"
 
+
+class ServedCounts(Struct, gc=False):
+    """New predictions, with their first and newest record time (ms)."""
+
+    count: int
+    first_ms: int
+    newest_ms: int
+
+
+class AgedCounts(Struct, gc=False):
+    """Predictions, and those of them that got their reward or gave up waiting."""
+
+    predicted: int = 0
+    settled: int = 0
+
+
 ServedKey: TypeAlias = tuple[str, str, int | None, int | None]
-ServedTally: TypeAlias = dict[ServedKey, list[int]]
-"""Route, arm, epoch and seq to count, first and newest record time (ms)."""
-AgedTally: TypeAlias = dict[tuple[str, str, int], list[int]]
-"""Route, arm and second (its start, ms) to predictions, and to those that got their reward."""
+"""Route, arm, epoch and seq."""
+ServedTally: TypeAlias = dict[ServedKey, ServedCounts]
+AgedTally: TypeAlias = dict[tuple[str, str, int], AgedCounts]
+"""By route, arm and second (its start, ms)."""
 
 
 def tally(served: ServedTally, prediction: Prediction, at_ms: int) -> None:
-    """Count one new prediction."""
+    """Count a new prediction, no duplicate, at its record time."""
     key = prediction.route, prediction.arm, prediction.epoch, prediction.seq
-    seen = served.get(key)
-    if seen is None:
-        seen = served.setdefault(_bounded_key(served, key), [0, at_ms, at_ms])
-    seen[0] += 1
-    if at_ms < seen[1]:
-        seen[1] = at_ms
-    elif at_ms > seen[2]:
-        seen[2] = at_ms
+    counts = served.get(key)
+    if counts is None:
+        counts = served.setdefault(_counted_as(served, key), ServedCounts(0, at_ms, at_ms))
+    counts.count += 1
+    if at_ms < counts.first_ms:
+        counts.first_ms = at_ms
+    elif at_ms > counts.newest_ms:
+        counts.newest_ms = at_ms
 
 
 def merge(served: ServedTally, more: ServedTally) -> None:
-    """Add one tally to another."""
-    for wanted, (count, first_ms, newest_ms) in more.items():
-        key = _bounded_key(served, wanted)
-        seen = served.get(key)
-        served[key] = (
-            [count, first_ms, newest_ms]
-            if seen is None
-            else [seen[0] + count, min(seen[1], first_ms), max(seen[2], newest_ms)]
-        )
+    """Add ``more`` to ``served``; nothing is shared between them afterwards."""
+    for wanted, added in more.items():
+        key = _counted_as(served, wanted)
+        counts = served.setdefault(key, ServedCounts(0, added.first_ms, added.newest_ms))
+        counts.count += added.count
+        counts.first_ms = min(counts.first_ms, added.first_ms)
+        counts.newest_ms = max(counts.newest_ms, added.newest_ms)
 
 
-def _bounded_key(served: ServedTally, key: ServedKey) -> ServedKey:
+def _counted_as(served: ServedTally, key: ServedKey) -> ServedKey:
     """Names come from producers: beyond ``_MOST_KEYS`` all others of a route count as one."""
     return key if key in served or len(served) < _MOST_KEYS else (key[0], OTHER_ARMS, None, None)
 
 
 def note_prediction(aged: AgedTally, waiting: Waiting) -> None:
     """Count a new prediction that was shown."""
-    _note(aged, waiting, 0)
+    if waiting.shown:
+        _counts(aged, waiting).predicted += 1
 
 
 def note_settled(aged: AgedTally, waiting: Waiting) -> None:
     """Count a prediction that waits no more: it has a reward, or its window has ended."""
-    _note(aged, waiting, 1)
+    if waiting.shown:
+        _counts(aged, waiting).settled += 1
 
 
-def _note(aged: AgedTally, waiting: Waiting, which: int) -> None:
-    if not waiting.shown:
-        return
+def _counts(aged: AgedTally, waiting: Waiting) -> AgedCounts:
     at_ms = min(waiting.predicted_at_ms, waiting.arrived_ms)  # a clock may be ahead
     key = waiting.route, waiting.arm, at_ms - at_ms % FINEST_MS
-    found = aged.get(key)
-    if found is None:
-        found = aged[key] = [0, 0]
-    found[which] += 1
+    counts = aged.get(key)
+    if counts is None:
+        counts = aged[key] = AgedCounts()
+    return counts
 
 
 def merge_ages(aged: AgedTally, more: AgedTally) -> None:
-    """Add one tally to another."""
-    for key, (predicted, settled) in more.items():
-        found = aged.setdefault(key, [0, 0])
-        found[0] += predicted
-        found[1] += settled
+    """Add ``more`` to ``aged``; nothing is shared between them afterwards."""
+    for key, added in more.items():
+        counts = aged.setdefault(key, AgedCounts())
+        counts.predicted += added.predicted
+        counts.settled += added.settled
 
 
 def traffic_of(
@@ -96,17 +114,19 @@ def traffic_of(
     aged: AgedTally,
     now_ms: int,
 ) -> list[Traffic]:
-    """Return a tally as records.
+    """Return tallies as records: one for each route, or several where a record would be large.
 
-    One for each route, or several where a record would be large.
+    ``joins`` are the counts of ``attribute`` and ``sweep`` by ``(what, route, arm)``; of those
+    without a route only the orphans go out, beside every route. ``now_ms`` is stream time, for
+    routes without a new prediction.
     """
     parts: dict[str, list[ServedCount]] = {}
     newest: dict[str, int] = {}
-    for (route, arm, epoch, seq), (count, first_ms, newest_ms) in served.items():
+    for (route, arm, epoch, seq), counts in served.items():
         parts.setdefault(route, []).append(
-            ServedCount(arm=arm, epoch=epoch, seq=seq, count=count, from_ms=first_ms)
+            ServedCount(arm=arm, epoch=epoch, seq=seq, count=counts.count, from_ms=counts.first_ms)
         )
-        newest[route] = max(newest.get(route, 0), newest_ms)
+        newest[route] = max(newest.get(route, 0), counts.newest_ms)
     totals: dict[str, dict[str, int]] = {}
     arms: dict[str, dict[str, dict[str, int]]] = {}
     for (what, route, arm), count in joins.items():
@@ -118,18 +138,18 @@ def traffic_of(
     orphans = joins.get(("orphan_label", "", ""), 0)
     records = []
     for route in dict.fromkeys([*parts, *totals, *ages]):
-        counts = totals.get(route, {}) | ({NEARBY_ORPHAN_LABELS: orphans} if orphans else {})
+        own_joins = totals.get(route, {}) | ({NEARBY_ORPHAN_LABELS: orphans} if orphans else {})
         part, by_arm = parts.get(route, []), list(arms.get(route, {}).items())
         by_age = ages.get(route, [])
         longest = max(1, len(part), len(by_arm), len(by_age))
-        for at in range(0, longest, _IN_ONE_RECORD):
-            end = at + _IN_ONE_RECORD
+        for at in range(0, longest, _ITEMS_OF_A_RECORD):
+            end = at + _ITEMS_OF_A_RECORD
             records.append(
                 Traffic(
                     route=route,
                     served=part[at:end],
                     until_ms=newest.get(route, now_ms),
-                    joins=counts if at == 0 else {},
+                    joins=own_joins if at == 0 else {},
                     arms=dict(by_arm[at:end]),
                     aged=by_age[at:end],
                 )
@@ -140,13 +160,12 @@ def traffic_of(
 def _ages_of(aged: AgedTally, newest: Mapping[str, int], now_ms: int) -> dict[str, list[AgedCount]]:
     """By route, in bins as wide as their age allows."""
     bins: AgedTally = {}
-    for (route, arm, at_ms), (predicted, settled) in aged.items():
-        found = bins.setdefault((route, arm, bin_start(at_ms, newest.get(route, now_ms))), [0, 0])
-        found[0] += predicted
-        found[1] += settled
+    for (route, arm, at_ms), counts in aged.items():
+        start_ms = bin_start(at_ms, newest.get(route, now_ms))
+        merge_ages(bins, {(route, arm, start_ms): counts})
     ages: dict[str, list[AgedCount]] = {}
-    for (route, arm, at_ms), (predicted, settled) in bins.items():
+    for (route, arm, at_ms), counts in bins.items():
         ages.setdefault(route, []).append(
-            AgedCount(arm=arm, from_ms=at_ms, predicted=predicted, settled=settled)
+            AgedCount(arm=arm, from_ms=at_ms, predicted=counts.predicted, settled=counts.settled)
         )
     return ages

@@ -10,9 +10,9 @@ from leverframe.policies.registry import make_policy
 from leverframe.policies.reward_base import RewardFunction
 from leverframe.policies.rewards import make_reward
 from leverframe.schemas.errors import PolicyError
-from leverframe.streams.routes.settings import Combine, RouteSettings
+from leverframe.streams.routes.settings import OTHER_ROUTES, Combine, RouteSettings
 
-__all__ = ["Route", "Routes"]
+__all__ = ["Route", "Routes", "compile_routes"]
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -131,3 +131,12 @@ class Routes:
 
     def _get_or_others(self, name: str) -> Route | None:
         return self._named.get(name, self._others)
+
+
+def compile_routes(written: Mapping[str, RouteSettings]) -> Routes:
+    """Build every route's policy, reward function and detectors, as the settings file has them.
+
+    Raises ``PolicyError`` where one of them is unknown or has wrong parameters.
+    """
+    named = {name: route for name, route in written.items() if name != OTHER_ROUTES}
+    return Routes(named, written.get(OTHER_ROUTES))

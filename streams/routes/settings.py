@@ -1,10 +1,11 @@
 """Each route as written in the settings file: reward, window, policy, guard, limits."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
 __all__ = [
+    "OTHER_ROUTES",
     "Combine",
     "DetectorSettings",
     "FollowingSettings",
@@ -13,6 +14,8 @@ __all__ = [
     "RouteSettings",
 ]
 
+OTHER_ROUTES: Final = "*"
+"""Stands for every route that the settings do not name."""
 Combine: TypeAlias = Literal["sum", "last", "max", "mean"]
 Share = Annotated[float, Meta(ge=0, le=1)]
 

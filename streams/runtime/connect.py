@@ -23,7 +23,7 @@ from aiokafka.errors import (
 from leverframe.schemas.errors import BrokerError
 from leverframe.streams.runtime.kafka import BrokerSettings, client_options
 
-__all__ = ["TIMEOUT_MS", "explain", "first_error", "reach"]
+__all__ = ["TIMEOUT_MS", "connect", "explain", "find_error"]
 
 TIMEOUT_MS: Final = 10_000
 # OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED.
@@ -74,20 +74,7 @@ _NOBODY: Final = (
 
 
 def explain(error: BaseException, broker: BrokerSettings) -> str:
-    """Say which setting is wrong.
-
-    Parameters
-    ----------
-    error : BaseException
-        What the first connection raised.
-    broker : BrokerSettings
-        What was tried; the password is not repeated.
-
-    Returns
-    -------
-    str
-        One line.
-    """
+    """Say in one line which setting makes the first connection fail; never the password."""
     if isinstance(error, ssl.SSLError) and getattr(error, "verify_code", None) == _EXPIRED:
         return (
             f"cannot talk to Kafka at {broker.servers}: the broker's certificate, or that of its "
@@ -106,23 +93,10 @@ def explain(error: BaseException, broker: BrokerSettings) -> str:
     )
 
 
-async def reach(broker: BrokerSettings) -> AIOKafkaClient:
-    """Return a connected client.
+async def connect(broker: BrokerSettings) -> AIOKafkaClient:
+    """Return a client that knows the brokers of the cluster; the caller closes it.
 
-    Parameters
-    ----------
-    broker : BrokerSettings
-        From the settings.
-
-    Returns
-    -------
-    AIOKafkaClient
-        Knows the brokers of the cluster; to be closed.
-
-    Raises
-    ------
-    BrokerError
-        In one line, with the setting that is wrong.
+    Raises ``BrokerError``, in one line, with the setting that is wrong.
     """
     options = client_options(broker)
     client = AIOKafkaClient(**options, request_timeout_ms=TIMEOUT_MS)
@@ -132,37 +106,29 @@ async def reach(broker: BrokerSettings) -> AIOKafkaClient:
         answering = [node for node in nodes if await client.ready(node.nodeId)]
     except (KafkaError, OSError, TimeoutError) as error:
         await client.close()
-        raise BrokerError(explain(await first_error(broker), broker)) from error
+        raise BrokerError(explain(await find_error(broker), broker)) from error
     if not answering:
         await client.close()
-        told = ", ".join(f"{node.host}:{node.port}" for node in nodes)
+        advertised = ", ".join(f"{node.host}:{node.port}" for node in nodes)
         raise BrokerError(
-            f"a broker answers at {broker.servers} and sends its clients to {told}, where none "
-            "does: correct its advertised.listeners"
+            f"a broker answers at {broker.servers} and sends its clients to {advertised}, where "
+            "none does: correct its advertised.listeners"
         )
     return client
 
 
-async def first_error(broker: BrokerSettings) -> BaseException:
-    """Connect once more, and return what that alone raises.
+async def find_error(broker: BrokerSettings) -> BaseException:
+    """Connect once more, and return for ``explain`` what that alone raises.
 
-    Parameters
-    ----------
-    broker : BrokerSettings
-        To which a client could not connect.
-
-    Returns
-    -------
-    BaseException
-        For ``explain``; where the connection stands, that requests fail.
+    Where the connection stands, the error says that the first request failed.
     """
     own = {n: value for n, value in client_options(broker).items() if n != "bootstrap_servers"}
     for host, port, _ in collect_hosts(broker.servers, randomize=False):
         try:
             connection = await create_conn(host, port, **own, request_timeout_ms=TIMEOUT_MS)
         except (KafkaError, OSError, TimeoutError) as error:
-            first: BaseException = error
-            return first
+            found: BaseException = error
+            return found
         connection.close()
     # It speaks with us and refuses the first real request: it waits for a password.
     closed: BaseException = KafkaConnectionError("closed after the first request")

@@ -1,8 +1,8 @@
-"""How aiokafka clients are made: one place for servers, security and sizes."""
+"""What any aiokafka client needs, servers and security; and where a key belongs."""
 
 import ssl
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 from aiokafka.partitioner import murmur2
@@ -10,8 +10,6 @@ from aiokafka.partitioner import murmur2
 from leverframe.schemas.errors import BrokerError
 
 __all__ = ["BrokerSettings", "client_options", "key_partition", "partition_of"]
-
-MAX_REQUEST_BYTES: Final = 1_000_000
 
 
 class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -44,22 +42,9 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 def client_options(broker: BrokerSettings) -> Mapping[str, Any]:
-    """Return the keyword arguments that any aiokafka client needs.
+    """Return the keyword arguments of any aiokafka client: servers and security.
 
-    Parameters
-    ----------
-    broker : BrokerSettings
-        From the settings.
-
-    Returns
-    -------
-    mapping
-        Servers and security.
-
-    Raises
-    ------
-    BrokerError
-        If the certificate authority cannot be read.
+    Raises ``BrokerError`` if the certificate authority cannot be read.
     """
     options: dict[str, Any] = {
         "bootstrap_servers": broker.servers,
@@ -83,38 +68,13 @@ def client_options(broker: BrokerSettings) -> Mapping[str, Any]:
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition that Java's and aiokafka's producers choose for a key.
-
-    Parameters
-    ----------
-    key : bytes
-        Of the record.
-    partitions : int
-        Of the topic.
-
-    Returns
-    -------
-    int
-        0 to ``partitions - 1``.
-    """
+    """Return the partition that Java's and aiokafka's producers choose for a key."""
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
 def key_partition(key: bytes | None, fallback: int, partitions: int) -> int:
     """Return the partition for a record that may have no key.
 
-    Parameters
-    ----------
-    key : bytes or None
-        Of the record.
-    fallback : int
-        A number to spread records without key, such as their offset.
-    partitions : int
-        Of the topic.
-
-    Returns
-    -------
-    int
-        0 to ``partitions - 1``.
+    Those without are spread by ``fallback``, such as their offset.
     """
     return fallback % partitions if key is None else partition_of(key, partitions)

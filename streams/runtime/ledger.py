@@ -10,7 +10,6 @@ transaction will have changed. Transactions themselves follow one another.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,12 +21,10 @@ from aiokafka.errors import KafkaError, ProducerFenced
 
 from leverframe.schemas.errors import LedgerError
 from leverframe.streams.runtime.kafka import BrokerSettings
-from leverframe.streams.runtime.store import Memory, Place, Store
+from leverframe.streams.runtime.store import CachePosition, Memory, Store
 from leverframe.streams.runtime.transactions import Transaction
 
 __all__ = ["FIRST_KEY", "Ledger", "LedgerSettings", "Output", "Positions", "transactional_id"]
-
-log = logging.getLogger(__name__)
 
 POSITIONS_KEY: Final = b"\x00positions"
 # Keys that begin with NUL are the ledger's own.
@@ -51,19 +48,7 @@ class Positions(msgspec.Struct):
 
 
 class Output(msgspec.Struct, frozen=True, gc=False):
-    """A record to be published with a transaction.
-
-    Attributes
-    ----------
-    topic : str
-        Full name.
-    partition : int
-        Chosen by the caller, as Kafka's default partitioner would.
-    key, value : bytes or None
-        As on the wire.
-    headers : list of (str, bytes)
-        As on the wire.
-    """
+    """A record to be published with a transaction, in the partition of the caller's choice."""
 
     topic: str
     partition: int
@@ -75,20 +60,8 @@ class Output(msgspec.Struct, frozen=True, gc=False):
 class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What all ledgers of an agent share.
 
-    Attributes
-    ----------
-    app_id, agent : str
-        Name the transactional ids.
-    changelog : str
-        Full name of the changelog topic.
-    datadir : Path
-        Where the caches live.
-    broker : BrokerSettings
-        How to reach Kafka.
-    memory : Memory
-        Of the caches of the process.
-    transaction_timeout_ms : int
-        After this the broker aborts an open transaction of a dead worker by itself.
+    ``app_id`` and ``agent`` name the transactional ids. After ``transaction_timeout_ms`` the broker
+    aborts an open transaction of a dead worker by itself.
     """
 
     app_id: str
@@ -101,19 +74,7 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger:
-    """State of one partition; made by ``streams.runtime.open_ledger``.
-
-    Parameters
-    ----------
-    settings : LedgerSettings
-        Of its agent.
-    partition : int
-        Its partition.
-    store : Store
-        The cache, restored.
-    producer : AIOKafkaProducer
-        Transactional, started.
-    """
+    """State of one partition; ``open_ledger`` makes it: cache restored, producer started."""
 
     def __init__(
         self, settings: LedgerSettings, partition: int, store: Store, producer: AIOKafkaProducer
@@ -131,18 +92,7 @@ class Ledger:
         self._ahead: Mapping[bytes, bytes | None] = {}
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        """Read many keys, as they are after the transaction that is under way.
-
-        Parameters
-        ----------
-        keys : list of bytes
-            Any, duplicates included.
-
-        Returns
-        -------
-        list of bytes or None
-            One for each key, in order.
-        """
+        """Return the value of each key, in order, as after the transaction that is under way."""
         ahead = self._ahead
         if not ahead:
             return self._store.get_many(keys)
@@ -155,22 +105,10 @@ class Ledger:
         outputs: Iterable[Output],
         positions: Positions | None = None,
     ) -> None:
-        """Make one micro-batch durable: transaction first, then the cache.
+        """Make one micro-batch durable, as ``begin_commit``: transaction first, then the cache.
 
-        Parameters
-        ----------
-        changes : mapping of bytes to bytes or None
-            As for ``begin_commit``.
-        outputs : iterable of Output
-            As for ``begin_commit``.
-        positions : Positions, optional
-            As for ``begin_commit``.
-
-        Raises
-        ------
-        LedgerError
-            If the transaction failed or this worker was fenced. Nothing may be acknowledged after
-            that: the process must end, the log decides what was counted.
+        Raises ``LedgerError`` if the transaction failed or this worker was fenced. Nothing may be
+        acknowledged after that: the process must end, the log decides what was counted.
         """
         await (await self.begin_commit(changes, outputs, positions))
 
@@ -182,24 +120,11 @@ class Ledger:
     ) -> "asyncio.Future[None]":
         """Begin a transaction once the one before has ended; reads see it from now on.
 
-        Parameters
-        ----------
-        changes : mapping of bytes to bytes or None
-            Changed entries; None deletes. Not to be changed by the caller any more.
-        outputs : iterable of Output
-            Published with the transaction, in order for each partition.
-        positions : Positions, optional
-            How far the input is counted then; as before when left out.
-
-        Returns
-        -------
-        Future
-            Done when it is durable; fails as ``commit`` does.
-
-        Raises
-        ------
-        LedgerError
-            If the transaction before failed.
+        None deletes an entry; ``changes`` must not be changed by the caller any more. Outputs are
+        published with the transaction, in order for each partition. ``positions`` say how far the
+        input is counted then, as before when left out. What is returned is done when all of it is
+        durable, and fails as ``commit`` does. Raises ``LedgerError`` if the transaction before
+        failed.
         """
         after = self.positions if positions is None else positions
         entries = [*changes.items(), (POSITIONS_KEY, msgspec.msgpack.encode(after))]
@@ -237,7 +162,7 @@ class Ledger:
                 f"{self.name}: the transaction failed ({error!r}). Nothing is lost; the worker "
                 "must be restarted and will find out from the log what was counted."
             ) from error
-        self._store.write(entries, Place(next_offset, time.time_ns() // 1_000_000))
+        self._store.write(entries, CachePosition(next_offset, time.time_ns() // 1_000_000))
         self._ahead = {}
 
     @property
@@ -252,18 +177,5 @@ class Ledger:
 
 
 def transactional_id(settings: LedgerSettings, partition: int) -> str:
-    """Return the id that fences earlier owners of a partition.
-
-    Parameters
-    ----------
-    settings : LedgerSettings
-        Of the agent.
-    partition : int
-        The partition.
-
-    Returns
-    -------
-    str
-        The same for every worker.
-    """
+    """Return the id that fences earlier owners of a partition: the same for every worker."""
     return f"{settings.app_id}-{settings.agent}-{partition}"

@@ -6,7 +6,7 @@ membership, rebalancing, flow control and agents, and changes what stands in the
 
 - ``getmany`` yields one message per partition and slice; its value is the list of raw records
   and its offset that of the last one.
-- Offsets: a partition is handled in order by one lane, so "highest acknowledged + 1" is the whole
+- Offsets: a partition is handled in order by one task, so "highest acknowledged + 1" is the whole
   truth. Faust's gap bookkeeping (faust-streaming#401 family) would commit one micro-batch at a
   time.
 - Faust forgets acknowledged offsets before the commit of a revocation (#502): commit first.
@@ -15,9 +15,8 @@ membership, rebalancing, flow control and agents, and changes what stands in the
 - Input is read committed, since our own ``rewards`` are transactional.
 """
 
-import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 import faust
 import faust.streams
@@ -27,55 +26,33 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from leverframe.schemas.errors import LeverframeError
-from leverframe.streams.runtime.fetched import slices
+from leverframe.streams.runtime.logger import make_logger
+from leverframe.streams.runtime.partition import Reading
+from leverframe.streams.runtime.slices import slices
 
 __all__ = [
     "MicrobatchConsumer",
     "MicrobatchSchema",
     "MicrobatchTransport",
-    "Reading",
     "check_faust",
 ]
 
-log = logging.getLogger(__name__)
+log = make_logger(__name__)
 
 FETCH_WAIT_MS: Final = 10
 FETCH_BYTES: Final = 1 << 20
 
 
 def check_faust() -> None:
-    """Refuse to start without Faust's compiled stream iterator.
+    """Raise ``LeverframeError`` where Faust's compiled stream iterator is missing.
 
     The pure-Python one acknowledges events that were skipped in a rebalance, unprocessed.
-
-    Raises
-    ------
-    LeverframeError
-        With the cure.
     """
     if getattr(faust.streams, "_CStreamIterator", None) is None:
         raise LeverframeError(
             "Faust's compiled stream iterator is missing. Unset NO_CYTHON and reinstall "
             "faust-streaming from a wheel for this Python."
         )
-
-
-class Reading(NamedTuple):
-    """How far a partition is read.
-
-    Attributes
-    ----------
-    end : int or None
-        Its end offset, as the newest fetch said.
-    is_read : bool
-        Whether nothing between the reader's position and the end is left to fetch.
-    fetched : int
-        Offset after the last record that was handed over.
-    """
-
-    end: int | None
-    is_read: bool
-    fetched: int
 
 
 class MicrobatchSchema(faust.Schema[Any, Any]):
@@ -134,15 +111,7 @@ class MicrobatchConsumer(Consumer):
     ) -> AsyncIterator[tuple[TP, Any]]:
         """Fetch, and yield one message per partition and slice.
 
-        Parameters
-        ----------
-        timeout : float
-            Longest wait, seconds.
-
-        Yields
-        ------
-        tuple of TP and ConsumerMessage
-            Whose value is the list of raw records.
+        Its value is the list of raw records.
         """
         records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
@@ -152,11 +121,7 @@ class MicrobatchConsumer(Consumer):
                 await self.perform_seek()
             except Exception as error:  # noqa: BLE001 - a rebalance took the partitions meanwhile
                 # A new assignment starts from what was committed; the ledger skips what it counted.
-                log.info(
-                    "no seek while the group rebalances: %r",
-                    error,
-                    extra={"event": "seek_put_off"},
-                )
+                log.info("seek_put_off", message=f"no seek while the group rebalances: {error!r}")
             return
         generation = self.app.consumer_generation_id
         for tp, message in self._messages(records, generation):
@@ -191,18 +156,7 @@ class MicrobatchConsumer(Consumer):
                 )
 
     def reading_of(self, tp: TP) -> Reading:
-        """Return how far a partition is read; callable from the application's thread.
-
-        Parameters
-        ----------
-        tp : TP
-            Assigned to this worker.
-
-        Returns
-        -------
-        Reading
-            With ``end`` None while the broker has not said it.
-        """
+        """Return how far an assigned partition is read; callable from the application's thread."""
         subscription = self._subscription().subscription
         assignment = None if subscription is None else subscription.assignment
         state = None if assignment is None else assignment.state_value(tp)
@@ -238,13 +192,7 @@ class MicrobatchConsumer(Consumer):
         return highest + 1
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Commit what is acknowledged before Faust forgets it.
-
-        Parameters
-        ----------
-        revoked : set of TP
-            Partitions that leave this worker.
-        """
+        """Commit what is acknowledged before Faust forgets it."""
         if not self.should_stop:
             if self.transport.before_revocation is not None:
                 self.transport.before_revocation(revoked)

@@ -1,7 +1,6 @@
 """Taking a partition over: fence its earlier owners, then bring its cache up to date."""
 
 import asyncio
-import logging
 import time
 from typing import Final
 
@@ -11,12 +10,13 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from leverframe.schemas.errors import LedgerError
 from leverframe.streams.runtime.kafka import client_options
 from leverframe.streams.runtime.ledger import Ledger, LedgerSettings, transactional_id
+from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.runtime.restore import restore
 from leverframe.streams.topology import MAX_ENTRY_BYTES
 
 __all__ = ["open_ledger"]
 
-log = logging.getLogger(__name__)
+log = make_logger(__name__)
 
 _BATCH_BYTES: Final = 512 << 10
 _PATIENCE_S: Final = 60.0
@@ -24,27 +24,12 @@ _PAUSE_S: Final = 0.5
 
 
 async def open_ledger(settings: LedgerSettings, partition: int) -> Ledger:
-    """Take a partition over: fence its earlier owners, then bring the cache up to date.
+    """Take a partition over; its ledger is then ready to read and commit.
 
     A broker that is away for a while is waited for; nothing has been done yet that could be half.
 
-    Parameters
-    ----------
-    settings : LedgerSettings
-        Of the agent.
-    partition : int
-        The partition.
-
-    Returns
-    -------
-    Ledger
-        Ready to read and commit.
-
-    Raises
-    ------
-    LedgerError
-        If the broker refuses the transactional id, the changelog cannot be read, or the broker
-        does not come back.
+    Raises ``LedgerError`` if the broker refuses the transactional id, the changelog cannot be read,
+    or the broker does not come back.
     """
     began = time.monotonic()
     while True:
@@ -54,14 +39,11 @@ async def open_ledger(settings: LedgerSettings, partition: int) -> Ledger:
             is_away = error.retriable and not isinstance(error, UnknownTopicOrPartitionError)
             if is_away and time.monotonic() - began < _PATIENCE_S:
                 log.warning(
-                    "%s: the broker is away (%r); trying again",
-                    transactional_id(settings, partition),
-                    error,
-                    extra={
-                        "event": "broker_away",
-                        "agent": settings.agent,
-                        "partition": partition,
-                    },
+                    "broker_away",
+                    message=f"{transactional_id(settings, partition)}: the broker is away "
+                    f"({error!r}); trying again",
+                    agent=settings.agent,
+                    partition=partition,
                 )
                 await asyncio.sleep(_PAUSE_S)
                 continue

@@ -1,8 +1,8 @@
 """Brings a partition's cache up to the end of its changelog, read committed.
 
 A cache that lacks much is filled in bulk: without RocksDB's own log, unsorted, and flushed before
-it is opened for use. A crash on the way leaves a place that is behind, never ahead, since place and
-entries are written together and RocksDB keeps whole memtables in their order.
+it is opened for use. A crash on the way leaves a position that is behind, never ahead, since it
+and the entries are written together and RocksDB keeps whole memtables in their order.
 """
 
 import asyncio
@@ -12,12 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from leverframe.schemas.errors import LedgerError
-from leverframe.streams.runtime.kafka import BrokerSettings, client_options
-from leverframe.streams.runtime.store import Memory, Place, Store, open_store
+from leverframe.streams.runtime.consumers import open_consumer
+from leverframe.streams.runtime.kafka import BrokerSettings
+from leverframe.streams.runtime.store import CachePosition, Memory, Store, open_store
 
 __all__ = ["is_trustworthy", "restore"]
 
@@ -30,75 +31,40 @@ _BULK_RECORDS: Final = 100_000
 _STEP_RECORDS: Final = 8_000
 
 
-def is_trustworthy(place: Place | None, begin: int, end: int, now_ms: int) -> bool:
+def is_trustworthy(cached: CachePosition | None, begin: int, end: int, now_ms: int) -> bool:
     """Whether a cache can be continued, rather than rebuilt from the changelog's start.
 
-    Parameters
-    ----------
-    place : Place or None
-        Where the cache stands.
-    begin : int
-        First and next offset of the changelog partition.
-    end : int
-        As for ``begin``.
-    now_ms : int
-        Wall time, ms since the epoch.
-
-    Returns
-    -------
-    bool
-        False for a new cache, one outside the log (as after the topic was made anew), or a stale
-        one.
+    It cannot where it is new, stale or outside the log (``begin`` to before ``end``), as after the
+    topic was made anew.
     """
     return (
-        place is not None
-        and begin <= place.next_offset <= end
-        and now_ms - place.written_at_ms <= STALE_AFTER_MS
+        cached is not None
+        and begin <= cached.next_offset <= end
+        and now_ms - cached.written_at_ms <= STALE_AFTER_MS
     )
 
 
 async def restore(
     path: Path, memory: Memory, topic: str, partition: int, broker: BrokerSettings
 ) -> tuple[Store, int]:
-    """Open a cache and apply what the changelog holds beyond its place.
+    """Open a cache and apply what the changelog holds beyond its position.
 
-    One that cannot be continued is thrown away and restored from the changelog's start.
-
-    Parameters
-    ----------
-    path : Path
-        Folder of the cache.
-    memory : Memory
-        Shared by all stores of the process.
-    topic
-        Of the changelog. No other writer may be active: the caller has fenced them.
-    partition
-        As for ``topic``.
-    broker : BrokerSettings
-        How to reach Kafka.
-
-    Returns
-    -------
-    tuple of Store and int
-        The cache, to be closed by the caller, and the number of records applied.
+    One that cannot be continued is thrown away and restored from the changelog's start. No other
+    writer may be active: the caller has fenced them. Returns the cache, to be closed by the caller,
+    and the number of records applied.
     """
-    consumer = AIOKafkaConsumer(
-        **client_options(broker),
-        isolation_level="read_committed",
-        enable_auto_commit=False,
+    tp = TopicPartition(topic, partition)
+    consuming = open_consumer(
+        broker,
+        partitions=[tp],
         auto_offset_reset="none",
         max_partition_fetch_bytes=4 << 20,
         fetch_max_wait_ms=20,
     )
     store: Store | None = None
     try:
-        try:
-            await consumer.start()
-            store, applied = await _restored(
-                consumer, TopicPartition(topic, partition), path, memory
-            )
-        finally:
-            await consumer.stop()
+        async with consuming as consumer:
+            store, applied = await _restored(consumer, tp, path, memory)
     except BaseException:
         # Cancelled while the consumer stops: the next owner in this process needs the folder.
         if store is not None:
@@ -110,17 +76,16 @@ async def restore(
 async def _restored(
     consumer: Any, tp: TopicPartition, path: Path, memory: Memory
 ) -> tuple[Store, int]:
-    consumer.assign([tp])
     begin = (await consumer.beginning_offsets([tp]))[tp]
     end = (await consumer.end_offsets([tp]))[tp]
     store = open_store(path, memory)
     try:
-        place = store.place
-        if place is not None and not is_trustworthy(place, begin, end, _now_ms()):
+        cached = store.position
+        if cached is not None and not is_trustworthy(cached, begin, end, _now_ms()):
             store.close()
             shutil.rmtree(path, ignore_errors=True)
-            store, place = open_store(path, memory), None
-        start = begin if place is None else place.next_offset
+            store, cached = open_store(path, memory), None
+        start = begin if cached is None else cached.next_offset
         if start >= end:
             return store, 0
         consumer.seek(tp, start)
@@ -149,7 +114,7 @@ async def _to_its_end(work: Callable[[], None]) -> None:
 
 
 async def _apply(consumer: Any, tp: TopicPartition, end: int, store: Store) -> int:
-    """Write what the changelog holds up to ``end``, steps of records with the place after them."""
+    """Write what the changelog holds up to ``end``, in steps, each with the position after it."""
     applied = 0
     deadline = time.monotonic() + _PATIENCE_S
     while True:
@@ -164,9 +129,9 @@ async def _apply(consumer: Any, tp: TopicPartition, end: int, store: Store) -> i
         if records:
             deadline = time.monotonic() + _PATIENCE_S
             applied += len(records)
-            store.write([(r.key, r.value) for r in records], Place(position, _now_ms()))
+            store.write([(r.key, r.value) for r in records], CachePosition(position, _now_ms()))
         if position >= end:
-            store.write([], Place(position, _now_ms()))
+            store.write([], CachePosition(position, _now_ms()))
             return applied
         if time.monotonic() > deadline:
             raise LedgerError(

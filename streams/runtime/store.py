@@ -20,17 +20,17 @@ from rocksdict import (
 
 from leverframe.schemas.errors import LedgerError
 
-__all__ = ["Changes", "Memory", "Place", "Store", "open_store"]
+__all__ = ["CachePosition", "Changes", "Memory", "Store", "open_store"]
 
 Changes = Sequence[tuple[bytes, bytes | None]]
 """Keys with their new values; None deletes."""
 
 # Local only, never in the changelog: where in the changelog this cache stands.
-_PLACE_KEY: Final = b"\x00\x00place"
+_POSITION_KEY: Final = b"\x00\x00place"  # as caches on disk have it
 
 
-class Place(msgspec.Struct, array_like=True, frozen=True):
-    """Where a cache stands: next changelog offset to read, and when it was written (ms)."""
+class CachePosition(msgspec.Struct, array_like=True, frozen=True):
+    """Where in its changelog a cache stands: next offset to read, and when it was written (ms)."""
 
     next_offset: int
     written_at_ms: int
@@ -39,12 +39,8 @@ class Place(msgspec.Struct, array_like=True, frozen=True):
 class Memory:
     """What all stores of a process share, so that memory does not grow with their number.
 
-    Parameters
-    ----------
-    cache_bytes : int
-        Of blocks, with the indexes and filters of all files.
-    write_bytes : int
-        Of memtables: beyond it the store that is written to flushes early.
+    ``cache_bytes`` are of blocks, with the indexes and filters of all files, ``write_bytes`` of
+    memtables: beyond them the store that is written to flushes early.
     """
 
     def __init__(self, cache_bytes: int, write_bytes: int) -> None:
@@ -54,17 +50,10 @@ class Memory:
 
 
 class Store:
-    """RocksDB of one partition.
+    """RocksDB of one partition, in a folder whose parents exist.
 
-    Parameters
-    ----------
-    path : Path
-        Its folder; the parents must exist.
-    memory : Memory
-        Shared by all stores of the process.
-    is_bulk : bool
-        Whether it is filled from the changelog: writes are sorted later and have no log of their
-        own. Nothing may be read meanwhile, and ``flush`` must come before it is opened for use.
+    In bulk it is filled from the changelog: writes are sorted later and have no log of their own.
+    Nothing may be read meanwhile, and ``flush`` must come before it is opened for use.
     """
 
     def __init__(self, path: Path, memory: Memory, *, is_bulk: bool = False) -> None:
@@ -74,18 +63,7 @@ class Store:
         self._write_options = _write_options(is_bulk=is_bulk)
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        """Read many keys in one call.
-
-        Parameters
-        ----------
-        keys : list of bytes
-            Any, duplicates included.
-
-        Returns
-        -------
-        list of bytes or None
-            One for each key, in order.
-        """
+        """Read many keys, duplicates included, in one call; values in their order."""
         if not keys:
             return []
         try:
@@ -97,22 +75,7 @@ class Store:
     def scan(
         self, begin: bytes, end: bytes | None = None, limit: int | None = None
     ) -> Iterator[tuple[bytes, bytes]]:
-        """Yield entries of a key range, in key order.
-
-        Parameters
-        ----------
-        begin : bytes
-            First key of the range.
-        end : bytes, optional
-            First key beyond it; to the last key when left out.
-        limit : int, optional
-            Most entries to yield.
-
-        Yields
-        ------
-        tuple of bytes
-            Key and value.
-        """
+        """Yield at most ``limit`` entries from ``begin`` to before ``end``, in key order."""
         entries = self._db.iter()
         entries.seek(begin)
         count = 0
@@ -128,16 +91,8 @@ class Store:
         except Exception as error:
             raise self._unusable(error) from error
 
-    def write(self, changes: Changes, place: Place) -> None:
-        """Apply the changes of one transaction, and the place after it, as one atomic batch.
-
-        Parameters
-        ----------
-        changes : sequence of (bytes, bytes or None)
-            As in the changelog.
-        place : Place
-            Where the cache stands then.
-        """
+    def write(self, changes: Changes, position: CachePosition) -> None:
+        """Apply the changes of one transaction, and the position after it, as one atomic batch."""
         batch = WriteBatch(raw_mode=True)
         put, delete = batch.put, batch.delete
         for key, value in changes:
@@ -145,17 +100,17 @@ class Store:
                 delete(key)
             else:
                 put(key, value)
-        put(_PLACE_KEY, msgspec.msgpack.encode(place))
+        put(_POSITION_KEY, msgspec.msgpack.encode(position))
         try:
             self._db.write(batch, self._write_options)
         except Exception as error:
             raise self._unusable(error) from error
 
     @property
-    def place(self) -> Place | None:
+    def position(self) -> CachePosition | None:
         """Where the cache stands; None for a new one."""
-        raw = self._db.get(_PLACE_KEY)
-        return None if raw is None else msgspec.msgpack.decode(raw, type=Place)
+        raw = self._db.get(_POSITION_KEY)
+        return None if raw is None else msgspec.msgpack.decode(raw, type=CachePosition)
 
     def _unusable(self, error: Exception) -> LedgerError:
         """Throw a damaged cache away, so that the next start does not meet it again."""
@@ -221,24 +176,7 @@ def _options(memory: Memory, *, is_bulk: bool) -> Options:
 def open_store(path: Path, memory: Memory, *, is_bulk: bool = False) -> Store:
     """Open a partition's cache; one that cannot be read is thrown away, since the log is the truth.
 
-    Parameters
-    ----------
-    path : Path
-        Its folder, made if missing.
-    memory : Memory
-        Shared by all stores of the process.
-    is_bulk : bool
-        As in ``Store``.
-
-    Returns
-    -------
-    Store
-        Empty if it was new or unreadable.
-
-    Raises
-    ------
-    LedgerError
-        If another process holds the folder, or nothing can be written there.
+    Raises ``LedgerError`` if another process holds the folder, or nothing can be written there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -263,7 +201,7 @@ def open_store(path: Path, memory: Memory, *, is_bulk: bool = False) -> Store:
 def _opened(path: Path, memory: Memory, *, is_bulk: bool) -> Store:
     store = Store(path, memory, is_bulk=is_bulk)
     try:
-        _ = store.place
+        _ = store.position
     except Exception:
         store.close()
         raise

@@ -1,53 +1,25 @@
-"""One Kafka transaction: its records packed by partition, and how soon the next one begins.
-
-A transaction is over for its producer before the broker has written all its markers; the next one
-is told to wait. aiokafka then waits a fixed 20 ms. The markers take a fraction of a millisecond to
-a few, and every label waits for two transactions in series, so most of the time from label to
-control message was this wait: at 1,000 events/s p99 was 152 ms with it and 59 ms with ``WAIT_S``
-(``python -m bench.latency``, one run each, 2 cores).
-"""
+"""One Kafka transaction: its records packed by partition, published together or not at all."""
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
-from aiokafka.producer import sender
-
-from leverframe.schemas.errors import LeverframeError
-
-__all__ = ["WAIT_S", "Target", "Transaction", "ask_again_soon"]
-
-WAIT_S: Final = 0.001
-_NAME: Final = "BACKOFF_OVERRIDE"
+__all__ = ["Target", "Transaction"]
 
 Target: TypeAlias = tuple[str, int]
 """Topic and partition."""
 
 
 class Transaction:
-    """Records that are published together or not at all.
-
-    Parameters
-    ----------
-    producer : AIOKafkaProducer
-        Transactional, started.
-    """
+    """Records that are published together or not at all, by a transactional producer."""
 
     def __init__(self, producer: Any) -> None:
         self._producer = producer
         self._batches: defaultdict[Target, list[Any]] = defaultdict(list)
 
     def add_all(self, target: Target, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
-        """Add many records to one partition; what ``add`` does for one, in one loop.
-
-        Parameters
-        ----------
-        target : Target
-            Where to.
-        entries : iterable of (bytes, bytes or None)
-            Keys and values.
-        """
+        """Add many records to one partition; what ``add`` does for one, in one loop."""
         append = self._new_batch(target)
         for key, value in entries:
             if append(timestamp=None, key=key, value=value) is None:
@@ -61,19 +33,7 @@ class Transaction:
         value: bytes | None,
         headers: list[tuple[str, bytes]],
     ) -> None:
-        """Add a record to a partition.
-
-        Parameters
-        ----------
-        target : Target
-            Where to.
-        key : bytes or None
-            As on the wire.
-        value : bytes or None
-            As on the wire.
-        headers : list of (str, bytes)
-            As on the wire.
-        """
+        """Add a record to a partition."""
         built = self._batches[target]
         record = {"timestamp": None, "key": key, "value": value, "headers": headers}
         if not built or built[-1].append(**record) is None:
@@ -86,13 +46,7 @@ class Transaction:
         return append
 
     async def run(self) -> Mapping[Target, int]:
-        """Begin, send everything, commit.
-
-        Returns
-        -------
-        mapping of Target to int
-            Offset after the last record, by partition.
-        """
+        """Begin, send everything, commit; return the offset after the last record, by partition."""
         producer = self._producer
         await producer.begin_transaction()
         ends = await asyncio.gather(*(self._send(*each) for each in self._batches.items()))
@@ -110,18 +64,3 @@ class Transaction:
             metadata = await future
             end = metadata.offset + batch.record_count()
         return end
-
-
-def ask_again_soon() -> None:
-    """Let transactional producers of this process ask again after ``WAIT_S``.
-
-    Raises
-    ------
-    LeverframeError
-        If this aiokafka has no such wait: the pins and this module must go together.
-    """
-    if not hasattr(sender, _NAME):
-        raise LeverframeError(
-            "this aiokafka is not the one that Leverframe was tested with; install the pinned one"
-        )
-    setattr(sender, _NAME, WAIT_S)

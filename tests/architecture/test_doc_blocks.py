@@ -14,8 +14,8 @@ from doc_blocks import PAGES, ROOT, Block, blocks, commands_of
 
 from leverframe.agents.cli.main import cli
 from leverframe.agents.settings import Settings, load_settings
-from leverframe.agents.worker.app import compile_routes
 from leverframe.schemas.codec import RECORDS
+from leverframe.streams.routes.route import compile_routes
 
 SHELL = ("", "sh", "console", "bash")
 MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
@@ -102,7 +102,7 @@ def test_settings_load(block: Block, tmp_path: Path) -> None:
     """Each block of TOML is a settings file, with policies and rewards that exist."""
     file = tmp_path / "leverframe.toml"
     file.write_text(block.text, encoding="utf-8")
-    compile_routes(load_settings(file, {}))
+    compile_routes(load_settings(file, {}).routes)
 
 
 @pytest.mark.parametrize("block", blocks("json"), ids=str)

@@ -12,10 +12,10 @@ from doc_blocks import PAGES, ROOT
 
 from leverframe.agents.cli.main import _COMMANDS
 from leverframe.agents.settings import load_settings
-from leverframe.agents.worker.app import compile_routes
 from leverframe.schemas import errors
 from leverframe.schemas.codec import RECORDS
 from leverframe.schemas.dead_letter import REASONS
+from leverframe.streams.routes.route import compile_routes
 from leverframe.streams.topology import TOPICS
 
 DOCS = ROOT / "docs"
@@ -182,4 +182,4 @@ def test_example_settings_load() -> None:
     """docker/leverframe.toml is accepted as it is, and its policies and rewards exist."""
     settings = load_settings(ROOT / "docker" / "leverframe.toml", {})
     assert set(settings.routes) == {"checkout", "*"}
-    compile_routes(settings)
+    compile_routes(settings.routes)

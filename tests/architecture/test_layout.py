@@ -42,8 +42,6 @@ def test_every_error_says_what_happens_and_what_to_do() -> None:
         if kind is not LeverframeError:
             assert len(text.split("\n\n")) >= 2, f"{name}: no second paragraph"
             assert "operator" in text or "worker" in text or "process" in text, name
-        assert isinstance(kind.retriable, bool)
-        assert isinstance(kind.to_dead_letter, bool)
 
 
 def test_packages_hold_a_docstring_only() -> None:
@@ -82,6 +80,17 @@ def test_files_stay_short() -> None:
         if (count := code_lines(path.read_text(encoding="utf-8"))) > LONGEST
     }
     assert not long
+
+
+def test_the_job_makes_consumers_in_one_way() -> None:
+    """Read committed, no commits of their own: ``streams.runtime.consumers`` sees to it."""
+    made = {
+        path.relative_to(ROOT).as_posix()
+        for name in ("streams", "agents")
+        for path in (ROOT / name).rglob("*.py")
+        if "AIOKafkaConsumer(" in path.read_text(encoding="utf-8")
+    }
+    assert made == {"streams/runtime/consumers.py"}
 
 
 @pytest.mark.parametrize("name", modules())

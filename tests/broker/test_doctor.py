@@ -60,8 +60,9 @@ async def send_labels(deployment: Deployment, count: int, choose: Callable[[byte
 
 async def ends(deployment: Deployment) -> dict[Any, int]:
     found: dict[Any, int] = {}
-    for name, count, _ in deployment.settings.declared_topics():
-        async with reader(deployment.settings.broker.servers, name, count) as consumer:
+    servers = deployment.settings.broker.servers
+    for topic in deployment.settings.declared_topics():
+        async with reader(servers, topic.name, topic.partitions) as consumer:
             found |= await consumer.end_offsets(list(consumer.assignment()))
     return found
 

@@ -15,13 +15,13 @@ from harness import Deployment, Script, produce, wait_for_rewards
 from leverframe.agents.cli.evaluate import evaluate
 from leverframe.agents.operator import evaluate as evaluation
 from leverframe.agents.operator.evaluate import evaluate_route
-from leverframe.agents.worker.app import compile_routes
 from leverframe.policies.evaluation.logged import MissingPropensityError
 from leverframe.schemas.codec import encode
 from leverframe.schemas.errors import BrokerError, LeverframeError
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
 from leverframe.streams.learning.counterfactual import Answer
+from leverframe.streams.routes.route import compile_routes
 from leverframe.streams.routes.settings import NamedParams
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
@@ -61,7 +61,7 @@ class Uneven(Script):
 
 
 async def answered(deployment: Deployment, policy: NamedParams, name: str = "route-0") -> Answer:
-    route = compile_routes(deployment.settings).get(name)
+    route = compile_routes(deployment.settings.routes).get(name)
     assert route is not None
     return await evaluate_route(deployment.settings, name, route, policy)
 

@@ -30,12 +30,12 @@ from records import label_record, prediction_record
 from leverframe.agents.operator.commands import ask
 from leverframe.agents.operator.control import newest_messages
 from leverframe.agents.operator.replay import read_partition, replay
-from leverframe.agents.worker.app import compile_routes
 from leverframe.agents.worker.learning import input_kinds
 from leverframe.schemas.dead_letter import MAX_KEPT_BYTES
 from leverframe.schemas.errors import LeverframeError
 from leverframe.serving.subscriber import Subscriber
 from leverframe.streams.learning.state import state_digest
+from leverframe.streams.routes.route import compile_routes
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 
@@ -301,7 +301,7 @@ def test_live_state_equals_the_replay(deploy: Callable[..., Any]) -> None:
             records = await read_partition(settings, name)
             replayed = replay(
                 records,
-                compile_routes(settings),
+                compile_routes(settings.routes),
                 input_kinds(settings),
                 max_value_bytes=settings.app.max_value_bytes,
             )

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from leverframe.agents.settings import Settings, load_settings
-from leverframe.agents.worker.app import compile_routes
 from leverframe.schemas.errors import PolicyError, SettingsError
+from leverframe.streams.routes.route import compile_routes
 
 FILE = """
 [app]
@@ -32,10 +32,10 @@ def test_settings_come_from_file_and_environment(tmp_path: Path) -> None:
     assert (settings.app.id, settings.topics.partitions) == ("shop", 16)
     assert settings.broker.servers == "k:1"
     assert settings.topics.route_partitions == 2
-    route = compile_routes(settings).get("checkout")
+    route = compile_routes(settings.routes).get("checkout")
     assert route is not None
     assert (route.window_ms, route.reward_low, route.policy.name) == (60_000, -5, "epsilon_greedy")
-    assert compile_routes(settings).get("elsewhere") is None
+    assert compile_routes(settings.routes).get("elsewhere") is None
 
 
 def test_settings_take_texts_from_the_environment_as_they_are() -> None:
@@ -48,7 +48,7 @@ def test_settings_take_texts_from_the_environment_as_they_are() -> None:
 
 def test_settings_without_routes_accept_any_route() -> None:
     """Out of the box every route works with the defaults."""
-    assert compile_routes(load_settings(None, {})).get("anything") is not None
+    assert compile_routes(load_settings(None, {}).routes).get("anything") is not None
 
 
 def test_settings_report_every_fault_with_its_path(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_settings_name_a_wrong_policy_or_reward(tmp_path: Path, line: str, word:
     """Unknown names and parameters out of range say which."""
     settings = loaded(tmp_path, f"[routes.a]\n{line}\n")
     with pytest.raises(PolicyError, match=word):
-        compile_routes(settings)
+        compile_routes(settings.routes)
 
 
 def test_settings_keep_secrets_out_of_their_text() -> None:

@@ -11,7 +11,7 @@ from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import KafkaConnectionError, NodeNotReadyError, NotLeaderForPartitionError
 from aiokafka.protocol.admin import ApiVersionRequest
 
-from leverframe.serving.connections import outlive_brokers
+from leverframe.serving.patches import outlive_brokers
 
 
 @pytest.fixture(autouse=True)

@@ -205,7 +205,7 @@ def test_names_come_from_values_and_never_raise() -> None:
 
 
 def topic_configs() -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-    wanted = {name: config for name, _, config in Settings().declared_topics()}
+    wanted = {topic.name: topic.config for topic in Settings().declared_topics()}
     topics = Settings().topic_names
     return wanted, {spec.name: topics.full_name(spec) for spec in TOPICS}
 
@@ -409,10 +409,10 @@ def facts(**changes: Any) -> Facts:
     known: dict[str, Any] = {
         "cluster_id": "c",
         "brokers": {"k:9092": True},
-        "topics": [TopicFinding(topic=name, state="ok") for name, _, _ in declared],
-        "partitions": {name: count for name, count, _ in declared},
-        "replicas": {name: Replicas(1, 1) for name, _, _ in declared},
-        "configs": {name: config for name, _, config in declared},
+        "topics": [TopicFinding(topic=topic.name, state="ok") for topic in declared],
+        "partitions": {topic.name: topic.partitions for topic in declared},
+        "replicas": {topic.name: Replicas(1, 1) for topic in declared},
+        "configs": {topic.name: topic.config for topic in declared},
         "refused": [],
         "asked": 19,
         "samples": {name: Sample() for name in (PREDICTIONS, LABELS, "control")},

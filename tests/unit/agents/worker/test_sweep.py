@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import pytest
 
-from leverframe.agents.worker.sweep import USUAL_REQUESTS, Portion, Sweeps
+from leverframe.agents.worker.sweep import USUAL_REQUESTS, DueReader, Portion, Turn
 from leverframe.streams.attribution.entries import EarlyLabel, encode_entry
 from leverframe.streams.attribution.expiry import IDS_IN_ONE, index_changes
 from leverframe.streams.runtime.kafka import BrokerSettings
 from leverframe.streams.runtime.ledger import FIRST_KEY, Ledger, LedgerSettings, Positions
-from leverframe.streams.runtime.store import Memory, Place, open_store
+from leverframe.streams.runtime.store import CachePosition, Memory, open_store
 
 
 class Swept:
@@ -38,11 +38,13 @@ class Swept:
         ids = [f"{unique.decode()}-{at}" for at in range(count)]
         early = encode_entry(EarlyLabel(0, bucket_ms, 1, 0))
         index = index_changes({bucket_ms: ids}, unique)
-        self.store.write([*((name.encode(), early) for name in ids), *index.items()], Place(1, 1))
+        self.store.write(
+            [*((name.encode(), early) for name in ids), *index.items()], CachePosition(1, 1)
+        )
 
     def take(self, portion: Portion) -> None:
         gone = [*portion.keys, *(name.encode() for name in portion.entries)]
-        self.store.write([(key, None) for key in gone], Place(1, 1))
+        self.store.write([(key, None) for key in gone], CachePosition(1, 1))
 
     @property
     def left(self) -> int:
@@ -61,14 +63,14 @@ def run(swept: Swept, limit_ms: int, look_s: float = 0.0) -> list[int]:
 
     async def scene() -> list[int]:
         clock = itertools.count(0.0, look_s)
-        sweeps, sizes = Sweeps(lambda: next(clock)), []
-        while sweeps.is_due(swept.ledger, limit_ms):
-            portion = await sweeps.read(swept.ledger, limit_ms)
+        reader, sizes = DueReader(swept.ledger, lambda: next(clock)), []
+        while reader.is_due(limit_ms):
+            portion = await reader.read(limit_ms)
             assert None not in portion.entries.values()
             swept.take(portion)
             sizes.append(len(portion.entries))
             if portion.is_last:
-                assert not sweeps.is_due(swept.ledger, limit_ms)
+                assert not reader.is_due(limit_ms)
         return sizes
 
     return asyncio.run(scene())
@@ -88,13 +90,13 @@ def test_portions_are_as_large_as_what_came(swept: Swept) -> None:
     came = 2 * USUAL_REQUESTS
 
     async def scene() -> None:
-        sweeps = Sweeps()
+        reader = DueReader(swept.ledger)
         swept.ledger.positions = Positions({"predictions": 1 << 20})
-        assert not sweeps.is_due(swept.ledger, 6_000)
+        assert not reader.is_due(6_000)
         swept.add(5_000, b"due", 3 * USUAL_REQUESTS)
         swept.ledger.positions = Positions({"predictions": (1 << 20) + came})
-        assert sweeps.is_due(swept.ledger, 6_000)
-        portion = await sweeps.read(swept.ledger, 6_000)
+        assert reader.is_due(6_000)
+        portion = await reader.read(6_000)
         assert (len(portion.entries), portion.is_last) == (came, False)
 
     asyncio.run(scene())
@@ -110,15 +112,15 @@ def test_run_that_ended_looks_from_the_start_again(swept: Swept) -> None:
     """A window that ended in the past, of a record that came late, is swept by the next run."""
 
     async def scene() -> None:
-        sweeps = Sweeps()
+        reader = DueReader(swept.ledger)
         for bucket_ms, unique in ((5_000, b"first"), (1_000, b"late")):
             swept.add(bucket_ms, unique, 2)
-            assert sweeps.is_due(swept.ledger, 6_000)
-            portion = await sweeps.read(swept.ledger, 6_000)
+            assert reader.is_due(6_000)
+            portion = await reader.read(6_000)
             assert len(portion.entries) == 2
             assert portion.is_last
             swept.take(portion)
-            assert not sweeps.is_due(swept.ledger, 6_000)
+            assert not reader.is_due(6_000)
 
     asyncio.run(scene())
 
@@ -127,12 +129,12 @@ def test_one_partition_reads_at_a_time() -> None:
     """While another reads, a partition is told to look at its input, and comes again."""
 
     async def scene() -> None:
-        sweeps = Sweeps()
-        async with sweeps.turn() as mine:
+        turn = Turn()
+        async with turn.take() as mine:
             assert mine
-            async with sweeps.turn() as other:
+            async with turn.take() as other:
                 assert not other
-        async with sweeps.turn() as again:
+        async with turn.take() as again:
             assert again
 
     asyncio.run(scene())
@@ -142,12 +144,12 @@ def test_bulk_store_is_whole_after_its_flush(tmp_path: Path) -> None:
     """The newest value of a key and its deletion hold, whatever the order in which they sort."""
     memory = Memory(1 << 20, 8 << 20)
     store = open_store(tmp_path / "0", memory, is_bulk=True)
-    store.write([(b"x", b"1"), (b"y", b"1"), (b"z", b"1")], Place(3, 9))
-    store.write([(b"y", b"2"), (b"x", None)], Place(5, 9))
+    store.write([(b"x", b"1"), (b"y", b"1"), (b"z", b"1")], CachePosition(3, 9))
+    store.write([(b"y", b"2"), (b"x", None)], CachePosition(5, 9))
     store.flush()
     store.close()
     store = open_store(tmp_path / "0", memory)
-    assert store.place == Place(5, 9)
+    assert store.position == CachePosition(5, 9)
     assert store.get_many([b"x", b"y", b"z"]) == [None, b"2", b"1"]
     store.close()
 
@@ -155,13 +157,14 @@ def test_bulk_store_is_whole_after_its_flush(tmp_path: Path) -> None:
 _FILLS_AND_DIES = """
 import os, sys
 from pathlib import Path
-from leverframe.streams.runtime.store import Memory, Place, open_store
+from leverframe.streams.runtime.store import Memory, CachePosition, open_store
 folder = Path(sys.argv[1])
 store = open_store(folder, Memory(1 << 20, 4 << 20), is_bulk=True)
 step = 0
 # Tables are written by another thread; the third is begun when the first is in the manifest.
 while len(list(folder.glob("*.sst"))) < 3:
-    store.write([(b"%d-%d" % (step, at), os.urandom(1000)) for at in range(300)], Place(step, 9))
+    entries = [(b"%d-%d" % (step, at), os.urandom(1000)) for at in range(300)]
+    store.write(entries, CachePosition(step, 9))
     step += 1
 print(step - 1, flush=True)
 os._exit(9)
@@ -169,14 +172,14 @@ os._exit(9)
 
 
 def test_bulk_store_that_died_is_never_ahead(tmp_path: Path) -> None:
-    """Killed while it is filled: all entries up to the place that is found are there."""
+    """Killed while it is filled: all entries up to the position that is found are there."""
     command = [sys.executable, "-c", _FILLS_AND_DIES, str(tmp_path / "0")]
     died = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert died.returncode == 9, died.stderr
     store = open_store(tmp_path / "0", Memory(1 << 20, 8 << 20))
-    place: Any = store.place
-    assert place is not None, "nothing was flushed on the way: the test shows nothing"
-    assert place.next_offset < int(died.stdout), "all was flushed: the test shows nothing"
-    for step in range(place.next_offset + 1):
+    position: Any = store.position
+    assert position is not None, "nothing was flushed on the way: the test shows nothing"
+    assert position.next_offset < int(died.stdout), "all was flushed: the test shows nothing"
+    for step in range(position.next_offset + 1):
         assert None not in store.get_many([b"%d-%d" % (step, at) for at in range(300)])
     store.close()

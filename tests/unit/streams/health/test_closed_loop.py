@@ -16,7 +16,15 @@ from leverframe.schemas.codec import encode
 from leverframe.schemas.control import ControlAck, ControlMessage
 from leverframe.schemas.prediction import Prediction
 from leverframe.schemas.traffic import NEARBY_ORPHAN_LABELS, AgedCount, ServedCount, Traffic
-from leverframe.streams.attribution.traffic import OTHER_ARMS, ServedTally, merge, tally, traffic_of
+from leverframe.streams.attribution.traffic import (
+    OTHER_ARMS,
+    AgedCounts,
+    ServedCounts,
+    ServedTally,
+    merge,
+    tally,
+    traffic_of,
+)
 from leverframe.streams.health.closed_loop import OTHERS
 from leverframe.streams.health.join import JOIN_COUNTS
 from leverframe.streams.learning.messages import heartbeat
@@ -364,9 +372,9 @@ def test_heartbeat_tells_the_join_of_each_arm() -> None:
 def test_traffic_of_hostile_names_stays_below_the_limit_of_a_record() -> None:
     """Thousands of arms with the longest names, all of them escaped: no record of 1 MB."""
     names = [f"{at:04d}".ljust(128, "\x01") for at in range(3000)]
-    served: ServedTally = {("r", name, 2**62, 2**62): [10**8, T0, T0] for name in names}
+    served: ServedTally = {("r", name, 2**62, 2**62): ServedCounts(10**8, T0, T0) for name in names}
     joins = {(what, "r", name): 10**8 for what in JOIN_COUNTS for name in names}
-    aged = {("r", name, T0): [10**8, 10**8] for name in names}
+    aged = {("r", name, T0): AgedCounts(10**8, 10**8) for name in names}
     told = traffic_of(served, joins, aged, T0)
     assert sum(len(seen.arms) for seen in told) == len(names)
     assert max(len(encode(seen)) for seen in told) < 900_000

@@ -16,6 +16,7 @@ from leverframe.streams.learning.step import learn
 from leverframe.streams.routes.route import Routes
 from leverframe.streams.routes.settings import RouteSettings
 from leverframe.streams.runtime.ledger import Positions
+from leverframe.streams.runtime.runs import Run
 
 
 def test_routes_beyond_the_room_are_dead_letters() -> None:
@@ -61,18 +62,18 @@ class FakeLedger:
 def test_heartbeats_go_on_when_the_wall_clock_is_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """A subscriber must not fall back to safe weights because a clock was corrected."""
     settings = load_settings(None, {"LEVERFRAME_TOPICS__ROUTE_PARTITIONS": "1"})
-    shell = LearningShell(settings, Routes({}, RouteSettings(ttl_s=0.03)))
     ledger: Any = FakeLedger()
+    work = LearningShell(settings, Routes({}, RouteSettings(ttl_s=0.03))).begin(ledger)
     topic = settings.topic_names.rewards
 
     async def beats() -> list[ControlMessage]:
-        await shell.handle(ledger, [(topic, [reward_record("a", 1.0)])])
+        await work.handle([Run(topic, [reward_record("a", 1.0)])])
         honest = time.time_ns
         monkeypatch.setattr(time, "time_ns", lambda: honest() - 3_600_000_000_000)
         begin = len(ledger.outputs)
         deadline = time.monotonic() + 10
         while len(ledger.outputs) < begin + 2 and time.monotonic() < deadline:
-            await shell.tick(ledger, {})
+            await work.tick({})
             await asyncio.sleep(0.005)
         return [decode(ControlMessage, output.value) for output in ledger.outputs[begin:]]
 

@@ -9,9 +9,10 @@ import pytest
 from aiokafka import TopicPartition
 
 from leverframe.schemas.errors import LedgerError
+from leverframe.streams.runtime import consumers
 from leverframe.streams.runtime import restore as restoring
 from leverframe.streams.runtime.kafka import BrokerSettings
-from leverframe.streams.runtime.store import Memory, Place, Store, open_store
+from leverframe.streams.runtime.store import CachePosition, Memory, Store, open_store
 
 MEMORY = Memory(1 << 20, 8 << 20)
 KEYS = [b"k%05d" % number for number in range(5000)]
@@ -20,7 +21,7 @@ KEYS = [b"k%05d" % number for number in range(5000)]
 def _filled(path: Path) -> None:
     rng = random.Random(1)
     store = open_store(path, MEMORY)
-    store.write([(key, rng.randbytes(60)) for key in KEYS], Place(7, 1))
+    store.write([(key, rng.randbytes(60)) for key in KEYS], CachePosition(7, 1))
     store.flush()
     store.close()
 
@@ -42,7 +43,7 @@ def test_damaged_block_ends_the_worker_once(tmp_path: Path, read: str) -> None:
         _ = store.get_many(KEYS) if read == "get" else list(store.scan(b"k"))
     store.close()
     again = open_store(tmp_path / "0", MEMORY)
-    assert again.place is None
+    assert again.position is None
     again.close()
 
 
@@ -52,7 +53,7 @@ def test_damage_at_the_place_or_in_the_index_is_an_empty_cache(tmp_path: Path) -
         _filled(tmp_path / str(at))
         _flip(tmp_path / str(at), at)
         store = open_store(tmp_path / str(at), MEMORY)
-        if store.place is None:
+        if store.position is None:
             assert list(store.scan(b"k")) == []
         store.close()
 
@@ -60,7 +61,7 @@ def test_damage_at_the_place_or_in_the_index_is_an_empty_cache(tmp_path: Path) -
 def test_folder_in_use_is_said_to_be(tmp_path: Path) -> None:
     """And it is left alone."""
     first = open_store(tmp_path / "0", MEMORY)
-    first.write([(b"k", b"v")], Place(1, 1))
+    first.write([(b"k", b"v")], CachePosition(1, 1))
     with pytest.raises(LedgerError, match="in use by another process"):
         open_store(tmp_path / "0", MEMORY)
     assert first.get_many([b"k"]) == [b"v"]
@@ -104,7 +105,7 @@ def test_cancelled_restore_leaves_the_folder_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even when the cancellation comes while its consumer stops."""
-    monkeypatch.setattr(restoring, "AIOKafkaConsumer", SlowToStop)
+    monkeypatch.setattr(consumers, "AIOKafkaConsumer", SlowToStop)
 
     async def cancelled() -> None:
         task = asyncio.create_task(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from records import routes
 
-from leverframe.agents.worker.attribution import is_caught_up, own_keys, unseen
+from leverframe.agents.worker.attribution import is_caught_up
 from leverframe.schemas.errors import LedgerError
 from leverframe.streams.attribution.entries import Attributed, EarlyLabel, Waiting
 from leverframe.streams.attribution.expiry import (
@@ -18,12 +18,14 @@ from leverframe.streams.attribution.expiry import (
     is_due,
     sweep,
 )
-from leverframe.streams.runtime.fetched import slices
+from leverframe.streams.attribution.traffic import AgedCounts
 from leverframe.streams.runtime.kafka import partition_of
-from leverframe.streams.runtime.lanes import Idle
 from leverframe.streams.runtime.ledger import Positions
+from leverframe.streams.runtime.partition import Idle
 from leverframe.streams.runtime.restore import STALE_AFTER_MS, is_trustworthy
-from leverframe.streams.runtime.store import Memory, Place, open_store
+from leverframe.streams.runtime.runs import Run, own_keys, unseen
+from leverframe.streams.runtime.slices import slices
+from leverframe.streams.runtime.store import CachePosition, Memory, open_store
 from leverframe.streams.topology import Topics
 
 
@@ -68,9 +70,9 @@ def test_unseen_skips_what_was_counted_before() -> None:
     """Records below the ledger's offset are left out, per topic; positions move past the rest."""
     positions = Positions({"p": 5}, {"p": 40})
     fresh, after = unseen(
-        positions, [("p", fetched(3, 4)), ("g", fetched(0)), ("p", fetched(4, 5, 7))]
+        positions, [Run("p", fetched(3, 4)), Run("g", fetched(0)), Run("p", fetched(4, 5, 7))]
     )
-    assert [(topic, [r.offset for r in part]) for topic, part in fresh] == [
+    assert [(run.topic, [record.offset for record in run.records]) for run in fresh] == [
         ("g", [0]),
         ("p", [5, 7]),
     ]
@@ -83,16 +85,16 @@ def test_unseen_stops_for_a_topic_that_was_made_anew() -> None:
     """New records under offsets that were counted: refused, rather than skipped as seen before."""
     positions = Positions({"p": 1000}, {"p": 50})
     again = [Fetched(offset=4, timestamp=50)]
-    assert unseen(positions, [("p", again)])[0] == []
+    assert unseen(positions, [Run("p", again)])[0] == []
     new = [Fetched(offset=4, timestamp=51)]
     with pytest.raises(LedgerError, match="made anew"):
-        unseen(positions, [("p", new)])
+        unseen(positions, [Run("p", new)])
 
 
 def test_own_keys_leave_the_ledgers_keys_alone() -> None:
     """A record whose key looks like one of the ledger's entries never reads it."""
     records = [Keyed(key) for key in (b"x", b"\0positions", None, b"", b"\0e12", b"y", b"x")]
-    assert own_keys([("p", records)]) == [b"x", b"y", b"x"]
+    assert own_keys([Run("p", records)]) == [b"x", b"y", b"x"]
 
 
 @pytest.mark.parametrize(
@@ -115,31 +117,33 @@ def test_wall_time_moves_only_topics_that_are_silent_and_read(idle: Idle, expect
 
 
 @pytest.mark.parametrize(
-    ("place", "expected"),
+    ("cached", "expected"),
     [
         (None, False),
-        (Place(50, 0), True),
-        (Place(100, 0), True),
-        (Place(101, 0), False),
-        (Place(9, 0), False),
-        (Place(50, -STALE_AFTER_MS - 1), False),
+        (CachePosition(50, 0), True),
+        (CachePosition(100, 0), True),
+        (CachePosition(101, 0), False),
+        (CachePosition(9, 0), False),
+        (CachePosition(50, -STALE_AFTER_MS - 1), False),
     ],
 )
-def test_caches_are_trusted_only_within_the_log(place: Place | None, expected: bool) -> None:
+def test_caches_are_trusted_only_within_the_log(
+    cached: CachePosition | None, expected: bool
+) -> None:
     """Beyond the end (a topic made anew), before the start, or too old: rebuilt."""
-    assert is_trustworthy(place, 10, 100, 0) is expected
+    assert is_trustworthy(cached, 10, 100, 0) is expected
 
 
-def test_store_writes_changes_and_place_together(tmp_path: Path) -> None:
+def test_store_writes_changes_and_position_together(tmp_path: Path) -> None:
     """What was written is there after a reopen, deletions too, in key order."""
     memory = Memory(1 << 20, 8 << 20)
     store = open_store(tmp_path / "a" / "0", memory)
-    assert store.place is None
-    store.write([(b"x", b"1"), (b"y", b"2"), (b"\x00e1", b"3")], Place(3, 9))
-    store.write([(b"x", None)], Place(4, 10))
+    assert store.position is None
+    store.write([(b"x", b"1"), (b"y", b"2"), (b"\x00e1", b"3")], CachePosition(3, 9))
+    store.write([(b"x", None)], CachePosition(4, 10))
     store.close()
     store = open_store(tmp_path / "a" / "0", memory)
-    assert store.place == Place(4, 10)
+    assert store.position == CachePosition(4, 10)
     assert store.get_many([b"x", b"y", b"z", b"y"]) == [None, b"2", None, b"2"]
     assert list(store.scan(b"\x01")) == [(b"y", b"2")]
     assert list(store.scan(b"\x00e", b"\x00f")) == [(b"\x00e1", b"3")]
@@ -153,7 +157,7 @@ def test_many_stores_share_the_memory_without_writing_tables(tmp_path: Path) -> 
     stores = [open_store(tmp_path / str(at), memory) for at in range(60)]
     for _ in range(3):
         for store in stores:
-            store.write([(b"k", b"v")], Place(1, 2))
+            store.write([(b"k", b"v")], CachePosition(1, 2))
     assert not list(tmp_path.glob("*/*.sst"))
     for store in stores:
         store.close()
@@ -172,12 +176,12 @@ def test_store_starts_empty_where_it_cannot_be_read(tmp_path: Path) -> None:
     """A corrupt cache is thrown away, since the log is the truth."""
     memory = Memory(1 << 20, 8 << 20)
     store = open_store(tmp_path / "0", memory)
-    store.write([(b"x", b"1")], Place(1, 1))
+    store.write([(b"x", b"1")], CachePosition(1, 1))
     store.close()
     for file in (tmp_path / "0").glob("MANIFEST*"):
         file.write_bytes(b"garbage")
     store = open_store(tmp_path / "0", memory)
-    assert store.place is None
+    assert store.position is None
     store.close()
 
 
@@ -204,7 +208,7 @@ def test_sweep_forgets_what_expired_and_keeps_what_grew() -> None:
         ("closed", "r", "a"): 1,
         ("orphan_label", "", ""): 1,
     }
-    assert found.aged == {("r", "a", 0): [0, 1]}
+    assert found.aged == {("r", "a", 0): AgedCounts(0, 1)}
 
 
 def test_sweep_counts_the_default_reward_and_keeps_the_account_open() -> None:
@@ -243,10 +247,8 @@ def test_partitions_are_those_of_kafkas_default() -> None:
 
 def test_topics_are_declared_once_with_prefix_and_application() -> None:
     """Ten topics, changelogs named after the application, all behind the prefix."""
-    declared = list(
-        Topics("app", "p-").declared(partitions=4, route_partitions=2, longest_window_ms=0)
-    )
-    names = {name: count for name, count, _ in declared}
+    declared = Topics("app", "p-").declared(partitions=4, route_partitions=2, longest_window_ms=0)
+    names = {topic.name: topic.partitions for topic in declared}
     assert names["p-predictions"] == names["p-ground-truth"] == 4
     assert names["p-app-attribution-changelog"] == 4
     assert names["p-rewards"] == names["p-control"] == names["p-app-learning-changelog"] == 2

@@ -7,7 +7,7 @@ from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from leverframe.streams.runtime.fetched import read_any_record
+from leverframe.serving.patches import read_any_record
 
 
 class RawKey(str):
@@ -65,6 +65,6 @@ def test_headers_that_are_utf8_stay_as_they_are() -> None:
 
 
 def test_aiokafka_still_needs_this() -> None:
-    """Lift ``streams.runtime.fetched`` when this fails: aiokafka decodes such keys by itself."""
+    """Lift ``serving.patches`` when this fails: aiokafka decodes such keys by itself."""
     with pytest.raises(UnicodeDecodeError):
         unpacked(BAD, 3)

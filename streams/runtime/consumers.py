@@ -1,0 +1,41 @@
+"""The one way in which the job makes a consumer of its own, beside the group's."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from leverframe.streams.runtime.kafka import BrokerSettings, client_options
+
+__all__ = ["open_consumer"]
+
+
+@asynccontextmanager
+async def open_consumer(
+    broker: BrokerSettings,
+    *topics: str,
+    partitions: Sequence[TopicPartition] = (),
+    **options: Any,
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """Start a consumer that reads what was committed and commits nothing by itself; stop it after.
+
+    It subscribes to ``topics`` or is assigned ``partitions``; with neither it answers for offsets.
+    ``options`` are aiokafka's. What a consumer says while it stops changes nothing that was read.
+    """
+    consumer = AIOKafkaConsumer(
+        *topics,
+        **client_options(broker),
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        **options,
+    )
+    try:
+        await consumer.start()
+        if partitions:
+            consumer.assign(partitions)
+        yield consumer
+    finally:
+        with suppress(KafkaError):
+            await consumer.stop()

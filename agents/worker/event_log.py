@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from leverframe.agents.operator.narrate import why
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.dead_letter import DeadLetter
 from leverframe.streams.runtime.logger import make_logger
@@ -64,18 +65,16 @@ def _shown(key: bytes | None) -> str | None:
 def log_decisions(messages: Iterable[ControlMessage], partition: int) -> None:
     """Log what changed a route, but not each step of a policy."""
     for message in messages:
-        why = message.cause.get("why")
-        if message.kind == "heartbeat" or why == "policy":
+        reason = message.cause.get("why")
+        if message.kind == "heartbeat" or reason == "policy":
             continue
-        arm = message.cause.get("arm")
         log.info(
             f"decided_{message.kind}",  # noqa: G004 - the name of an event, not its text
-            message=f"{message.route}: {message.kind} {message.epoch}.{message.seq} "
-            f"({why}{f': {arm}' if arm else ''})",
+            message=f"{message.route}: {message.kind} {message.epoch}.{message.seq}: {why(message)}",
             route=message.route,
             partition=partition,
             epoch=message.epoch,
             seq=message.seq,
-            why=why,
-            arm=arm,
+            why=reason,
+            arm=message.cause.get("arm"),
         )

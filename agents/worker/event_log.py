@@ -70,7 +70,8 @@ def log_decisions(messages: Iterable[ControlMessage], partition: int) -> None:
             continue
         log.info(
             f"decided_{message.kind}",  # noqa: G004 - the name of an event, not its text
-            message=f"{message.route}: {message.kind} {message.epoch}.{message.seq}: {why(message)}",
+            message=f"{message.route}: {message.kind} {message.epoch}.{message.seq}: "
+            f"{why(message)}",
             route=message.route,
             partition=partition,
             epoch=message.epoch,

@@ -35,6 +35,7 @@ exclude_patterns = [".*", "build", "leverframe", "dist", "tests", "docs/_*", "*-
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
 myst_heading_anchors = 4
+myst_enable_extensions = ["html_image"]  # the README scales its picture
 myst_fence_as_directive = ["mermaid"]
 # Types stand in the docstrings, which are held against the code (pydoclint).
 autodoc_typehints = "none"
@@ -47,6 +48,8 @@ napoleon_preprocess_types = True
 napoleon_use_ivar = True
 # Types in docstrings are for people: "str or None", "mapping of str to float".
 nitpick_ignore_regex = [("py:(class|exc)", ".*")]
+# A field such as "mean" is no reference to the attributes of that name elsewhere.
+suppress_warnings = ["ref.python"]
 
 html_theme = "furo"
 html_title = "Leverframe"

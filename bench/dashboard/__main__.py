@@ -1,10 +1,10 @@
-"""The dashboard under load: ``python -m bench.dashboard [--shots docs/images]``.
+"""The dashboard under load: ``python -m bench.dashboard``.
 
 A day of control messages of many routes is written into ``control``, then a real worker that has
-the same routes runs with the dashboard, and a real Chromium opens its pages. Told are: how long
+the same routes runs with the dashboard, and a real Chromium opens its pages. It prints how long
 the worker reads the day back, first paint, when the charts stand, memory of the browser's page,
 what the dashboard costs the worker (with a page open and without, beside a worker without
-dashboard), and how long ``explain`` takes.
+dashboard), and how long ``explain`` takes. Pictures: ``python -m bench.dashboard.pictures``.
 """
 
 import argparse
@@ -12,21 +12,18 @@ import asyncio
 import itertools
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 from aiokafka import AIOKafkaProducer
-from playwright.async_api import async_playwright
 
+from bench.dashboard.browser import open_page
 from bench.dashboard.history import day
 from bench.rig.drain import bench_settings, start_worker
 from bench.rig.servers import bench_broker
@@ -41,8 +38,6 @@ from leverframe.streams.runtime.kafka import partition_of
 from leverframe.streams.runtime.topic_admin import create_topics
 
 _DAY_MS: Final = 86_400_000
-_BROWSER: Final = os.environ.get("LEVERFRAME_BROWSER") or shutil.which("chromium")
-_FLAGS: Final = ["--no-sandbox", "--disable-gpu", "--enable-precise-memory-info"]
 
 
 async def _write_day(settings: Settings, options: argparse.Namespace) -> int:
@@ -144,23 +139,8 @@ async def _share_of_core(pid: int, seconds: float) -> float:
     return (processor_s(pid) - before_s) / (time.monotonic() - began_s)
 
 
-@asynccontextmanager
-async def _page(address: str, width: int = 1440, scheme: str = "light") -> AsyncIterator[Any]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=_BROWSER, args=_FLAGS)
-        page = await browser.new_page(
-            viewport={"width": width, "height": 1000},
-            color_scheme=scheme,  # type: ignore[arg-type]
-        )
-        try:
-            await page.goto(address)
-            yield page
-        finally:
-            await browser.close()
-
-
 async def _measure_page(address: str, told: dict[str, Any], worker: int, seconds: float) -> None:
-    async with _page(address) as page:
+    async with open_page(address) as page:
         await page.wait_for_selector("tbody tr")
         paint = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
         told["first_paint_ms"] = round(await page.evaluate(paint))
@@ -184,20 +164,6 @@ def _renderer_mb() -> int:
         ["/usr/bin/pgrep", "-f", "type=renderer"], capture_output=True, text=True, check=False
     )
     return max((resident_mb(int(pid))["anonymous"] for pid in found.stdout.split()), default=0)
-
-
-async def _shots(address: str, folder: Path) -> None:
-    for name, path in (("dashboard-routes", "/"), ("dashboard-route", "/#/route/route-007")):
-        async with _page(f"{address}{path}") as page:
-            await page.wait_for_selector("tbody tr")
-            if name == "dashboard-route":
-                await page.wait_for_selector("canvas >> nth=1")
-                await page.get_by_role("button", name="24 h").click()
-            await page.wait_for_timeout(300)
-            await page.screenshot(path=folder / f"{name}.png", full_page=name == "dashboard-route")
-    async with _page(f"{address}/#/route/route-007", width=390, scheme="dark") as page:
-        await page.wait_for_selector("canvas >> nth=1")
-        await page.screenshot(path=folder / "dashboard-phone.png")
 
 
 async def _explain_ms(address: str) -> float:
@@ -246,8 +212,6 @@ async def _run(options: argparse.Namespace, servers: str, folder: Path) -> dict[
         await _measure_page(address, told, worker.pid, options.seconds)
         told["explain_request_ms"] = await _explain_ms(address)
         told["explain_command_s"] = await asyncio.to_thread(_explain_command_s, environment)
-        if options.shots is not None:
-            await _shots(address, options.shots)
     finally:
         worker.terminate()
         worker.wait()
@@ -269,7 +233,6 @@ def main() -> None:
     parser.add_argument("--arms", type=int, default=10)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=20, help="of each look at the worker")
-    parser.add_argument("--shots", type=Path, help="folder for pictures of the pages")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with bench_broker() as servers, tempfile.TemporaryDirectory() as folder:

@@ -62,8 +62,11 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
     output: Path
 
 
-def run_demo(options: DemoOptions) -> Summary:
-    """Run the whole loop on this machine."""
+def run_demo(options: DemoOptions, look: Callable[[str], None] | None = None) -> Summary:
+    """Run the whole loop on this machine.
+
+    ``look`` gets the address of the route's page once the story is over, while all still runs.
+    """
     options.output.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         view = make_view(tty=options.tty)
@@ -77,7 +80,8 @@ def run_demo(options: DemoOptions) -> Summary:
         say("starting the worker, two model servers and a label source")
         log = options.output / "worker.log"
         worker = stack.enter_context(running_worker(environment, log, keep=options.keep))
-        say(f"dashboard: http://{HOST}:{settings.app.web_port}/#/route/{ROUTE}")
+        route_page = f"http://{HOST}:{settings.app.web_port}/#/route/{ROUTE}"
+        say(f"dashboard: {route_page}")
         context = multiprocessing.get_context("spawn")
         broken, stop = context.Event(), context.Event()
         stack.enter_context(
@@ -85,6 +89,8 @@ def run_demo(options: DemoOptions) -> Summary:
         )
         stack.enter_context(view)
         summary = asyncio.run(_play(settings, options, view, broken, lambda: _check(worker, log)))
+        if look is not None:
+            look(route_page)
         stop.set()
         if options.keep:
             _tell_how_to_go_on(servers, environment, worker, folder, say)

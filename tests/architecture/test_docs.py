@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from doc_blocks import PAGES, ROOT
 
 from leverframe.agents.cli.main import _COMMANDS
 from leverframe.agents.settings import load_settings
-from leverframe.schemas import errors
+from leverframe.schemas import causes, errors
 from leverframe.schemas.codec import RECORDS
 from leverframe.schemas.dead_letter import REASONS
 from leverframe.streams.routes.route import compile_routes
@@ -125,6 +126,33 @@ def test_architecture_names_files_that_exist() -> None:
     assert [name for name in files if not (ROOT / name).is_file()] == []
 
 
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [
+        ("Label to reward", 7),
+        ("Statistics to weights", 9),
+        ("Evidence to rollback", 8),
+        ("Command to control message", 6),
+    ],
+)
+def test_few_files_tell_a_path_through_the_code(path: str, most: int) -> None:
+    """Each list of files to open is short, numbered, says what each does, and names real ones."""
+    section = read("architecture.md").partition(f"\n### {path}\n")[2].partition("\n### ")[0]
+    items = re.findall(r"^(\d+)\. `([^`]+)`: \S.+$", section, re.MULTILINE)
+    numbered = re.findall(r"^\d+\. ", section, re.MULTILINE)
+    assert [int(number) for number, _ in items] == list(range(1, len(numbered) + 1))
+    files = [file for _, file in items]
+    assert 3 <= len(set(files)) == len(files) <= most
+    assert [file for file in files if not (ROOT / file).is_file()] == []
+
+
+def test_architecture_names_nothing_that_is_gone() -> None:
+    """Every path between backticks, also in sentences, is a file or a folder."""
+    names = re.findall(r"`([a-z_]+/[\w./]+)`", FENCE.sub("", read("architecture.md")))
+    assert len(names) > 100
+    assert [name for name in names if not (ROOT / name).exists()] == []
+
+
 def test_settings_page_is_up_to_date() -> None:
     """docs/settings.md is what docs/generate_settings.py writes."""
     assert read("settings.md") == generator("generate_settings").settings_page()
@@ -157,6 +185,24 @@ def test_wire_page_lists_what_the_structs_have() -> None:
         assert marked <= defaults <= marked | stated, kind.__name__
     reasons = re.findall(r"^\| `(\w+)` \|", text.partition("| reason |")[2], re.MULTILINE)
     assert reasons == list(REASONS)
+
+
+def test_wire_page_lists_every_cause() -> None:
+    """Each kind of cause has its row in docs/wire.md, with its fields, those left out marked."""
+    section = read("wire.md").partition("\n## Causes\n")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)`[^|]*\| ([^|]+) \|", section, re.MULTILINE))
+    inner = {"arms": causes.ArmEvidence, "record": causes.Coordinates, "since": causes.Version}
+    kinds = {str(msgspec.inspect.type_info(kind).tag): kind for kind in get_args(causes.Known)}
+    del rows["why"]
+    assert list(rows) == [*kinds, *inner]
+    for name, kind in (kinds | inner).items():
+        known = dict(re.findall(r"`(\w+)`(\??)", rows[name]))
+        fields = msgspec.structs.fields(kind)
+        assert sorted(known) == sorted(field.name for field in fields), name
+        optional = {field.name for field in fields if not field.required}
+        marked = {field for field, mark in known.items() if mark}
+        # These two are added before any message is published.
+        assert optional - {"arms", "record"} == marked, name
 
 
 def _until_next(rows: list[str]) -> Iterator[str]:

@@ -7,8 +7,7 @@ replaces the result (``pinned``).
 """
 
 import math
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,26 +16,63 @@ from leverframe.policies.eligibility import eligible_arms, has_eligible_champion
 from leverframe.policies.statistics import ArmStats
 from leverframe.schemas.errors import PolicyError
 
-__all__ = ["Shaped", "pinned", "shape"]
+__all__ = ["FLOORS", "NURSERIES", "floor_of", "nursery_of", "pinned", "shape"]
 
 Float64: TypeAlias = NDArray[np.float64]
 Mask: TypeAlias = NDArray[np.bool_]
 
+NURSERIES: Final = 0.3
+"""Most that all arms in the nursery have together."""
+FLOORS: Final = 0.1
+"""Most that all floors take together: with many arms the policy still decides."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shaped:
-    """Weights ready to be published, and what shaping did to them.
 
-    Attributes
+def nursery_of(share: float, in_nursery: int, eligible: int) -> float:
+    """Return the weight of each arm in the nursery.
+
+    Parameters
     ----------
-    weights : NDArray[np.float64]
-        Shape (K,): at least 0, together 1, exactly 0 for ineligible arms.
-    steps : tuple of str
-        Those of ``eligibility``, ``nursery``, ``floor`` and ``step`` that changed something.
-    """
+    share : float
+        As the settings say, 0 to 1.
+    in_nursery : int
+        Arms in the nursery, at least 1.
+    eligible : int
+        Arms that may receive traffic, those in the nursery among them.
 
-    weights: Float64
-    steps: tuple[str, ...]
+    Returns
+    -------
+    float
+        No more than an equal split gives, nor than ``NURSERIES`` for all together.
+
+    Examples
+    --------
+    >>> nursery_of(0.1, 1, 3), nursery_of(0.1, 5, 8)
+    (0.1, 0.06)
+    """
+    return min(share, NURSERIES / in_nursery, 1.0 / eligible)
+
+
+def floor_of(floor: float, eligible: int) -> float:
+    """Return the least weight of each arm that has left the nursery.
+
+    Parameters
+    ----------
+    floor : float
+        As the settings say, 0 to 1.
+    eligible : int
+        Arms that may receive traffic.
+
+    Returns
+    -------
+    float
+        No more than ``FLOORS`` for all together.
+
+    Examples
+    --------
+    >>> floor_of(0.02, 3), floor_of(0.02, 50)
+    (0.02, 0.002)
+    """
+    return min(floor, FLOORS / eligible)
 
 
 def shape(
@@ -48,7 +84,7 @@ def shape(
     floor: float,
     previous: Float64 | None,
     max_step: float,
-) -> Shaped:
+) -> Float64:
     """Bring a policy's propensities within the limits of the route.
 
     Parameters
@@ -58,13 +94,13 @@ def shape(
     arms : ArmStats
         K arms, at least one of them eligible.
     nursery : NDArray[np.bool_]
-        Shape (K,): arms that are still getting their first pulls.
+        Shape (K,): arms that are still getting their first labels.
     nursery_share : float
-        Least weight of each arm in the nursery, 0 to 1, taken from the other arms in proportion to
-        their weights; no more than an equal split gives.
+        Weight of each arm in the nursery, 0 to 1, whatever the policy wants: nothing is known of it
+        yet. See ``nursery_of`` for its limits.
     floor : float
-        Weight that every eligible arm gets before the rest is divided, 0 to 1; no more than an
-        equal split gives.
+        Weight that every other eligible arm gets before the rest is divided, 0 to 1. See
+        ``floor_of`` for its limit.
     previous : NDArray[np.float64] or None
         Shape (K,): the weights in force, None when there are none yet. What they give to arms that
         are no longer eligible goes to the others in proportion, at once.
@@ -74,8 +110,8 @@ def shape(
 
     Returns
     -------
-    Shaped
-        Weights of shape (K,) and the steps that changed them.
+    NDArray[np.float64]
+        Shape (K,): at least 0, together 1, exactly 0 for ineligible arms.
 
     Raises
     ------
@@ -84,7 +120,7 @@ def shape(
 
     Examples
     --------
-    >>> shaped = shape(
+    >>> shape(
     ...     np.array([0.0, 1.0]),
     ...     arms=ArmStats.of([9, 9], [1, 9]),
     ...     nursery=np.array([False, False]),
@@ -93,25 +129,12 @@ def shape(
     ...     previous=np.array([1.0, 0.0]),
     ...     max_step=0.25,
     ... )
-    >>> shaped.weights, shaped.steps
-    (array([0.75, 0.25]), ('floor', 'step'))
+    array([0.75, 0.25])
     """
     _check(weights, arms.n_arms, nursery_share, floor, max_step)
-    indices = eligible_arms(arms)
-    steps = []
-    target, was_ineligible = _on_eligible(weights, arms)
-    if was_ineligible:
-        steps.append("eligibility")
-    target, is_lifted = _lift(target, nursery & arms.eligible, min(nursery_share, 1 / indices.size))
-    if is_lifted:
-        steps.append("nursery")
-    floored = _floor(target, arms.eligible, min(floor, 1.0 / indices.size), indices.size)
-    if np.abs(floored - target).max() > 1e-12:
-        steps.append("floor")
-    limited, is_limited = _limit(floored, previous, arms.eligible, max_step)
-    if is_limited:
-        steps.append("step")
-    return Shaped(weights=limited, steps=tuple(steps))
+    eligible_arms(arms)  # at least one
+    target = _with_nursery(_on_eligible(weights, arms), arms, nursery, nursery_share, floor)
+    return _limit(target, previous, arms.eligible, max_step)
 
 
 def pinned(n_arms: int, index: int) -> Float64:
@@ -158,52 +181,55 @@ def _total(weights: Float64) -> float:
     return math.fsum(weights.tolist())
 
 
-def _on_eligible(weights: Float64, arms: ArmStats) -> tuple[Float64, bool]:
-    """Weights of the eligible arms scaled to 1, and whether any weight had to be taken away."""
+def _on_eligible(weights: Float64, arms: ArmStats) -> Float64:
+    """Weights of eligible arms scaled to 1; without any, the champion's, else an equal split."""
     kept = np.where(arms.eligible, weights, 0.0)
     total = _total(kept)
     if total > 0:
-        return kept / total, bool((weights > kept).any())
+        return kept / total
     if has_eligible_champion(arms):
-        return pinned(arms.n_arms, arms.champion), True
-    return share_equally(arms.n_arms, eligible_arms(arms)), True
+        return pinned(arms.n_arms, arms.champion)
+    return share_equally(arms.n_arms, eligible_arms(arms))
 
 
-def _lift(weights: Float64, nursery: Mask, share: float) -> tuple[Float64, bool]:
-    """Raise the nursery's arms to ``share``; paying can push another one below, hence the loop."""
-    lifted = nursery & (weights < share)
-    if not lifted.any():
-        return weights, False
-    while True:
-        rest = np.where(lifted, 0.0, weights)
-        left = max(0.0, 1.0 - share * int(lifted.sum()))
-        total = _total(rest)  # 0 only where shares of 1/K rounded differently
-        result = np.where(lifted, share, left * (rest / total) if total > 0 else 0.0)
-        more = nursery & ~lifted & (result < share)
-        if not more.any():
-            return result, True
-        lifted |= more
+def _with_nursery(
+    target: Float64, arms: ArmStats, nursery: Mask, nursery_share: float, floor: float
+) -> Float64:
+    """Give each arm of the nursery its share and divide what is left among the grown ones."""
+    young = nursery & arms.eligible
+    n_eligible, n_young = int(arms.eligible.sum()), int(young.sum())
+    if n_young == n_eligible:
+        return share_equally(arms.n_arms, eligible_arms(arms))
+    least, share = floor_of(floor, n_eligible), 0.0
+    if n_young:
+        share = nursery_of(nursery_share, n_young, n_eligible)
+        target = _on_grown(target, arms, young)
+    left = (1.0 - n_young * share) - (n_eligible - n_young) * least
+    return np.where(young, share, np.where(arms.eligible, left * target + least, 0.0))
 
 
-def _floor(weights: Float64, eligible: Mask, floor: float, n_eligible: int) -> Float64:
-    """Give each eligible arm ``floor`` and divide what is left as before."""
-    left = max(0.0, 1.0 - n_eligible * floor)
-    return np.where(eligible, left * weights + floor, 0.0)
+def _on_grown(target: Float64, arms: ArmStats, young: Mask) -> Float64:
+    """What the policy wants among the arms that have left the nursery, scaled to 1."""
+    grown = np.where(young, 0.0, target)
+    total = _total(grown)
+    if total > 0:
+        return grown / total
+    if has_eligible_champion(arms) and not young[arms.champion]:
+        return pinned(arms.n_arms, arms.champion)
+    return share_equally(arms.n_arms, np.flatnonzero(arms.eligible & ~young))
 
 
-def _limit(
-    target: Float64, previous: Float64 | None, eligible: Mask, max_step: float
-) -> tuple[Float64, bool]:
+def _limit(target: Float64, previous: Float64 | None, eligible: Mask, max_step: float) -> Float64:
     """Go the largest part of the way that moves no weight by more than ``max_step``."""
     if previous is None:
-        return target, False
+        return target
     start = np.where(eligible, previous, 0.0)
     total = _total(start)
     if not total > 0:
-        return target, False
+        return target
     start /= total
     change = target - start
     largest = float(np.abs(change).max())
     if largest <= max_step:
-        return target, False
-    return np.maximum(start + (max_step / largest) * change, 0.0), True
+        return target
+    return np.maximum(start + (max_step / largest) * change, 0.0)

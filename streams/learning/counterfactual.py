@@ -16,6 +16,7 @@ from msgspec import Struct, structs
 from leverframe.policies.evaluation.estimators import Evaluation, estimate
 from leverframe.policies.evaluation.logged import LoggedRewards
 from leverframe.policies.reward_base import to_unit
+from leverframe.policies.shaping import floor_of
 from leverframe.schemas.codec import DECODE_ERRORS, decoder
 from leverframe.schemas.command import Action, Command
 from leverframe.schemas.reward import Reward
@@ -160,12 +161,10 @@ def evaluate_records(
     rewards = sorted((r for r in last.values() if r.reward is not None), key=_served_ms)
     met = [(r, at) for r in rewards if (at := schedule.before(_served_ms(r))) >= 0]
     dimension, why_no_dr = _context_dimension([reward for reward, _ in met])
-    floor = route.settings.floor
     logged = _lay_out(met, schedule, route, dimension)
+    floor = floor_of(route.settings.floor, len(logged.arms))
     return Answer(
-        evaluation=estimate(
-            logged, weight_bound=max(1.0 / floor, len(logged.arms)) if floor else None
-        ),
+        evaluation=estimate(logged, weight_bound=1.0 / floor if floor else None),
         rewards=len(rewards),
         too_early=len(rewards) - len(met),
         why_no_dr=why_no_dr,

@@ -7,7 +7,7 @@ import numpy as np
 
 from leverframe.policies.base import Policy
 from leverframe.policies.registry import make_policy
-from leverframe.policies.shaping import shape
+from leverframe.policies.shaping import floor_of, nursery_of, shape
 from leverframe.policies.statistics import ArmStats
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.learning.statistics import arm_stats, corrected_stats
@@ -84,7 +84,7 @@ def _shaped(
     return _rounded(
         {
             name: float(share)
-            for name, share, arm in zip(names, shaped.weights, state.arms.values(), strict=True)
+            for name, share, arm in zip(names, shaped, state.arms.values(), strict=True)
             if arm.is_eligible
         }
     )
@@ -92,8 +92,12 @@ def _shaped(
 
 def _with_newcomer(state: RouteState, route: Route, name: str) -> dict[str, float]:
     """Frozen weights make room for an arm that a person lets in, in proportion, and for no more."""
-    is_new = state.arms[name].phase == "nursery"
-    share = route.settings.nursery_share if is_new else route.settings.floor
+    phases, eligible = [arm.phase for arm in state.arms.values()], len(state.eligible)
+    share = (
+        nursery_of(route.settings.nursery_share, phases.count("nursery"), eligible)
+        if state.arms[name].phase == "nursery"
+        else floor_of(route.settings.floor, eligible)
+    )
     rest = {arm: weight * (1.0 - share) for arm, weight in state.target.items() if arm != name}
     return _rounded(rest | {name: share})
 

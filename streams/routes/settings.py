@@ -151,11 +151,12 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     register_arms : {"first_reward", "command"}
         Whether an unknown arm is registered by its first reward, or is a dead letter.
     nursery_labels : int
-        Labels for which a new arm gets ``nursery_share`` at least, whatever the policy says.
+        Labels for which a new arm gets ``nursery_share``, whatever the policy says.
     nursery_share : float
-        Share of traffic of an arm in the nursery.
+        Share of traffic of an arm in the nursery; all such arms together have at most 0.3.
     floor : float
-        Least share of every eligible arm, so that all of them can still be judged.
+        Least share of every other eligible arm, so that all of them can still be judged; all floors
+        together take at most 0.1.
     max_step : float
         Largest change of one arm's share in one decision; a rollback skips it.
     min_publish_change : float

@@ -117,7 +117,7 @@ def expected_weights(table: Table, outcome: Outcome, name: str, rewards: Floats)
             floor=0.0, previous=None, max_step=1.0,
         )  # fmt: skip
         in_force = np.zeros(arms)
-        in_force[:deployed] = shaped.weights
+        in_force[:deployed] = shaped
         trajectory.append(in_force)
     return np.array(trajectory)
 

@@ -1,6 +1,6 @@
 """What reward functions share: their shape, and how predictions and labels are read."""
 
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final, Protocol
 
 from leverframe.schemas.errors import RecordError
 from leverframe.schemas.fields import LabelValue, PredictedValue
@@ -14,7 +14,8 @@ class RewardFunction(Protocol):
     Attributes
     ----------
     name : str
-        The word used in settings.
+        The word used in settings. A function that compares classes also sets ``compares_classes``,
+        so that types of classes that differ are noticed.
     """
 
     name: ClassVar[str]
@@ -57,8 +58,14 @@ def to_unit(reward: float, low: float, high: float) -> float:
     return unit if unit < 1.0 else 1.0  # noqa: FURB136 - called for every label: min takes longer
 
 
+_TRUTHS: Final = {"true": "1", "True": "1", "false": "0", "False": "0"}
+
+
 def class_name(value: LabelValue) -> str:
-    """Return the text by which JSON would name a class: ``true``, ``3``, ``cat``.
+    """Return the text that stands for a class, so that 1, 1.0, true, "1" and "true" are one class.
+
+    A server may write a class as text where another writes a number, and labels come from a third
+    place; an arm must not lose for that.
 
     Parameters
     ----------
@@ -68,11 +75,17 @@ def class_name(value: LabelValue) -> str:
     Returns
     -------
     str
-        The same text for 3 and 3.0.
+        As JSON would write the number or the text; ``1`` and ``0`` for true and false, and for the
+        texts true, True, false and False.
+
+    Examples
+    --------
+    >>> [class_name(value) for value in (1, 1.0, True, "1", "true", "cat")]
+    ['1', '1', '1', '1', '1', 'cat']
     """
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, str):
+        return _TRUTHS.get(value, value)
+    if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
         return str(int(value))
     return str(value)
 
@@ -84,15 +97,14 @@ def as_number(value: object, what: str) -> float:
     raise RecordError("unrewardable", f"{what} must be a number for this reward, got {value!r:.80}")
 
 
-def probabilities(prediction: PredictedValue, label: LabelValue) -> dict[str, float]:
+def probabilities(prediction: PredictedValue) -> dict[str, float]:
     """Class to probability; one number is the probability of class 1 (or true)."""
     if isinstance(prediction, dict):
-        values = prediction
+        values = {class_name(name): share for name, share in prediction.items()}
     elif isinstance(prediction, str):
         raise RecordError("unrewardable", "prediction must be a probability or class->probability")
     else:
-        positive, negative = ("true", "false") if isinstance(label, bool) else ("1", "0")
-        values = {positive: float(prediction), negative: 1.0 - float(prediction)}
+        values = {"1": float(prediction), "0": 1.0 - float(prediction)}
     if not all(0.0 <= p <= 1.0 for p in values.values()):
         raise RecordError("unrewardable", "a probability lies outside [0, 1]")
     return values

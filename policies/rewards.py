@@ -17,9 +17,13 @@ __all__ = ["REWARDS", "make_reward"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
-    """1 when the predicted class is the label, else 0; a mapping predicts its likeliest class."""
+    """1 when the predicted class is the label, else 0; a mapping predicts its likeliest class.
+
+    Classes are the same if ``class_name`` gives them the same text.
+    """
 
     name: ClassVar[str] = "accuracy"
+    compares_classes: ClassVar[bool] = True
 
     @property
     def range(self) -> tuple[float, float]:
@@ -31,9 +35,13 @@ class Accuracy:
         if isinstance(prediction, dict):
             if not prediction:
                 raise RecordError("unrewardable", "prediction is an empty mapping")
-            best = max(prediction, key=prediction.__getitem__)
-            return 1.0 if best == class_name(label) else 0.0
-        return 1.0 if prediction == label else 0.0
+            prediction = max(prediction, key=prediction.__getitem__)
+        if prediction == label:
+            return 1.0
+        # Nearly all mistakes: both are of one type, and not the same.
+        if type(prediction) is type(label):
+            return 0.0
+        return 1.0 if class_name(prediction) == class_name(label) else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +57,7 @@ class Brier:
 
     def reward(self, prediction: PredictedValue, label: LabelValue) -> float:
         """Return minus the Brier score, 0 at best."""
-        values = probabilities(prediction, label)
+        values = probabilities(prediction)
         truth = class_name(label)
         missing = 0.0 if truth in values else 1.0
         return -missing - sum((p - (c == truth)) ** 2 for c, p in values.items())
@@ -80,7 +88,7 @@ class LogLoss:
 
     def reward(self, prediction: PredictedValue, label: LabelValue) -> float:
         """Return the log probability of the truth, 0 at best."""
-        values = probabilities(prediction, label)
+        values = probabilities(prediction)
         return math.log(max(self.clip, values.get(class_name(label), 0.0)))
 
 
@@ -151,6 +159,7 @@ class CostMatrix:
     """
 
     name: ClassVar[str] = "cost_matrix"
+    compares_classes: ClassVar[bool] = True
     costs: dict[str, dict[str, float]]
 
     def __post_init__(self) -> None:
@@ -158,6 +167,11 @@ class CostMatrix:
         values = [cost for row in self.costs.values() for cost in row.values()]
         if not values or min(values) < 0 or max(values) <= 0:
             raise PolicyError("cost_matrix: costs must not be negative, and one must be positive")
+        named = {
+            class_name(label): {class_name(predicted): cost for predicted, cost in row.items()}
+            for label, row in self.costs.items()
+        }
+        object.__setattr__(self, "costs", named)  # frozen for everybody else
 
     @property
     def range(self) -> tuple[float, float]:

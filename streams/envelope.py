@@ -1,7 +1,7 @@
 """What every input record must have before its content counts: key, value, size, agreement."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from leverframe.schemas.dead_letter import DeadLetter
 from leverframe.schemas.errors import RecordError
@@ -14,6 +14,10 @@ __all__ = [
     "check_partition",
     "dead_letter",
 ]
+
+
+# As schemas.fields.EpochMs has it: the end of the year 9999.
+LATEST_MS: Final = 253_402_300_799_999
 
 
 class InputRecord(Protocol):
@@ -47,9 +51,15 @@ def dead_letter(record: InputRecord, error: RecordError) -> DeadLetter:
 def check_envelope(record: InputRecord, max_value_bytes: int) -> bytes:
     """Return the value of a record that has a key and a value of acceptable size.
 
-    Raises ``RecordError``: ``missing_key``, ``tombstone`` or ``oversized``.
+    Raises ``RecordError``: ``invalid``, ``missing_key``, ``tombstone`` or ``oversized``.
     """
     value = record.value
+    if not 0 <= record.timestamp <= LATEST_MS:
+        raise RecordError(
+            "invalid",
+            f"the record time is {record.timestamp} ms; let the producer give the time at which it "
+            "writes, or none",
+        )
     if record.key is None:
         raise RecordError("missing_key", "the record has no key; it must be the request_id")
     if value is None:

@@ -51,6 +51,7 @@ def attention(known: RouteHistory, now_ms: int) -> list[Attention]:
         *_arms(known.newest, known.newest_with_arms.cause.get("arms", {})),
         *_held(beat),
         *_join(beat),
+        *_types(beat),
         *_lately(known.promotion, now_ms, Level.notice, "promoted"),
     ]
     return sorted(found, key=lambda one: -one.level)
@@ -129,3 +130,16 @@ def _join(beat: Mapping[str, Any]) -> list[Attention]:
     if join.get("prediction", 0) < _ENOUGH_PREDICTIONS:
         return []
     return [Attention(Level.warning, f"only {coverage:.1%} of predictions got a label")]
+
+
+def _types(beat: Mapping[str, Any]) -> list[Attention]:
+    """Arms whose classes are of another type than the labels'; they are compared as text."""
+    arms = [
+        name
+        for name, known in beat.get("arms", {}).items()
+        if known.get("join", {}).get("unlike_types")
+    ]
+    if not arms:
+        return []
+    text = f"classes of {', '.join(arms)} and their labels differ in type (text and number)"
+    return [Attention(Level.notice, text)]

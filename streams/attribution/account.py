@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct, field, structs
 
 from leverframe.schemas.errors import RecordError
-from leverframe.schemas.fields import LabelValue
+from leverframe.schemas.fields import LabelValue, PredictedValue
 from leverframe.schemas.reward import Reward, RewardCause
 from leverframe.streams.attribution.entries import (
     MAX_LABELS_BYTES,
@@ -25,6 +25,8 @@ from leverframe.streams.routes.route import Route
 __all__ = ["Movement", "Settled", "mature", "matures_at_ms", "take_label"]
 
 MAX_PARTS: Final = 64
+# As schemas.fields.FiniteNumber has it.
+LARGEST_REWARD: Final = 1e308
 
 
 class Movement(Struct):
@@ -125,7 +127,7 @@ def _rewarded(
     reward = None
     # A label for an answer that nobody saw is an account of its own, but never a reward.
     if after.value is not None and waiting.shown:
-        reward = route.reward.reward(waiting.prediction, after.value)
+        reward = _reward_of(waiting.prediction, after.value, route)
     matured = late = None
     if route.matures_after_ms is not None:
         # Where the sweep is late, what it would have said comes first, so the records agree.
@@ -148,9 +150,8 @@ def _rewarded(
     )
     if not waiting.shown:
         return Movement(settled.entry, [], ["not_shown"])
-    # "label" counts labels that arrive; this one met its prediction.
     movement = Movement(
-        settled.entry, [settled.reward], ["labelled" if cause == "label" else str(cause)]
+        settled.entry, [settled.reward], _events(cause, waiting, after.value, route)
     )
     if matured is not None:
         movement.rewards.insert(0, matured.reward)
@@ -163,6 +164,25 @@ def _rewarded(
         movement.rewards.append(late.reward)
         movement.events.append("matured")
     return movement
+
+
+def _reward_of(prediction: PredictedValue, label: LabelValue, route: Route) -> float:
+    """Refuse what a reward record cannot hold: learning would have to set our own record aside."""
+    reward = route.reward.reward(prediction, label)
+    if not -LARGEST_REWARD <= reward <= LARGEST_REWARD:
+        raise RecordError("unrewardable", f"the reward would be {reward!r}, beyond all that counts")
+    return reward
+
+
+def _events(cause: RewardCause, waiting: Waiting, value: LabelValue, route: Route) -> list[str]:
+    # "label" counts labels that arrive; this one met its prediction.
+    events = ["labelled" if cause == "label" else str(cause)]
+    prediction = waiting.prediction
+    is_class = route.compares_classes and not (isinstance(prediction, dict) or value is None)
+    # One of them writes the class as text, and the other one does not.
+    if is_class and isinstance(prediction, str) != isinstance(value, str):
+        events.append("unlike_types")
+    return events
 
 
 def matures_at_ms(waiting: Waiting, route: Route) -> int | None:

@@ -138,6 +138,7 @@ class _Step:
         self._await_end(request_id, waiting, route)
         entry: Waiting | Attributed = waiting
         for label in early_labels(early):
+            self.out.counts["label", waiting.route, waiting.arm] += 1
             try:
                 entry = self._account(request_id, entry, label, route)
             except RecordError as error:

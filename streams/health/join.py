@@ -31,6 +31,7 @@ JOIN_COUNTS: Final = (
     "not_shown",
     "orphan_prediction",
     "closed",
+    "unlike_types",
 )
 """What is counted of each arm; the ledger keeps the counts in this order, so add at the end."""
 _MOST: Final = 2**62  # sums stay what the ledger can hold

@@ -41,6 +41,8 @@ class Route(Struct, frozen=True, kw_only=True):
         and the guard looks at it; None where the guard looks at labels as they come.
     combine_parts : str or None
         How parts of a label make one.
+    compares_classes : bool
+        Whether the reward asks if two classes are the same.
     """
 
     settings: RouteSettings
@@ -54,6 +56,7 @@ class Route(Struct, frozen=True, kw_only=True):
     default_reward: float | None
     matures_after_ms: int | None
     combine_parts: Combine | None
+    compares_classes: bool
 
 
 def _compile(settings: RouteSettings) -> Route:
@@ -80,6 +83,7 @@ def _compile(settings: RouteSettings) -> Route:
         default_reward=default,
         matures_after_ms=_matures_after_ms(settings),
         combine_parts=settings.combine_parts,
+        compares_classes=getattr(reward, "compares_classes", False),
     )
 
 

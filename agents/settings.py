@@ -59,6 +59,8 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         ``text``, or ``json``: one object a line (docs/logs.md).
     control_key : str
         Signs control messages (HMAC-SHA256); unsigned when empty. Give it by the environment.
+    control_key_before : str
+        The key before it, while one is replaced by another: what it signed is still read.
     """
 
     id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,80}$")] = "leverframe"
@@ -79,6 +81,7 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
     control_key: str = ""
+    control_key_before: str = ""
 
     def __repr__(self) -> str:
         """Leave the key and the token out."""
@@ -163,6 +166,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def control_key(self) -> bytes | None:
         """Key that signs control messages; None when the setting is empty."""
         return self.app.control_key.encode() or None
+
+    @property
+    def control_keys(self) -> tuple[bytes, ...]:
+        """Keys whose signatures are believed; none when nothing has to be signed."""
+        if not self.app.control_key:
+            return ()
+        keys = (self.app.control_key, self.app.control_key_before)
+        return tuple(key.encode() for key in keys if key)
 
     @property
     def topic_names(self) -> Topics:

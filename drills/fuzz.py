@@ -102,10 +102,11 @@ def _subscribing() -> Callable[[bytes], None]:
     from leverframe.serving.routing import RoutingTable
 
     def target(value: bytes) -> None:
-        for key in (None, b"the-key"):
-            table = RoutingTable(key, lambda: 0.0)
+        for secrets in ((), (b"the-key",)):
+            table = RoutingTable(secrets, lambda: 0.0)
+            record = SimpleNamespace(topic="control", key=b"r", value=value, headers=())
             try:
-                message = table.offer(value, None)
+                message = table.offer(record)
             except ControlError:
                 continue
             if message is not None:

@@ -41,8 +41,6 @@ class ControlMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Evidence: what made this message, with counts and bounds.
     state_digest : str
         Of the route's state after this decision, 16 hex digits; equal in a replay.
-    signature : str, optional
-        HMAC-SHA256 in hex over the message without this field.
     """
 
     route: RouteName
@@ -58,7 +56,6 @@ class ControlMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     salt: str
     cause: dict[str, Any]
     state_digest: str
-    signature: str | None = None
 
 
 class ControlAck(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -1,87 +1,125 @@
-"""Signs control messages and checks them: HMAC-SHA256 over the message without its signature."""
+"""Signs control records and checks them: HMAC-SHA256 over the exact bytes, in a record header.
+
+What is signed is what lies on the topic, and no reader encodes anything again. So a message with a
+field that a subscriber does not know yet keeps its signature, and every language can check one::
+
+    header   leverframe-signature: v1=<hex>
+    hex      HMAC-SHA256(secret, "v1" + n(topic) + topic + n(key) + key + value)
+    n(x)     number of bytes of x, 4 bytes, big-endian
+
+Topic and key are signed too: a message cannot be moved to another topic or route.
+"""
 
 import hashlib
 import hmac
+import struct
+from collections.abc import Sequence
+from typing import Final, Protocol
 
-import msgspec
-
-from leverframe.schemas.codec import decode, encode
+from leverframe.schemas.codec import decode
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.errors import ControlError, RecordError
 
-__all__ = ["sign", "trusted", "verify"]
+__all__ = ["SIGNATURE_HEADER", "KafkaRecord", "check_signature", "read_control", "signature_of"]
+
+SIGNATURE_HEADER: Final = "leverframe-signature"
+_LENGTH: Final = struct.Struct(">I")
 
 
-def _mac(message: ControlMessage, key: bytes) -> str:
-    bare = msgspec.structs.replace(message, signature=None)
-    return hmac.new(key, encode(bare), hashlib.sha256).hexdigest()
+class KafkaRecord(Protocol):
+    """A record as any Kafka client gives it.
+
+    Attributes
+    ----------
+    topic : str
+        Full name.
+    key, value : bytes or None
+        As on the wire.
+    headers : sequence of (str, bytes)
+        As on the wire.
+    """
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
 
 
-def sign(message: ControlMessage, key: bytes) -> ControlMessage:
-    """Return the message with its signature.
+def signature_of(topic: str, key: bytes, value: bytes, secret: bytes) -> bytes:
+    """Return the signature of a record, for its header ``SIGNATURE_HEADER``.
 
     Parameters
     ----------
-    message : ControlMessage
-        Complete but for the signature.
-    key : bytes
-        Shared with the subscribers.
+    topic : str
+        Full name.
+    key, value : bytes
+        As they are published.
+    secret : bytes
+        Shared with the readers.
 
     Returns
     -------
-    ControlMessage
-        Signed.
+    bytes
+        ``v1=`` and 64 hex digits.
+
+    Examples
+    --------
+    >>> signature_of("control", b"checkout", b"{}", b"a secret")[:19]
+    b'v1=5fa955a898e25726'
     """
-    return msgspec.structs.replace(message, signature=_mac(message, key))
+    name = topic.encode()
+    signed = b"".join((b"v1", _LENGTH.pack(len(name)), name, _LENGTH.pack(len(key)), key, value))
+    return b"v1=" + hmac.new(secret, signed, hashlib.sha256).hexdigest().encode()
 
 
-def verify(message: ControlMessage, key: bytes) -> None:
-    """Refuse a message that was not signed with the key.
+def check_signature(record: KafkaRecord, secrets: Sequence[bytes]) -> None:
+    """Refuse a record that none of the secrets has signed.
 
     Parameters
     ----------
-    message : ControlMessage
+    record : KafkaRecord
         As read.
-    key : bytes
-        Shared with the job.
+    secrets : sequence of bytes
+        Shared with the job; two while a secret is replaced. Nothing is checked when there is none.
 
     Raises
     ------
     ControlError
         If the signature is missing or wrong.
     """
-    if message.signature is None:
-        raise ControlError(f"control message of {message.route!r} is not signed")
-    try:
-        expected = _mac(message, key).encode()
-    except (TypeError, ValueError) as error:
-        # Such as a whole number that no JSON of ours can hold: nothing of ours wrote it.
-        raise ControlError(f"control message of {message.route!r} cannot be checked") from error
-    if not hmac.compare_digest(message.signature.encode("utf-8", "replace"), expected):
-        raise ControlError(f"control message of {message.route!r} has a wrong signature")
+    if not secrets:
+        return
+    given = [value for name, value in record.headers if name == SIGNATURE_HEADER]
+    where = f"a record of {record.topic} with the key {record.key!r:.80}"
+    if not given:
+        raise ControlError(f"{where} is not signed")
+    key, value = record.key or b"", record.value or b""
+    right = [signature_of(record.topic, key, value, secret) for secret in secrets]
+    # Every pair is compared, so that the time says nothing.
+    matches = [hmac.compare_digest(a, b) for a in given for b in right]
+    if not any(matches):
+        raise ControlError(f"{where} has a wrong signature")
 
 
-def trusted(value: bytes | None, key: bytes | None) -> ControlMessage | None:
+def read_control(record: KafkaRecord, secrets: Sequence[bytes]) -> ControlMessage | None:
     """Read a control message as a subscriber does.
 
     Parameters
     ----------
-    value : bytes or None
-        Of a record of ``control``.
-    key : bytes or None
-        Shared with the job; nothing has to be signed when it is None.
+    record : KafkaRecord
+        Of ``control``.
+    secrets : sequence of bytes
+        As for ``check_signature``.
 
     Returns
     -------
     ControlMessage or None
         None where no subscriber would follow it: a tombstone, unreadable, unsigned, forged.
     """
-    if value is None:
+    if record.value is None:
         return None
     try:
-        message = decode(ControlMessage, value)
-        if key is not None:
-            verify(message, key)
+        check_signature(record, secrets)
+        return decode(ControlMessage, record.value)
     except (ControlError, RecordError):
         return None
-    return message

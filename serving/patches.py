@@ -17,9 +17,11 @@ what it closes itself.
 aiokafka decodes header keys while it unpacks a fetch. A key that is not UTF-8, which producers
 built on librdkafka can write, raises ``UnicodeDecodeError`` below Faust: the records before it in
 the fetch are skipped, the fetcher ends, and so does every restart at the same record. Here such a
-batch is read again by aiokafka's own pure-Python reader with such keys escaped. It also makes a
-plain struct of each record, where aiokafka makes a frozen dataclass, which takes longer than
-reading it. Lift this when aiokafka reads such keys, or hands them over undecoded.
+batch is read again by aiokafka's own pure-Python reader with such keys escaped. Lift this when
+aiokafka reads such keys, or hands them over undecoded.
+
+**Light records** (``make_light_records``, for the job): aiokafka makes a frozen dataclass of each
+record, which takes longer than reading it; the job gets a plain struct.
 
 **The wait between transactions** (``shorten_transaction_wait``, for the job): a transaction is over
 for its producer before the broker has written all its markers; the next one has to wait. aiokafka
@@ -46,6 +48,7 @@ from leverframe.schemas.errors import LeverframeError
 __all__ = [
     "TRANSACTION_WAIT_S",
     "FetchedRecord",
+    "make_light_records",
     "outlive_brokers",
     "read_any_record",
     "shorten_transaction_wait",
@@ -172,8 +175,8 @@ class _EscapedRecords:
         return self._batches.pop(0)
 
 
-class _OurPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc] # untyped
-    """Makes our records, and goes on where a header key could not be decoded."""
+class _AnyPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc] # untyped
+    """Goes on where a header key could not be decoded."""
 
     _records: Any
 
@@ -184,6 +187,10 @@ class _OurPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc] # un
         except UnicodeDecodeError:
             self._records = _EscapedRecords(kept.raw, self.next_fetch_offset)
             yield from super()._unpack_records()
+
+
+class _LightPartitionRecords(_AnyPartitionRecords):
+    """Makes plain structs of the records, too."""
 
     def _consumer_record(self, tp: Any, record: Any) -> FetchedRecord:
         headers = record.headers
@@ -200,9 +207,19 @@ class _OurPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc] # un
 
 
 def read_any_record() -> None:
-    """Let all consumers of this process read records whose header keys are not UTF-8."""
+    """Let all consumers of this process read records whose header keys are not UTF-8.
+
+    What they give stays what aiokafka gives: in a serving system others consume, too.
+    """
     fetcher.MemoryRecords = _KeptRecords
-    fetcher.PartitionRecords = _OurPartitionRecords
+    if not issubclass(fetcher.PartitionRecords, _AnyPartitionRecords):
+        fetcher.PartitionRecords = _AnyPartitionRecords
+
+
+def make_light_records() -> None:
+    """Let all consumers of this process give ``FetchedRecord``, and read any record."""
+    read_any_record()
+    fetcher.PartitionRecords = _LightPartitionRecords
 
 
 def shorten_transaction_wait() -> None:

@@ -1,6 +1,6 @@
 """What a serving process knows of its routes: pure, with time as an argument."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -8,7 +8,7 @@ from msgspec import Struct
 from leverframe.schemas.codec import decode
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.errors import ControlError, RecordError
-from leverframe.schemas.signing import verify
+from leverframe.schemas.signing import KafkaRecord, check_signature
 from leverframe.serving.assigner import Assigner
 
 __all__ = ["Assignment", "InForce", "RoutingTable"]
@@ -57,14 +57,14 @@ class RoutingTable:
 
     Parameters
     ----------
-    key : bytes, optional
-        If given, unsigned and wrongly signed messages are refused.
+    secrets : sequence of bytes
+        If there is one, records that none of them has signed are refused.
     clock_s : callable
         Monotonic seconds.
     """
 
-    def __init__(self, key: bytes | None, clock_s: Callable[[], float]) -> None:
-        self._key = key
+    def __init__(self, secrets: Sequence[bytes], clock_s: Callable[[], float]) -> None:
+        self._secrets = secrets
         self._clock_s = clock_s
         self._messages: dict[str, ControlMessage] = {}
         self._heard_s: dict[str, float] = {}
@@ -73,34 +73,26 @@ class RoutingTable:
         self._assigners: dict[str, tuple[ControlMessage, bool, Assigner | None]] = {}
         self.refused = 0
 
-    def offer(self, value: bytes, key: bytes | None = None) -> ControlMessage | None:
+    def offer(self, record: KafkaRecord) -> ControlMessage | None:
         """Take a record of the ``control`` topic.
 
         Parameters
         ----------
-        value : bytes
-            As read.
-        key : bytes, optional
-            The record's key, which must be the route: else compaction would keep the record.
+        record : KafkaRecord
+            As read. Its key must be the route: else compaction would keep the record.
 
         Returns
         -------
         ControlMessage or None
-            The message if it is in force now; None if it was ignored or refused.
+            The message if it is in force now; None if it was ignored.
 
         Raises
         ------
         ControlError
-            If the record cannot be read or is not signed with the key.
+            If the record cannot be read or is not signed as it must be; ``refused`` counts them.
         """
         try:
-            message = decode(ControlMessage, value)
-            _check_key(key, message)
-            if self._key is not None:
-                verify(message, self._key)
-        except RecordError as error:
-            self.refused += 1
-            raise ControlError(str(error)) from error
+            message = self._read(record)
         except ControlError:
             self.refused += 1
             raise
@@ -110,6 +102,18 @@ class RoutingTable:
         # Other threads read meanwhile: a message in force has always been heard.
         self._heard_s[message.route] = self._clock_s()
         self._messages[message.route] = message
+        return message
+
+    def _read(self, record: KafkaRecord) -> ControlMessage:
+        check_signature(record, self._secrets)
+        try:
+            message = decode(ControlMessage, record.value or b"")
+        except RecordError as error:
+            raise ControlError(str(error)) from error
+        if record.key != message.route.encode():
+            raise ControlError(
+                f"a control message of {message.route!r} has the key {record.key!r:.80}"
+            )
         return message
 
     @property
@@ -163,8 +167,3 @@ class RoutingTable:
             return None
         arm, propensity = cached[2].assign(unit_id)
         return Assignment(arm, propensity, now.message)
-
-
-def _check_key(key: bytes | None, message: ControlMessage) -> None:
-    if key is not None and key != message.route.encode():
-        raise ControlError(f"a control message of {message.route!r} has the key {key!r:.80}")

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer
@@ -21,8 +21,9 @@ from aiokafka.errors import KafkaError
 
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.errors import ControlError
+from leverframe.schemas.signing import KafkaRecord
 from leverframe.serving.acks import Acknowledger
-from leverframe.serving.patches import outlive_brokers
+from leverframe.serving.patches import outlive_brokers, read_any_record
 from leverframe.serving.routing import Assignment, InForce, RoutingTable
 from leverframe.serving.tasks import end_task
 
@@ -50,8 +51,9 @@ class Subscriber:
         As for ``control``.
     replica : str
         Name of this serving process.
-    key : bytes, optional
-        If given, messages that are not signed with it are refused.
+    key : bytes or sequence of bytes, optional
+        If given, messages that are not signed with it are refused. Give both keys while one is
+        replaced by another: first to every subscriber, then to the job.
     on_routing : callable, optional
         Called with each message that comes into force; ``on_rollback`` only with rollbacks, first.
     on_rollback : callable, optional
@@ -69,7 +71,7 @@ class Subscriber:
         control: str = "control",
         acks: str | None = None,
         replica: str = "replica",
-        key: bytes | None = None,
+        key: bytes | Sequence[bytes] | None = None,
         on_routing: Callback | None = None,
         on_rollback: Callback | None = None,
         on_weights: Callable[[InForce], None] | None = None,
@@ -87,7 +89,8 @@ class Subscriber:
         self._task: asyncio.Task[None] | None = None
         self._acknowledger: Acknowledger | None = None
         self._ready = asyncio.Event()
-        self.table = RoutingTable(key, time.monotonic)
+        secrets = [key] if isinstance(key, bytes) else list(key or ())
+        self.table = RoutingTable(secrets, time.monotonic)
         self.assign = self.table.assign
         self.in_force = self.table.in_force
 
@@ -109,6 +112,7 @@ class Subscriber:
             If the broker or the topic is not there at the start; later outages are waited out.
         """
         outlive_brokers()
+        read_any_record()
         consumer = AIOKafkaConsumer(
             self._control,
             bootstrap_servers=self._servers,
@@ -158,7 +162,7 @@ class Subscriber:
                 for records in fetched.values():
                     for record in records:
                         if record.value is not None:
-                            self._take(record.value, record.key)
+                            self._take(record)
                 self._look()
                 if not self._ready.is_set() and all(
                     [await consumer.position(tp) >= ends[tp] for tp in tps]
@@ -179,9 +183,9 @@ class Subscriber:
             return {}
         return fetched
 
-    def _take(self, value: bytes, key: bytes | None) -> None:
+    def _take(self, record: KafkaRecord) -> None:
         try:
-            message = self.table.offer(value, key)
+            message = self.table.offer(record)
         except ControlError as error:
             log.warning("%s", error, extra={"event": "control_refused"})
             return

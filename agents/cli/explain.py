@@ -87,7 +87,7 @@ async def _recorded(settings: Any, route: str, until_ms: int | None, last: int) 
     from aiokafka import TopicPartition
 
     from leverframe.agents.operator.topics import read_back
-    from leverframe.schemas.signing import trusted
+    from leverframe.schemas.signing import read_control
     from leverframe.streams.runtime.kafka import partition_of
 
     key = route.encode()
@@ -99,9 +99,9 @@ async def _recorded(settings: Any, route: str, until_ms: int | None, last: int) 
 
     def is_enough(records: list[Any]) -> bool:
         # By the time of issue, which is stream time: a record may have been written much later.
-        told = [trusted(record.value, settings.control_key) for record in records]
-        messages[:0] = [one for one in told if one is not None]
-        changes = [one for one in messages if one.kind != "heartbeat"]
+        read = [read_control(record, settings.control_keys) for record in records]
+        messages[:0] = [message for message in read if message is not None]
+        changes = [message for message in messages if message.kind != "heartbeat"]
         found: int = sum(until_ms is None or one.issued_at_ms <= until_ms for one in changes)
         return found > last
 

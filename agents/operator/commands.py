@@ -18,7 +18,7 @@ from leverframe.schemas.command import Action, Command
 from leverframe.schemas.control import ControlAck, ControlMessage
 from leverframe.schemas.dead_letter import HEADER_PREFIX
 from leverframe.schemas.errors import BrokerError, LeverframeError, RecordError
-from leverframe.schemas.signing import trusted
+from leverframe.schemas.signing import read_control
 from leverframe.streams.runtime.consumers import open_consumer
 from leverframe.streams.runtime.kafka import client_options
 
@@ -106,7 +106,7 @@ class _Conversation:
         self._command = command
         self._broker = settings.broker
         self._topics = settings.topic_names
-        self._key = settings.control_key
+        self._keys = settings.control_keys
         self._acks: dict[str, tuple[int, int, int]] = {}
 
     async def hold(self, timeout_s: float, acks_s: float) -> Answer:
@@ -175,7 +175,7 @@ class _Conversation:
 
     def _answer_in(self, topic: str, record: Any) -> ControlMessage | None:
         if topic == self._topics.control:
-            message = trusted(record.value, self._key)
+            message = read_control(record, self._keys)
             if message is None or message.cause.get("command_id") != self._command.command_id:
                 return None
             return message

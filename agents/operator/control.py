@@ -32,7 +32,7 @@ def subscriber(settings: Settings, **options: Any) -> Subscriber:
     return Subscriber(
         kafka.pop("bootstrap_servers"),
         control=settings.topic_names.control,
-        key=settings.control_key,
+        key=settings.control_keys,
         options=kafka,
         **options,
     )

@@ -16,7 +16,7 @@ from leverframe.agents.settings import Settings
 from leverframe.agents.web.history import History
 from leverframe.agents.web.samples import SAMPLED_EVERY_MS, SAMPLING, offsets_at, samples
 from leverframe.schemas.errors import LeverframeError
-from leverframe.schemas.signing import trusted
+from leverframe.schemas.signing import read_control
 from leverframe.streams.runtime.consumers import open_consumer
 from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.topology import DAY_MS
@@ -177,7 +177,7 @@ class Feed:
                 self._note(record)
 
     def _note(self, record: Any) -> None:
-        message = trusted(record.value, self._settings.control_key)
+        message = read_control(record, self._settings.control_keys)
         if message is None or message.route.encode() != record.key:
             return
         if self.history.note(message, record.timestamp):

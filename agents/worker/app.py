@@ -24,8 +24,8 @@ from leverframe.agents.worker.notifier import Notifier
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.errors import LeverframeError
 from leverframe.serving.patches import (
+    make_light_records,
     outlive_brokers,
-    read_any_record,
     shorten_transaction_wait,
 )
 from leverframe.streams.routes.route import compile_routes
@@ -75,7 +75,7 @@ def build_app(
     wrong.
     """
     check_faust()
-    read_any_record()
+    make_light_records()
     shorten_transaction_wait()
     outlive_brokers()
     topics = settings.topic_names

@@ -14,7 +14,7 @@ import aiohttp
 
 from leverframe.agents.settings import NotificationSettings, Settings
 from leverframe.agents.worker.notices import Notice, body_of, notice_of, signature_of
-from leverframe.schemas.signing import trusted
+from leverframe.schemas.signing import read_control
 from leverframe.streams.runtime.consumers import open_consumer
 from leverframe.streams.runtime.logger import make_logger
 
@@ -94,7 +94,7 @@ class Notifier:
         return delivered
 
     def _notice_in(self, record: Any) -> Notice | None:
-        message = trusted(record.value, self._settings.control_key)
+        message = read_control(record, self._settings.control_keys)
         notice = None if message is None else notice_of(message)
         return notice if notice is not None and notice.event in self._how.events else None
 

@@ -3,7 +3,7 @@
 from leverframe.schemas.codec import encode
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.dead_letter import DeadLetter
-from leverframe.schemas.signing import sign
+from leverframe.schemas.signing import SIGNATURE_HEADER, signature_of
 from leverframe.streams.runtime.kafka import key_partition
 from leverframe.streams.runtime.ledger import Output
 
@@ -26,11 +26,14 @@ def dead_letter_output(letter: DeadLetter, topic: str, partitions: int) -> Outpu
 
 
 def control_output(
-    message: ControlMessage, topic: str, partition: int, key: bytes | None
+    message: ControlMessage, topic: str, partition: int, secret: bytes | None
 ) -> Output:
-    """Return a control message as an output, keyed by route, signed if there is a key.
+    """Return a control message as an output, keyed by route, signed if there is a secret.
 
     The partition is that of the route's ledger.
     """
-    signed = message if key is None else sign(message, key)
-    return Output(topic, partition, message.route.encode(), encode(signed))
+    key, value = message.route.encode(), encode(message)
+    headers = []
+    if secret is not None:
+        headers.append((SIGNATURE_HEADER, signature_of(topic, key, value, secret)))
+    return Output(topic, partition, key, value, headers)

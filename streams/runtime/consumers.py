@@ -7,6 +7,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from leverframe.serving.patches import read_any_record
 from leverframe.streams.runtime.kafka import BrokerSettings, client_options
 
 __all__ = ["open_consumer"]
@@ -24,6 +25,7 @@ async def open_consumer(
     It subscribes to ``topics`` or is assigned ``partitions``; with neither it answers for offsets.
     ``options`` are aiokafka's. What a consumer says while it stops changes nothing that was read.
     """
+    read_any_record()
     consumer = AIOKafkaConsumer(
         *topics,
         **client_options(broker),

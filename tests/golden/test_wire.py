@@ -112,7 +112,6 @@ EXAMPLES: dict[str, list[msgspec.Struct]] = {
             salt="00",
             cause={"why": "guard"},
             state_digest="0123456789abcdef",
-            signature="ff",
         )
     ],
     "control-acks": [

@@ -6,8 +6,10 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import ConsumerRecord
 
-from leverframe.serving.patches import read_any_record
+from leverframe.serving.patches import FetchedRecord, make_light_records, read_any_record
 
 
 class RawKey(str):
@@ -35,10 +37,17 @@ def unpacked(raw: bytes, start: int = 0) -> list[Any]:
     return list(records)
 
 
+def aiokafkas_own() -> Any:
+    records = fetcher.PartitionRecords
+    return next(kind for kind in records.__mro__ if kind.__module__ == fetcher.__name__)
+
+
 @pytest.fixture
 def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MemoryRecords", "PartitionRecords"):
         monkeypatch.setattr(fetcher, name, getattr(fetcher, name))
+    # Another test of this process may have made them light.
+    monkeypatch.setattr(fetcher, "PartitionRecords", aiokafkas_own())
     read_any_record()
 
 
@@ -64,7 +73,19 @@ def test_headers_that_are_utf8_stay_as_they_are() -> None:
     assert keys[4] == ["\\xff\\xfe"]
 
 
-def test_aiokafka_still_needs_this() -> None:
+@pytest.mark.usefixtures("lenient")
+def test_records_of_others_stay_as_aiokafka_makes_them() -> None:
+    """A serving system consumes for itself, too; only the job gets lighter records."""
+    assert {type(record) for record in unpacked(FETCH)} == {ConsumerRecord}
+    make_light_records()
+    assert {type(record) for record in unpacked(FETCH)} == {FetchedRecord}
+    read_any_record()
+    assert {type(record) for record in unpacked(FETCH)} == {FetchedRecord}
+
+
+def test_aiokafka_still_needs_this(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lift ``serving.patches`` when this fails: aiokafka decodes such keys by itself."""
+    monkeypatch.setattr(fetcher, "PartitionRecords", aiokafkas_own())
+    monkeypatch.setattr(fetcher, "MemoryRecords", MemoryRecords)
     with pytest.raises(UnicodeDecodeError):
         unpacked(BAD, 3)

@@ -17,6 +17,7 @@ import faust
 from leverframe.agents.settings import Settings
 from leverframe.agents.web.server import add_web
 from leverframe.agents.worker.attribution import AttributionShell
+from leverframe.agents.worker.inputs import Inputs
 from leverframe.agents.worker.learning import LearningShell
 from leverframe.agents.worker.membership import ConsumerFlow, Membership
 from leverframe.agents.worker.metrics import metrics_page
@@ -79,29 +80,32 @@ def build_app(
     shorten_transaction_wait()
     outlive_brokers()
     topics = settings.topic_names
-    inputs: dict[str, tuple[str, ...]] = {
+    by_agent: dict[str, tuple[str, ...]] = {
         "attribution": (topics.predictions, topics.ground_truth),
         "learning": (topics.rewards, topics.commands, topics.control_acks, topics.traffic),
     }
     routes = compile_routes(settings.routes)
-    attribution, learning = AttributionShell(settings, routes), LearningShell(settings, routes)
     app: faust.App = _faust_app(settings)
+    inputs = Inputs(app, settings, by_agent, on_failure)
+    attribution = AttributionShell(settings, routes, inputs)
+    learning = LearningShell(settings, routes, inputs)
     memory = Memory(settings.app.block_cache_mb << 20, settings.app.memtable_mb << 20)
 
     def partitions(
         name: str, changelog: str, begin: Callable[[Ledger], WorkT]
     ) -> Partitions[WorkT]:
         ledgers = _ledger_settings(settings, name, changelog, memory)
-        flow = ConsumerFlow(app, inputs[name])
-        return Partitions(Agent(partial(_open_and_log, ledgers), begin, flow), on_failure)
+        flow = ConsumerFlow(app, by_agent[name])
+        return Partitions(Agent(partial(_open, ledgers, inputs), begin, flow), on_failure)
 
     attributing = partitions("attribution", topics.attribution_changelog, attribution.begin)
     folding = partitions("learning", topics.learning_changelog, learning.begin)
     agents: dict[str, Partitions[Any]] = {"attribution": attributing, "learning": folding}
     for name, own in agents.items():
-        _add_agent(app, name, inputs[name], own)
-    membership = Membership(app, agents, inputs)
+        _add_agent(app, name, by_agent[name], own)
+    membership = Membership(app, agents, by_agent)
     membership.connect(settings.app.tick_s)
+    app.task(inputs.watch)
     if settings.app.web_port > 0:
 
         def newest_heartbeats() -> list[ControlMessage]:
@@ -109,7 +113,7 @@ def build_app(
             return [message for work in works for message in work.heartbeats.values()]
 
         set_aside = [attribution.set_aside.counts, learning.set_aside.counts]
-        render_metrics = metrics_page(newest_heartbeats, set_aside)
+        render_metrics = metrics_page(newest_heartbeats, set_aside, inputs.lost)
         add_web(app, settings, render_metrics, membership.why_not_ready)
     if settings.notifications.url:
         app.task(Notifier(settings).follow)
@@ -129,8 +133,14 @@ def _ledger_settings(
     )
 
 
-async def _open_and_log(settings: LedgerSettings, partition: int) -> Ledger:
+async def _open(settings: LedgerSettings, inputs: Inputs, partition: int) -> Ledger:
     ledger = await open_ledger(settings, partition)
+    try:
+        await inputs.begin(settings.agent, ledger)
+    except BaseException:
+        # Cancelled too: the partition left meanwhile.
+        await ledger.close()
+        raise
     log.info(
         "ledger_opened",
         message=f"{ledger.name}: open, {ledger.restored} entries restored "

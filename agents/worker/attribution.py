@@ -9,6 +9,7 @@ from typing import Final
 
 from leverframe.agents.settings import Settings
 from leverframe.agents.worker.event_log import DeadLetterLog
+from leverframe.agents.worker.inputs import Inputs
 from leverframe.agents.worker.outputs import dead_letter_output
 from leverframe.agents.worker.sweep import DueReader, Portion, Turn
 from leverframe.schemas.codec import encode, encode_reward
@@ -40,7 +41,8 @@ _UNIQUE: Final = struct.Struct(">cQ")
 class AttributionShell:
     """What all partitions of ``predictions`` and ``ground-truth`` on a worker share."""
 
-    def __init__(self, settings: Settings, routes: Routes) -> None:
+    def __init__(self, settings: Settings, routes: Routes, inputs: Inputs) -> None:
+        self.inputs = inputs
         self.topics = settings.topic_names
         self.routes = routes
         self.max_value_bytes = settings.app.max_value_bytes
@@ -76,9 +78,10 @@ class AttributionWork:
 
     async def handle(self, runs: list[Run]) -> "asyncio.Future[None] | None":
         """Join one micro-batch and begin to make it durable."""
-        fresh, positions = unseen(self._ledger.positions, runs)
+        fresh, positions = unseen(self._ledger.positions, runs, time.time_ns() // 1_000_000)
         if not fresh:
             return None
+        self._shell.inputs.note_gaps(self._ledger, fresh)
         topics = self._shell.topics
         # No reward depends on it, and a label that finds its prediction costs one step, not two.
         fresh.sort(key=lambda run: run.topic != topics.predictions)

@@ -9,6 +9,7 @@ from typing import Final
 
 from leverframe.agents.settings import Settings
 from leverframe.agents.worker.event_log import DeadLetterLog, log_decisions
+from leverframe.agents.worker.inputs import Inputs
 from leverframe.agents.worker.outputs import control_output, dead_letter_output
 from leverframe.schemas.control import ControlMessage
 from leverframe.streams.learning.messages import heartbeat
@@ -40,7 +41,8 @@ def input_kinds(settings: Settings) -> dict[str, InputKind]:
 class LearningShell:
     """What all partitions of ``rewards``, ``commands``, ``control-acks``, ``traffic`` share."""
 
-    def __init__(self, settings: Settings, routes: Routes) -> None:
+    def __init__(self, settings: Settings, routes: Routes, inputs: Inputs) -> None:
+        self.inputs = inputs
         self.topics = settings.topic_names
         self.kinds = input_kinds(settings)
         self.routes = routes
@@ -78,12 +80,14 @@ class LearningWork:
         # wall clock set back would silence the heartbeats. Those of before a restart are due now.
         self._published_s = {key.decode(): -math.inf for key, _ in ledger.scan(FIRST_KEY)}
         self.heartbeats: dict[str, ControlMessage] = {}
+        self._renewals = shell.inputs.renewals
 
     async def handle(self, runs: list[Run]) -> "asyncio.Future[None] | None":
         """Fold one micro-batch and begin to make it durable."""
-        fresh, positions = unseen(self._ledger.positions, runs)
+        fresh, positions = unseen(self._ledger.positions, runs, time.time_ns() // 1_000_000)
         if not fresh:
             return None
+        self._shell.inputs.note_gaps(self._ledger, fresh)
         keys = sorted(set(own_keys(fresh)))
         states = {
             key.decode(): decode_route(raw)
@@ -104,6 +108,9 @@ class LearningWork:
         """Publish the heartbeats that are due, by wall time, however idle the topics are."""
         del idle
         self._shell.set_aside.write_if_due()
+        if self._renewals != self._shell.inputs.renewals:
+            self._renewals = self._shell.inputs.renewals
+            await self._shell.inputs.begin("learning", self._ledger)
         due = self._due(time.monotonic())
         raw = self._ledger.get_many([name.encode() for name in due])
         outcome, now_ms = LearningOutcome(), time.time_ns() // 1_000_000

@@ -25,16 +25,18 @@ class RouteCollector(Collector):
     """Turns heartbeats into series.
 
     ``newest`` returns the newest heartbeat of each route of this worker; ``set_aside`` counts dead
-    letters by reason since its start, one live mapping for each agent.
+    letters by reason since its start, one live mapping for each agent, ``lost`` records by topic.
     """
 
     def __init__(
         self,
         newest: Callable[[], Iterable[ControlMessage]],
         set_aside: Sequence[Mapping[str, int]] = (),
+        lost: Mapping[str, int] | None = None,
     ) -> None:
         self._newest = newest
         self._set_aside = set_aside
+        self._lost = {} if lost is None else lost
 
     def collect(self) -> Iterator[Metric]:
         """Yield all families; what is not known of a route or an arm is left out."""
@@ -49,6 +51,8 @@ class RouteCollector(Collector):
             for reason in REASONS:
                 count = sum(counts.get(reason, 0) for counts in self._set_aside)
                 families["dead"].add_metric([reason], count)
+        for topic, count in self._lost.items():
+            families["lost"].add_metric([topic], count)
         yield from families.values()
 
 
@@ -88,6 +92,11 @@ def _families() -> dict[str, Any]:
             "leverframe_dead_letters",
             "Records set aside since the worker started.",
             labels=["reason"],
+        ),
+        "lost": counter(
+            "leverframe_lost_records",
+            "Records that retention removed before they were read, since the worker started.",
+            labels=["topic"],
         ),
         "champion": gauge("leverframe_arm_champion", "1 for the champion.", labels=arm),
         "epoch": gauge("leverframe_route_epoch", "Epoch of the newest message.", labels=route),
@@ -152,11 +161,12 @@ def _of_arm(families: dict[str, Any], route: str, name: str, known: dict[str, An
 def metrics_page(
     newest: Callable[[], Iterable[ControlMessage]],
     set_aside: Sequence[Mapping[str, int]] = (),
+    lost: Mapping[str, int] | None = None,
 ) -> Callable[[], bytes]:
     """Return what renders the page in Prometheus' text format, anew each time.
 
-    ``newest`` and ``set_aside`` are those of ``RouteCollector``.
+    ``newest``, ``set_aside`` and ``lost`` are those of ``RouteCollector``.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(RouteCollector(newest, set_aside))
+    registry.register(RouteCollector(newest, set_aside, lost))
     return lambda: generate_latest(registry)

@@ -40,11 +40,14 @@ class Positions(msgspec.Struct):
     offsets : dict of str to int
         Next offset of each input topic; what lies below was counted.
     times_ms : dict of str to int
-        Highest record time seen on each input topic.
+        Highest record time seen on each input topic, but for clocks that are ahead.
+    topic_ids : dict of str to str
+        Ids of the topics that were counted: one that is made anew has another.
     """
 
     offsets: dict[str, int] = msgspec.field(default_factory=dict)
     times_ms: dict[str, int] = msgspec.field(default_factory=dict)
+    topic_ids: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Output(msgspec.Struct, frozen=True, gc=False):
@@ -82,6 +85,7 @@ class Ledger:
         self.partition = partition
         self.restored = 0
         self.restore_seconds = 0.0
+        self.changelog_id = ""
         self._settings = settings
         self._store = store
         self._producer = producer
@@ -162,7 +166,8 @@ class Ledger:
                 f"{self.name}: the transaction failed ({error!r}). Nothing is lost; the worker "
                 "must be restarted and will find out from the log what was counted."
             ) from error
-        self._store.write(entries, CachePosition(next_offset, time.time_ns() // 1_000_000))
+        now_ms = time.time_ns() // 1_000_000
+        self._store.write(entries, CachePosition(next_offset, now_ms, self.changelog_id))
         self._ahead = {}
 
     @property

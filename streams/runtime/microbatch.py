@@ -41,6 +41,7 @@ log = make_logger(__name__)
 
 FETCH_WAIT_MS: Final = 10
 FETCH_BYTES: Final = 1 << 20
+_UNOPENED_S: Final = 0.02
 
 
 def check_faust() -> None:
@@ -101,6 +102,9 @@ class MicrobatchConsumer(Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fetched: dict[TP, int] = {}
+        # Nothing is fetched of a partition before its ledger has said from where.
+        self._unopened: set[TP] = set()
+        self._begins: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> MicrobatchThread:
         return MicrobatchThread(self, loop=self.loop, beacon=self.beacon)
@@ -130,6 +134,32 @@ class MicrobatchConsumer(Consumer):
             if active is None or tp in active or tp in self._buffered_partitions:
                 self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
                 yield tp, message
+
+    async def begin_at(self, begins: Mapping[TP, int]) -> None:
+        """Fetch these partitions from now on, from their ledgers' positions."""
+        for tp, offset in begins.items():
+            self._begins[tp] = offset
+            await self.seek(tp, offset)
+        self._unopened.difference_update(begins)
+
+    async def perform_seek(self) -> None:
+        """Go where Faust wants to, and then where the ledgers say."""
+        await super().perform_seek()
+        for tp, offset in self._begins.items():
+            if tp in self.assignment():
+                await self.seek(tp, offset)
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
+        opened = (active_partitions or set()) - self._unopened
+        if not opened:
+            await self.sleep(min(timeout, _UNOPENED_S))
+            return {}
+        return await super()._getmany(opened, timeout)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Hold new partitions back until their ledgers are open."""
+        self._unopened, self._begins = set(assigned), {}
+        await super().on_partitions_assigned(assigned, generation_id)
 
     def _messages(
         self, records: Mapping[TP, Sequence[Any]], generation: int

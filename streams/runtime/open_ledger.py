@@ -72,13 +72,14 @@ async def _attempt(settings: LedgerSettings, partition: int) -> Ledger:
         await producer.begin_transaction()
         await producer.abort_transaction()
         path = settings.datadir / settings.agent / str(partition)
-        store, restored = await restore(
+        restored = await restore(
             path, settings.memory, settings.changelog, partition, settings.broker
         )
     except BaseException:
         # Cancelled too: the partition left while it was being restored.
         await producer.stop()
         raise
-    ledger = Ledger(settings, partition, store, producer)
-    ledger.restored = restored
+    ledger = Ledger(settings, partition, restored.store, producer)
+    ledger.restored = restored.applied
+    ledger.changelog_id = restored.topic_id
     return ledger

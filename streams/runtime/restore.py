@@ -14,13 +14,15 @@ from typing import Any, Final
 
 from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
+from msgspec import Struct
 
 from leverframe.schemas.errors import LedgerError
 from leverframe.streams.runtime.consumers import open_consumer
 from leverframe.streams.runtime.kafka import BrokerSettings
 from leverframe.streams.runtime.store import CachePosition, Memory, Store, open_store
+from leverframe.streams.runtime.topic_ids import read_topic_ids
 
-__all__ = ["is_trustworthy", "restore"]
+__all__ = ["Restored", "is_only_copy", "is_trustworthy", "restore"]
 
 # Kafka keeps tombstones for a day (delete.retention.ms); an older cache may have missed some.
 STALE_AFTER_MS: Final = 12 * 3600 * 1000
@@ -31,11 +33,18 @@ _BULK_RECORDS: Final = 100_000
 _STEP_RECORDS: Final = 8_000
 
 
+class Restored(Struct, frozen=True):
+    """A cache at the end of its changelog, to be closed by the caller."""
+
+    store: Store
+    applied: int
+    topic_id: str
+
+
 def is_trustworthy(cached: CachePosition | None, begin: int, end: int, now_ms: int) -> bool:
     """Whether a cache can be continued, rather than rebuilt from the changelog's start.
 
-    It cannot where it is new, stale or outside the log (``begin`` to before ``end``), as after the
-    topic was made anew.
+    It cannot where it is new or stale, or where compaction and retention went beyond it.
     """
     return (
         cached is not None
@@ -44,14 +53,22 @@ def is_trustworthy(cached: CachePosition | None, begin: int, end: int, now_ms: i
     )
 
 
+def is_only_copy(cached: CachePosition | None, end: int, topic_id: str) -> bool:
+    """Whether a cache holds what its changelog has lost: the log was made anew, or cut."""
+    if cached is None:
+        return False
+    is_other_log = bool(cached.topic_id and topic_id) and cached.topic_id != topic_id
+    return is_other_log or cached.next_offset > end
+
+
 async def restore(
     path: Path, memory: Memory, topic: str, partition: int, broker: BrokerSettings
-) -> tuple[Store, int]:
+) -> Restored:
     """Open a cache and apply what the changelog holds beyond its position.
 
-    One that cannot be continued is thrown away and restored from the changelog's start. No other
-    writer may be active: the caller has fenced them. Returns the cache, to be closed by the caller,
-    and the number of records applied.
+    One that cannot be continued is thrown away and restored from the changelog's start; but one
+    that holds what the changelog has lost is kept, and refused (``LedgerError``). No other writer
+    may be active: the caller has fenced them.
     """
     tp = TopicPartition(topic, partition)
     consuming = open_consumer(
@@ -61,42 +78,45 @@ async def restore(
         max_partition_fetch_bytes=4 << 20,
         fetch_max_wait_ms=20,
     )
-    store: Store | None = None
+    restored: Restored | None = None
     try:
         async with consuming as consumer:
-            store, applied = await _restored(consumer, tp, path, memory)
+            ids = await read_topic_ids(consumer._client, [topic])  # noqa: SLF001
+            restored = await _restored(consumer, tp, path, memory, ids.get(topic, ""))
     except BaseException:
         # Cancelled while the consumer stops: the next owner in this process needs the folder.
-        if store is not None:
-            store.close()
+        if restored is not None:
+            restored.store.close()
         raise
-    return store, applied
+    return restored
 
 
 async def _restored(
-    consumer: Any, tp: TopicPartition, path: Path, memory: Memory
-) -> tuple[Store, int]:
+    consumer: Any, tp: TopicPartition, path: Path, memory: Memory, topic_id: str
+) -> Restored:
     begin = (await consumer.beginning_offsets([tp]))[tp]
     end = (await consumer.end_offsets([tp]))[tp]
     store = open_store(path, memory)
     try:
         cached = store.position
+        _refuse_lost_changelog(cached, end, topic_id, tp, path)
         if cached is not None and not is_trustworthy(cached, begin, end, _now_ms()):
             store.close()
             shutil.rmtree(path, ignore_errors=True)
             store, cached = open_store(path, memory), None
         start = begin if cached is None else cached.next_offset
         if start >= end:
-            return store, 0
+            return Restored(store, 0, topic_id)
         consumer.seek(tp, start)
         if end - start < _BULK_RECORDS:
-            return store, await _apply(consumer, tp, end, store)
+            applied = await _apply(consumer, tp, end, store, topic_id)
+            return Restored(store, applied, topic_id)
         store.close()
         store = open_store(path, memory, is_bulk=True)
-        applied = await _apply(consumer, tp, end, store)
+        applied = await _apply(consumer, tp, end, store, topic_id)
         await _to_its_end(store.flush)
         store.close()
-        return open_store(path, memory), applied
+        return Restored(open_store(path, memory), applied, topic_id)
     except BaseException:
         # Cancelled too: the partition left while it was being restored.
         store.close()
@@ -113,7 +133,20 @@ async def _to_its_end(work: Callable[[], None]) -> None:
         raise
 
 
-async def _apply(consumer: Any, tp: TopicPartition, end: int, store: Store) -> int:
+def _refuse_lost_changelog(
+    cached: CachePosition | None, end: int, topic_id: str, tp: TopicPartition, path: Path
+) -> None:
+    if not is_only_copy(cached, end, topic_id):
+        return
+    raise LedgerError(
+        f"{tp.topic}-{tp.partition} was deleted, made anew or cut: the cache in {path} holds state "
+        "that it has lost, and is kept. To write the changelog again from the caches: leverframe "
+        "state rebuild. To give the state up: leverframe restart-from, which says what will be "
+        "counted and begins above the epoch in force."
+    )
+
+
+async def _apply(consumer: Any, tp: TopicPartition, end: int, store: Store, topic_id: str) -> int:
     """Write what the changelog holds up to ``end``, in steps, each with the position after it."""
     applied = 0
     deadline = time.monotonic() + _PATIENCE_S
@@ -129,9 +162,11 @@ async def _apply(consumer: Any, tp: TopicPartition, end: int, store: Store) -> i
         if records:
             deadline = time.monotonic() + _PATIENCE_S
             applied += len(records)
-            store.write([(r.key, r.value) for r in records], CachePosition(position, _now_ms()))
+            store.write(
+                [(r.key, r.value) for r in records], CachePosition(position, _now_ms(), topic_id)
+            )
         if position >= end:
-            store.write([], CachePosition(position, _now_ms()))
+            store.write([], CachePosition(position, _now_ms(), topic_id))
             return applied
         if time.monotonic() > deadline:
             raise LedgerError(

@@ -1,14 +1,15 @@
 """Runs of records of one topic: what of them is new, and which ledger entries they ask for."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
-from leverframe.schemas.errors import LedgerError
 from leverframe.streams.runtime.ledger import Positions
 
-__all__ = ["Run", "own_keys", "unseen"]
+__all__ = ["Run", "gaps_before", "own_keys", "unseen"]
+
+AHEAD_MS: Final = 2_000
 
 
 class Run(Struct, frozen=True):
@@ -26,13 +27,23 @@ def own_keys(runs: Iterable[Run]) -> list[bytes]:
     return [record.key for run in runs for record in run.records if record.key and record.key[0]]
 
 
-def unseen(positions: Positions, runs: Iterable[Run]) -> tuple[list[Run], Positions]:
+def gaps_before(positions: Positions, runs: Iterable[Run]) -> list[tuple[str, int, int]]:
+    """Return topic, position and first offset of each run that does not begin at the position."""
+    return [
+        (run.topic, counted, run.records[0].offset)
+        for run in runs
+        if run.records[0].offset > (counted := positions.offsets.get(run.topic, 0))
+    ]
+
+
+def unseen(positions: Positions, runs: Iterable[Run], now_ms: int) -> tuple[list[Run], Positions]:
     """Leave out what was counted before a restart; return the rest, and the positions after it.
 
-    Raises ``LedgerError`` if new records come with offsets that were counted: the topic was made
-    anew.
+    A record whose time is ahead of the wall clock is counted like any other and takes stream time
+    along no further than ``AHEAD_MS``: one producer's clock must not close everybody's windows.
     """
-    after = Positions(dict(positions.offsets), dict(positions.times_ms))
+    after = Positions(dict(positions.offsets), dict(positions.times_ms), positions.topic_ids)
+    latest_ms = now_ms + AHEAD_MS
     fresh = []
     for run in runs:
         topic, records = run.topic, run.records
@@ -42,22 +53,9 @@ def unseen(positions: Positions, runs: Iterable[Run]) -> tuple[list[Run], Positi
             if records[0].offset >= counted
             else [record for record in records if record.offset >= counted]
         )
-        if len(part) < len(records):
-            _refuse_new_topic(topic, records[: len(records) - len(part)], positions)
         if part:
             fresh.append(Run(topic, part))
             after.offsets[topic] = part[-1].offset + 1
-            newest = max(record.timestamp for record in part)
+            newest = min(latest_ms, max(record.timestamp for record in part))
             after.times_ms[topic] = max(after.times_ms.get(topic, 0), newest)
     return fresh, after
-
-
-def _refuse_new_topic(topic: str, seen: Sequence[Any], positions: Positions) -> None:
-    """Records that were counted before cannot be newer than the newest that was counted."""
-    newest = max(record.timestamp for record in seen)
-    if newest > positions.times_ms.get(topic, 0):
-        raise LedgerError(
-            f"{topic}-{seen[0].partition}: a new record has offset {seen[0].offset}, but "
-            f"{positions.offsets[topic]} were counted: the topic was made anew or truncated. Start "
-            "under a new [app] id, which begins with empty statistics, or bring the topic back."
-        )

@@ -30,10 +30,14 @@ _POSITION_KEY: Final = b"\x00\x00place"  # as caches on disk have it
 
 
 class CachePosition(msgspec.Struct, array_like=True, frozen=True):
-    """Where in its changelog a cache stands: next offset to read, and when it was written (ms)."""
+    """Where in its changelog a cache stands: next offset to read, and when it was written (ms).
+
+    ``topic_id`` is the changelog's: one that is made anew has another.
+    """
 
     next_offset: int
     written_at_ms: int
+    topic_id: str = ""
 
 
 class Memory:

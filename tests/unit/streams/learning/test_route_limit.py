@@ -9,6 +9,7 @@ import pytest
 from records import learning_runs, reward_record
 
 from leverframe.agents.settings import load_settings
+from leverframe.agents.worker.inputs import Inputs
 from leverframe.agents.worker.learning import LearningShell
 from leverframe.schemas.codec import decode
 from leverframe.schemas.control import ControlMessage
@@ -63,7 +64,8 @@ def test_heartbeats_go_on_when_the_wall_clock_is_set_back(monkeypatch: pytest.Mo
     """A subscriber must not fall back to safe weights because a clock was corrected."""
     settings = load_settings(None, {"LEVERFRAME_TOPICS__ROUTE_PARTITIONS": "1"})
     ledger: Any = FakeLedger()
-    work = LearningShell(settings, Routes({}, RouteSettings(ttl_s=0.03))).begin(ledger)
+    inputs = Inputs(None, settings, {}, pytest.fail)
+    work = LearningShell(settings, Routes({}, RouteSettings(ttl_s=0.03)), inputs).begin(ledger)
     topic = settings.topic_names.rewards
 
     async def beats() -> list[ControlMessage]:

@@ -22,8 +22,8 @@ from leverframe.streams.attribution.traffic import AgedCounts
 from leverframe.streams.runtime.kafka import partition_of
 from leverframe.streams.runtime.ledger import Positions
 from leverframe.streams.runtime.partition import Idle
-from leverframe.streams.runtime.restore import STALE_AFTER_MS, is_trustworthy
-from leverframe.streams.runtime.runs import Run, own_keys, unseen
+from leverframe.streams.runtime.restore import STALE_AFTER_MS, is_only_copy, is_trustworthy
+from leverframe.streams.runtime.runs import AHEAD_MS, Run, gaps_before, own_keys, unseen
 from leverframe.streams.runtime.slices import slices
 from leverframe.streams.runtime.store import CachePosition, Memory, open_store
 from leverframe.streams.topology import Topics
@@ -69,9 +69,8 @@ def test_slices_keep_order_and_both_caps(
 def test_unseen_skips_what_was_counted_before() -> None:
     """Records below the ledger's offset are left out, per topic; positions move past the rest."""
     positions = Positions({"p": 5}, {"p": 40})
-    fresh, after = unseen(
-        positions, [Run("p", fetched(3, 4)), Run("g", fetched(0)), Run("p", fetched(4, 5, 7))]
-    )
+    runs = [Run("p", fetched(3, 4)), Run("g", fetched(0)), Run("p", fetched(4, 5, 7))]
+    fresh, after = unseen(positions, runs, 1_000)
     assert [(run.topic, [record.offset for record in run.records]) for run in fresh] == [
         ("g", [0]),
         ("p", [5, 7]),
@@ -81,14 +80,18 @@ def test_unseen_skips_what_was_counted_before() -> None:
     assert positions.offsets == {"p": 5}
 
 
-def test_unseen_stops_for_a_topic_that_was_made_anew() -> None:
-    """New records under offsets that were counted: refused, rather than skipped as seen before."""
-    positions = Positions({"p": 1000}, {"p": 50})
-    again = [Fetched(offset=4, timestamp=50)]
-    assert unseen(positions, [Run("p", again)])[0] == []
-    new = [Fetched(offset=4, timestamp=51)]
-    with pytest.raises(LedgerError, match="made anew"):
-        unseen(positions, [Run("p", new)])
+def test_a_clock_ahead_takes_stream_time_along_no_further_than_the_bound() -> None:
+    """A producer whose clock is ahead cannot close everybody's windows; its record is counted."""
+    ahead = [Fetched(offset=0, timestamp=900_000_000), Fetched(offset=1, timestamp=5_000)]
+    fresh, after = unseen(Positions(), [Run("p", ahead)], 10_000)
+    assert fresh == [Run("p", ahead)]
+    assert after.times_ms == {"p": 10_000 + AHEAD_MS}
+
+
+def test_gaps_are_runs_that_do_not_begin_where_counting_stopped() -> None:
+    """A gap may be markers of transactions, or records that retention removed."""
+    runs = [Run("p", fetched(5, 6)), Run("g", fetched(9))]
+    assert gaps_before(Positions({"p": 5, "g": 2}), runs) == [("g", 2, 9)]
 
 
 def test_own_keys_leave_the_ledgers_keys_alone() -> None:
@@ -114,6 +117,24 @@ def test_wall_time_moves_only_topics_that_are_silent_and_read(idle: Idle, expect
     Offsets without records, as aborted transactions leave them, do not count as a backlog.
     """
     assert is_caught_up(idle, 100) is expected
+
+
+@pytest.mark.parametrize(
+    ("cached", "end", "topic_id", "expected"),
+    [
+        (None, 0, "a", False),
+        (CachePosition(50, 0, "a"), 50, "a", False),
+        (CachePosition(50, 0, "a"), 90, "b", True),
+        (CachePosition(50, 0, "a"), 49, "a", True),
+        (CachePosition(50, 0), 50, "a", False),
+        (CachePosition(50, 0, "a"), 50, "", False),
+    ],
+)
+def test_a_cache_that_holds_what_its_changelog_lost_is_the_only_copy(
+    cached: CachePosition | None, end: int, topic_id: str, expected: bool
+) -> None:
+    """It is never deleted, however old: the changelog was made anew, or cut."""
+    assert is_only_copy(cached, end, topic_id) is expected
 
 
 @pytest.mark.parametrize(

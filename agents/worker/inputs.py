@@ -1,0 +1,175 @@
+"""Keeps ledgers and input topics together: where reading begins, what was lost, what is another."""
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from aiokafka.errors import KafkaError
+from faust.types import TP
+from msgspec import Struct
+
+from leverframe.agents.settings import Settings
+from leverframe.schemas.errors import LedgerError
+from leverframe.streams.runtime.inputs import InputReader, find_renewed, renewed_error, resume
+from leverframe.streams.runtime.ledger import Ledger
+from leverframe.streams.runtime.logger import make_logger
+from leverframe.streams.runtime.runs import Run, gaps_before
+
+__all__ = ["Inputs"]
+
+log = make_logger()
+
+WATCH_S: Final = 2.0
+# A topic that is made anew is gone for a moment.
+_GONE_S: Final = 10.0
+_MOST_GAPS: Final = 1_000
+
+
+class Gap(Struct, frozen=True):
+    """Offsets between what was counted and what was fetched next: markers, or lost records."""
+
+    topic: str
+    partition: int
+    counted: int
+    fetched: int
+
+
+class Inputs:
+    """The input topics of a worker, by agent; ``on_failure`` ends the process.
+
+    ``lost`` counts, by topic, the offsets that were removed before they were read.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        settings: Settings,
+        by_agent: Mapping[str, tuple[str, ...]],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        topics = settings.topic_names
+        self.lost: Counter[str] = Counter()
+        self._app = app
+        self._by_agent = by_agent
+        self._control = topics.control
+        self._advisory = {topics.control_acks, topics.traffic}
+        self._on_failure = on_failure
+        self._reader = InputReader(settings.broker, topics.prefix + settings.app.id)
+        self._ids: dict[str, str] = {}
+        self._gone_since_s: dict[str, float] = {}
+        self._gaps: deque[Gap] = deque(maxlen=_MOST_GAPS)
+        # How often an advisory topic was made anew: a partition that knows less begins again.
+        self._renewals = 0
+
+    async def begin(self, agent: str, ledger: Ledger) -> None:
+        """Let the consumer read a partition on from where its ledger stands.
+
+        Raises ``LedgerError`` where a topic is not the one that was counted.
+        """
+        topics, partition = self._by_agent[agent], ledger.partition
+        facts = await self._reader.facts(topics, partition)
+        is_restored = bool(ledger.positions.offsets)
+        if agent == "learning" and not is_restored:
+            await self._refuse_lost_statistics(partition)
+        resumption = resume(
+            ledger.positions, facts, partition, advisory=self._advisory, is_restored=is_restored
+        )
+        for topic, count in resumption.lost.items():
+            self._note_lost(topic, partition, count)
+        for topic in resumption.renewed:
+            log.warning(
+                "topic_renewed",
+                message=f"{topic}-{partition} was made anew; it only advises, and is read from its "
+                "begin",
+                topic=topic,
+                partition=partition,
+            )
+        if resumption.positions != ledger.positions:
+            await ledger.commit({}, [], resumption.positions)
+        self._ids.update(ledger.positions.topic_ids)
+        begins = {TP(topic, partition): ledger.positions.offsets[topic] for topic in topics}
+        await self._app.consumer.begin_at(begins)
+
+    async def _refuse_lost_statistics(self, partition: int) -> None:
+        control = (await self._reader.facts([self._control], partition))[self._control]
+        if control.end > control.begin:
+            raise LedgerError(
+                f"{self._control}-{partition} holds control messages, but the statistics behind "
+                "them are gone: the learning changelog was deleted or lost, or another [app] id "
+                "has written there. Epochs would begin at 0, which live subscribers ignore. With "
+                "an intact [app] datadir: leverframe state rebuild. Else leverframe restart-from "
+                "says what will be counted and begins above the epoch in force."
+            )
+
+    @property
+    def renewals(self) -> int:
+        """How often an advisory topic was made anew; partitions then begin again."""
+        return self._renewals
+
+    def note_gaps(self, ledger: Ledger, runs: Iterable[Run]) -> None:
+        """Look, beside the work, whether gaps before these runs hold records that were lost."""
+        self._gaps += [
+            Gap(topic, ledger.partition, counted, fetched)
+            for topic, counted, fetched in gaps_before(ledger.positions, runs)
+        ]
+
+    def _note_lost(self, topic: str, partition: int, count: int) -> None:
+        self.lost[topic] += count
+        log.warning(
+            "records_lost",
+            message=f"{count} records of {topic}-{partition} were lost to retention before they "
+            "were read; keep them longer, or start the worker sooner (leverframe doctor)",
+            topic=topic,
+            partition=partition,
+            count=count,
+        )
+
+    async def watch(self) -> None:
+        """Look every few seconds whether the topics are still those that are counted."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            try:
+                await self._look()
+            except (KafkaError, OSError) as error:
+                log.warning(
+                    "inputs_unwatched",
+                    message=f"cannot look at the input topics ({error!r}); trying again",
+                )
+                await self._reader.stop()
+            except LedgerError as error:
+                self._on_failure(error)
+                return
+
+    async def _look(self) -> None:
+        while self._gaps:
+            await self._judge(self._gaps.popleft())
+        if not self._ids:
+            return
+        now = await self._reader.topic_ids(list(self._ids))
+        for topic in find_renewed(self._ids, now):
+            if topic in self._advisory:
+                # Taken up by each partition at its next tick.
+                self._ids[topic] = now[topic]
+                self._renewals += 1
+                continue
+            raise renewed_error(topic, 0, f"its id is {now[topic]}, it was {self._ids[topic]}")
+        self._refuse_gone(now)
+
+    def _refuse_gone(self, now: Mapping[str, str]) -> None:
+        now_s = time.monotonic()
+        for topic in self._ids.keys() - self._advisory:
+            if topic in now:
+                self._gone_since_s.pop(topic, None)
+            elif now_s - self._gone_since_s.setdefault(topic, now_s) > _GONE_S:
+                raise LedgerError(
+                    f"{topic} is gone: nothing can be counted. Bring it back, or make it anew "
+                    "(leverframe topics create) and start anew: leverframe restart-from"
+                )
+
+    async def _judge(self, gap: Gap) -> None:
+        fact = (await self._reader.facts([gap.topic], gap.partition))[gap.topic]
+        lost = min(fact.begin, gap.fetched) - gap.counted
+        if lost > 0:
+            self._note_lost(gap.topic, gap.partition, lost)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from leverframe.policies import registry
+from leverframe.policies import factory
 from leverframe.policies.base import Policy
 from leverframe.policies.epsilon_greedy import EpsilonGreedy
-from leverframe.policies.registry import POLICIES, make_policy
+from leverframe.policies.registry import FAMILY, POLICIES, make_policy
 from leverframe.policies.statistics import ArmStats
 from leverframe.policies.thompson import Thompson
 from leverframe.schemas.errors import PolicyError
@@ -78,7 +78,9 @@ def test_thompson_names_an_unknown_model_when_built_in_python() -> None:
 
 def test_make_policy_lists_the_known_names() -> None:
     """An unknown name is answered with all that would do."""
-    with pytest.raises(PolicyError, match="unknown policy 'thomson'; known: ab_test, bayes_ucb"):
+    with pytest.raises(
+        PolicyError, match="unknown policy 'thomson', did you mean 'thompson'. known: ab_test, "
+    ):
         make_policy("thomson", {})
 
 
@@ -104,14 +106,14 @@ class Last:
 
 def offer(monkeypatch: pytest.MonkeyPatch, *points: EntryPoint) -> None:
     monkeypatch.setattr(
-        registry, "entry_points", lambda group: [p for p in points if p.group == group]
+        factory, "entry_points", lambda group: [p for p in points if p.group == group]
     )
 
 
 def test_make_policy_loads_a_third_party_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     """By entry point, with the same checks of its parameters."""
     value = f"{__name__}:Last"
-    point = EntryPoint("last", value, registry.ENTRY_POINTS)
+    point = EntryPoint("last", value, FAMILY.group)
     monkeypatch.setattr(EntryPoint, "load", lambda _: Last)
     offer(monkeypatch, point)
     policy = make_policy("last", {"share": 0.5})
@@ -123,7 +125,7 @@ def test_make_policy_loads_a_third_party_policy(monkeypatch: pytest.MonkeyPatch)
 
 def test_make_policy_keeps_built_in_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """An entry point cannot take over a built-in name; it is not even looked for."""
-    offer(monkeypatch, EntryPoint("thompson", "nowhere:Nothing", registry.ENTRY_POINTS))
+    offer(monkeypatch, EntryPoint("thompson", "nowhere:Nothing", FAMILY.group))
     assert make_policy("thompson", {}) == Thompson()
 
 
@@ -131,6 +133,6 @@ def test_make_policy_refuses_an_entry_point_that_is_no_policy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The message says where it leads."""
-    offer(monkeypatch, EntryPoint("odd", "math:sqrt", registry.ENTRY_POINTS))
+    offer(monkeypatch, EntryPoint("odd", "math:sqrt", FAMILY.group))
     with pytest.raises(PolicyError, match="odd: entry point math:sqrt is no dataclass"):
         make_policy("odd", {})

@@ -1,4 +1,4 @@
-"""Makes a policy, a reward function or a detector from a name and parameters, as settings have them.
+"""Makes policies, reward functions and detectors from names and parameters, as settings have them.
 
 The three families share the rules, and so the answers to a wrong name or parameter.
 """

@@ -1,6 +1,6 @@
 """What others named is shown so that it cannot steer the terminal it is shown on."""
 
-__all__ = ["printable"]
+__all__ = ["escaped", "printable"]
 
 
 def printable(text: str) -> str:
@@ -25,9 +25,26 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(each if each == "\n" or each.isprintable() else _escaped(each) for each in text)
+    return "".join(each if each == "\n" or each.isprintable() else escaped(each) for each in text)
 
 
-def _escaped(character: str) -> str:
+def escaped(character: str) -> str:
+    r"""Return JSON's escape of a character.
+
+    Parameters
+    ----------
+    character : str
+        One.
+
+    Returns
+    -------
+    str
+        ``\uXXXX``; two of them beyond the first 65,536 characters.
+
+    Examples
+    --------
+    >>> escaped("\u00e9")
+    '\\u00e9'
+    """
     units = character.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from leverframe.agents.cli.connected import run_connected
 from leverframe.agents.cli.options import config_option, examples, json_option
 from leverframe.agents.cli.printable import printable
 
@@ -35,11 +36,12 @@ def status(route: str | None, config: Path | None, *, as_json: bool, follow: boo
     from leverframe.agents.settings import load_settings
 
     settings = load_settings(config)
+    wanted = [settings.topic_names.control]
     if follow:
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(_follow(settings, route, as_json=as_json))
+            run_connected(settings, wanted, lambda: _follow(settings, route, as_json=as_json))
         return
-    messages = _of_route(asyncio.run(_newest(settings)), route)
+    messages = _of_route(run_connected(settings, wanted, lambda: _newest(settings)), route)
     if as_json:
         click.echo(f"[{','.join(_json(message) for message in messages.values())}]")
     else:
@@ -64,20 +66,14 @@ def _of_route(messages: dict[str, Any], route: str | None) -> dict[str, Any]:
 
 
 async def _follow(settings: Any, route: str | None, *, as_json: bool) -> None:
-    """Draw at most four times a second; where nobody looks, print the table when it changed."""
-    from rich.live import Live
-
     from leverframe.agents.operator.control import subscriber
 
     messages = _of_route(await _newest(settings), route)
-    changed = asyncio.Event()
+    heard: asyncio.Queue[Any] = asyncio.Queue()
 
     def hear(message: Any) -> None:
-        if route in {None, message.route}:
-            messages[message.route] = message
-            changed.set()
-            if as_json and is_caught_up:
-                click.echo(_json(message))
+        if is_caught_up and route in {None, message.route}:
+            heard.put_nowait(message)
 
     is_caught_up = False
     async with subscriber(settings, on_routing=hear):
@@ -85,21 +81,32 @@ async def _follow(settings: Any, route: str | None, *, as_json: bool) -> None:
         if as_json:
             for message in messages.values():
                 click.echo(_json(message))
-            await asyncio.Event().wait()
-        console = _console()
-        # Where nobody looks, Live would print the last table alone.
-        live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-        with live or contextlib.nullcontext():
             while True:
-                drawn = _drawn(dict(sorted(messages.items())), route)
-                if live is None:
-                    console.print(drawn)
-                else:
-                    live.update(drawn, refresh=True)
-                await asyncio.sleep(_REDRAW_S)
-                changed.clear()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), None if live is None else 1.0)
+                click.echo(_json(await heard.get()))
+        await _draw(messages, route, heard)
+
+
+async def _draw(messages: dict[str, Any], route: str | None, heard: asyncio.Queue[Any]) -> None:
+    """Draw at most four times a second; where nobody looks, print the table when it changed."""
+    from rich.live import Live
+
+    console = _console()
+    # Where nobody looks, Live would print the last table alone.
+    live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    with live or contextlib.nullcontext():
+        while True:
+            drawn = _drawn(dict(sorted(messages.items())), route)
+            if live is None:
+                console.print(drawn)
+            else:
+                live.update(drawn, refresh=True)
+            await asyncio.sleep(_REDRAW_S)
+            with contextlib.suppress(TimeoutError):
+                message = await asyncio.wait_for(heard.get(), None if live is None else 1.0)
+                messages[message.route] = message
+            while not heard.empty():
+                message = heard.get_nowait()
+                messages[message.route] = message
 
 
 def _drawn(messages: dict[str, Any], route: str | None) -> Any:

@@ -111,7 +111,7 @@ def _topics(settings: Settings, facts: Facts) -> Iterator[Finding]:
     if missing:
         # A broker does not show a topic to a user without any right to it.
         said = "missing" + (", or hidden from this user: see permissions" if facts.refused else "")
-        yield fault("topics", ", ".join(sorted(missing)), said, _CREATE)
+        yield fault("topics", ", ".join(sorted(missing)), said, _create_or_correct(facts))
     for finding in bad:
         if finding.topic not in missing:
             said, _, cure = finding.detail.partition(". ")
@@ -126,6 +126,13 @@ def _topics(settings: Settings, facts: Facts) -> Iterator[Finding]:
         )
     if not bad:
         yield ok("topics", "broker", f"{len(facts.topics)} topics have the declared partitions")
+
+
+def _create_or_correct(facts: Facts) -> str:
+    if not facts.other_prefixes:
+        return _CREATE
+    names = " or ".join(repr(prefix) if prefix else "none" for prefix in facts.other_prefixes)
+    return f"Topics are there under another prefix, {names}: correct [topics] prefix. {_CREATE}"
 
 
 def _partitioners(settings: Settings, facts: Facts) -> list[Finding]:

@@ -21,6 +21,7 @@ from leverframe.agents.doctor.permissions import Refusal, probe_rights
 from leverframe.agents.doctor.replication import Replicas, replicas_of
 from leverframe.agents.doctor.sample import Sample
 from leverframe.agents.doctor.workers import WAITING_RECORDS, Group, Progress
+from leverframe.agents.operator.preflight import other_prefixes
 from leverframe.agents.settings import Settings
 from leverframe.serving.patches import read_any_record
 from leverframe.streams.runtime.connect import TIMEOUT_MS, connect
@@ -28,7 +29,7 @@ from leverframe.streams.runtime.consumers import open_consumer
 from leverframe.streams.runtime.kafka import client_options
 from leverframe.streams.runtime.topic_admin import TopicFinding, check_topics
 
-__all__ = ["Facts", "gather_facts"]
+__all__ = ["Facts", "gather_facts", "topic_configs"]
 
 # Faust commits once a second.
 _WATCH_S: Final = 3.0
@@ -60,6 +61,8 @@ class Facts(Struct, frozen=True, kw_only=True):
         Newest records of both input topics and of ``control``.
     group : Group
         The workers.
+    other_prefixes : list of str
+        Under which an application's topics lie, beside the one of the settings.
     """
 
     cluster_id: str
@@ -72,6 +75,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     asked: int
     samples: dict[str, Sample]
     group: Group
+    other_prefixes: list[str] = []
 
 
 async def gather_facts(settings: Settings) -> Facts:
@@ -115,7 +119,7 @@ async def gather_facts(settings: Settings) -> Facts:
             topics=await check_topics(settings.broker, settings.declared_topics()),
             partitions=partitions,
             replicas={topic["topic"]: replicas_of(topic) for topic in described},
-            configs=await _configs(admin, partitions),
+            configs=await topic_configs(admin, partitions),
             refused=refused,
             asked=asked,
             samples={
@@ -123,6 +127,7 @@ async def gather_facts(settings: Settings) -> Facts:
                 for full in (*inputs, topics.control)
             },
             group=await _group(settings, admin, name, inputs),
+            other_prefixes=other_prefixes(topics.prefix, await admin.list_topics()),
         )
     finally:
         await admin.close()
@@ -137,7 +142,21 @@ async def _described_topics(admin: Any, names: list[str]) -> list[dict[str, Any]
     return described
 
 
-async def _configs(admin: Any, names: Iterable[str]) -> dict[str, dict[str, str]]:
+async def topic_configs(admin: Any, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return Kafka's settings of some topics.
+
+    Parameters
+    ----------
+    admin : AIOKafkaAdminClient
+        Started.
+    names : iterable of str
+        Full names.
+
+    Returns
+    -------
+    dict of str to dict
+        Without those that this user may not read.
+    """
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
     if not resources:
         return {}

@@ -2,18 +2,21 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 from aiokafka import TopicPartition
 
 from leverframe.agents.operator.topics import read_to_end
 from leverframe.agents.settings import Settings
+from leverframe.schemas.control import ControlMessage
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.learning.step import InputKind, learn
 from leverframe.streams.routes.route import Routes
 from leverframe.streams.runtime.kafka import partition_of
 
-__all__ = ["read_partition", "replay"]
+__all__ = ["decided_at", "is_later", "read_partition", "replay"]
+
+_BY_REWARD: Final = frozenset({"policy", "guard", "better", "drift"})
 
 
 async def read_partition(settings: Settings, route: str) -> list[Any]:
@@ -113,3 +116,45 @@ def _through(
         if kinds[record.topic] == "rewards" and record.offset >= reward:
             return records[: at + (record.offset == reward)]
     return records
+
+
+def decided_at(message: ControlMessage) -> int | None:
+    """Return where a replay comes to the very state that a message was published from.
+
+    Parameters
+    ----------
+    message : ControlMessage
+        Of a route.
+
+    Returns
+    -------
+    int or None
+        Offset of the reward that decided it; None where time, traffic or a command did.
+    """
+    cause = message.cause
+    is_exact = cause.get("why") in _BY_REWARD or cause.get("how") == "first_reward"
+    offset = cause.get("record", {}).get("offset")
+    return offset if is_exact and isinstance(offset, int) else None
+
+
+def is_later(record: Any, message: ControlMessage, rewards_topic: str) -> bool:
+    """Tell whether a record was counted after a message was published.
+
+    Parameters
+    ----------
+    record : ConsumerRecord
+        Of the route of the message.
+    message : ControlMessage
+        Read from ``control``.
+    rewards_topic : str
+        Full name.
+
+    Returns
+    -------
+    bool
+        By offset where the message has the one of a reward, else by time.
+    """
+    offset = decided_at(message)
+    if offset is not None and record.topic == rewards_topic:
+        return bool(record.offset > offset)
+    return bool(record.timestamp >= message.issued_at_ms)

@@ -106,29 +106,23 @@ def _default_faults(settings: RouteSettings) -> Iterator[Fault]:
     function: RewardFunction = make_reward(settings.reward.name, settings.reward.params)
     low, high = function.range
     if not low <= default <= high:
-        yield (
-            ("default_reward", "reward"),
-            f"must lie in the range of {settings.reward.name}, {low:g} to {high:g}; got {default:g}",
-        )
+        limits = f"{low:g} to {high:g}"
+        text = f"must lie in the range of {settings.reward.name}, {limits}; got {default:g}"
+        yield ("default_reward", "reward"), text
 
 
 def _age_faults(settings: RouteSettings) -> Iterator[Fault]:
     for key in ("default_after_s", "matures_after_s"):
         after_s = getattr(settings, key)
         if after_s is not None and after_s > settings.window_s:
-            yield (
-                (key, "window_s"),
-                f"must be at most window_s ({settings.window_s:g}), when the request is forgotten; "
-                f"got {after_s:g}",
-            )
+            limit = f"must be at most window_s ({settings.window_s:g})"
+            yield (key, "window_s"), f"{limit}, when the request is forgotten; got {after_s:g}"
     if settings.matures_after_s is not None and (
         settings.default_reward is not None or not settings.delay_correction
     ):
-        yield (
-            ("matures_after_s", "default_reward", "delay_correction"),
-            "goes with delay_correction on a route without default_reward; with a default, "
-            "default_after_s says when a request matures",
-        )
+        text = "goes with delay_correction on a route without default_reward; with a default, "
+        text += "default_after_s says when a request matures"
+        yield ("matures_after_s", "default_reward", "delay_correction"), text
 
 
 def _policy_faults(settings: RouteSettings) -> Iterator[Fault]:

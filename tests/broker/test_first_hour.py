@@ -1,0 +1,304 @@
+"""What a newcomer tries in the first hour, on a real worker: look, filter, put back, misuse."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from harness import Deployment, Script, produce, read_all, verify, wait_for_rewards
+from records import label_record, prediction_record
+
+from leverframe.streams.runtime.kafka import partition_of
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+
+MAIN = [sys.executable, "-m", "leverframe.agents.cli.main"]
+
+
+def environment_of(deployment: Deployment, **more: str) -> dict[str, str]:
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("LEVERFRAME")}
+    return {**mine, **deployment.environment, **more}
+
+
+def run(deployment: Deployment, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [*MAIN, *words],
+        env=environment_of(deployment, **more),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    return done
+
+
+async def said(deployment: Deployment, *words: str, **more: str) -> str:
+    done = await asyncio.to_thread(run, deployment, *words, **more)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def piped(deployment: Deployment, command: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of shell that ends with the exit code of its first command, on stderr."""
+    return subprocess.run(
+        ["/bin/sh", "-c", f"{{ {' '.join(MAIN)} {command}; echo code $? >&2; }} | head -n 1"],
+        env=environment_of(deployment, **more),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_looking_at_a_running_job(deploy: Callable[..., Any]) -> None:
+    """Control messages by time, the newest so many; pipes that close and terminals of ASCII."""
+
+    async def scenario() -> None:
+        deployment = await deploy()
+        deployment.start()
+        script = Script(pairs=3000, seed=1)
+        await produce(deployment, script, per_second=3000)
+        await verify(deployment, script)
+
+        every = json_lines(await said(deployment, "watch", "--no-follow", "--json"))
+        times = [message["issued_at_ms"] for message in every]
+        assert len({message["route"] for message in every}) == 5
+        assert times == sorted(times)
+        newest = json_lines(await said(deployment, "watch", "--last", "3", "--no-follow", "--json"))
+        assert newest == every[-3:]
+        shown = await said(deployment, "watch", "route-2", "--last", "1", "--no-follow")
+        assert len(shown.splitlines()) == 1
+        assert " route-2 " in shown
+        at = datetime.fromtimestamp(times[-1] / 1000 + 1, UTC)
+        if at.date() == datetime.now(UTC).date():
+            assert "route-2" in await said(
+                deployment, "explain", "route-2", "--at", f"{at:%H:%M:%S}", "--json"
+            )
+
+        for command in ("watch --heartbeats", "status --follow --json", "status", "--help"):
+            ended = await asyncio.to_thread(piped, deployment, command)
+            assert ended.stdout.count("\n") == 1, ended
+            assert ended.stderr in {"code 141\n", "code 0\n"}, ended.stderr
+
+    asyncio.run(scenario())
+
+
+def json_lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_terminal_of_ascii_shows_escapes(deploy: Callable[..., Any]) -> None:
+    """Names beyond ASCII are escaped as JSON does; nothing ends in a trace."""
+
+    async def scenario() -> None:
+        deployment = await deploy()
+        deployment.start()
+        ascii_alone = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+        registered = await said(
+            deployment, "arm", "register", "caf\u00e9", "\U0001f600", "--json", **ascii_alone
+        )
+        assert json.loads(registered)["weights"] == {"\U0001f600": 1.0}
+        for command in ("status", "watch --no-follow", "explain caf\u00e9", "replay caf\u00e9"):
+            shown = await said(deployment, *command.split(), **ascii_alone)
+            assert shown.isascii()
+            assert r"\ud83d\ude00" in shown, command
+        refused = await asyncio.to_thread(run, deployment, "explain", "th\u00e9", **ascii_alone)
+        assert r"th\u00e9" in refused.stderr
+
+    asyncio.run(scenario())
+
+
+def test_replay_says_that_the_state_has_moved_on(deploy: Callable[..., Any]) -> None:
+    """While labels flow there is a fixed point at which both had the same digest."""
+
+    async def scenario() -> None:
+        deployment = await deploy()
+        deployment.start()
+        script = Script(pairs=12_000, seed=4, routes=1)
+        producing = asyncio.create_task(produce(deployment, script, per_second=1500))
+        await wait_for_rewards(deployment, 2000, patience_s=30)
+        told = ""
+        for _ in range(5):
+            told = await said(deployment, "replay", "route-0")
+            if "moved on" in told:
+                break
+        await producing
+        assert "; the state has moved on (" in told, told
+        assert "both had" in told
+        again = told.partition("--until-reward ")[2].partition(")")[0]
+        fixed = await said(deployment, "replay", "route-0", "--until-reward", again)
+        digest = told.partition("both had ")[2].split()[0]
+        assert fixed.rstrip().endswith(f"state digest {digest}")
+
+    asyncio.run(scenario())
+
+
+def test_second_worker_on_a_datadir_is_refused(deploy: Callable[..., Any]) -> None:
+    """One line with the other's process, exit code 2; a kill frees the folder."""
+
+    async def scenario() -> None:
+        deployment = await deploy(LEVERFRAME_APP__PROCESSES="2")
+        first = deployment.start()
+        script = Script(pairs=500, seed=2)
+        await produce(deployment, script, per_second=2000)
+        await verify(deployment, script)
+        refused = await asyncio.to_thread(
+            run, deployment, "worker", LEVERFRAME_APP__DATADIR=str(deployment.datadir("w"))
+        )
+        assert refused.returncode == 2
+        (line,) = refused.stderr.splitlines()
+        assert f"is in use by another worker (process {first.pid})" in line
+        assert (
+            f"(process {first.pid})"
+            in (
+                await asyncio.to_thread(
+                    run, deployment, "doctor", LEVERFRAME_APP__DATADIR=str(deployment.datadir("w"))
+                )
+            ).stdout
+        )
+        first.kill()
+        deployment.start()
+        more = Script(pairs=500, seed=3)
+        await produce(deployment, more, per_second=2000)
+        assert len(await wait_for_rewards(deployment, 1000, patience_s=40)) == 1000
+
+    asyncio.run(scenario())
+
+
+def test_topics_of_the_wrong_kind_are_all_told(deploy: Callable[..., Any]) -> None:
+    """Sizes, cleanup and counts: `topics check`, `topics create` and the worker name each."""
+
+    async def scenario() -> None:
+        deployment = await deploy()
+        topics = deployment.settings.topic_names
+        admin = AIOKafkaAdminClient(bootstrap_servers=deployment.settings.broker.servers)
+        await admin.start()
+        wrong = {
+            topics.learning_changelog: {"max.message.bytes": "1000000"},
+            topics.dead_letters: {"max.message.bytes": "200000"},
+            topics.control: {"cleanup.policy": "delete"},
+        }
+        await admin.alter_configs(
+            [
+                ConfigResource(ConfigResourceType.TOPIC, name, configs)
+                for name, configs in wrong.items()
+            ]
+        )
+        await admin.close()
+        deployment.environment["LEVERFRAME_TOPICS__PARTITIONS"] = "8"
+        for command in (["topics", "check"], ["topics", "create"], ["worker"]):
+            done = await asyncio.to_thread(run, deployment, *command)
+            assert done.returncode == 2
+            text = done.stdout + done.stderr
+            assert f"{topics.predictions}" in text
+            assert "has 4 partitions, the settings say 8" in text
+            for name, (key, value) in ((n, next(iter(c.items()))) for n, c in wrong.items()):
+                lines = [
+                    line for line in text.splitlines() if f"{name}:" in line or f"{name} (" in line
+                ]
+                assert any(f"{key} is {value}" in line for line in lines), (command, name, text)
+
+    asyncio.run(scenario())
+
+
+def test_dead_letters_are_found_and_put_back(deploy: Callable[..., Any]) -> None:
+    """List by reason and time, show raw bytes safely, put back what can be, name the rest."""
+
+    async def scenario() -> None:
+        deployment = await deploy(LEVERFRAME_ROUTES__SHOP__WINDOW_S="600")
+        settings = deployment.settings
+        topics = settings.topic_names
+        worker = deployment.start()
+        good, label = prediction_record("id-1", route="r"), label_record("id-1", 1)
+        bad = [(b"ugly\x1b[2J", b"\xff\x00\x1b[2Jno json"), (None, b"{}"), (b"big", b" " * 950_000)]
+        began_ms = time.time_ns() // 1_000_000
+        async with AIOKafkaProducer(
+            bootstrap_servers=settings.broker.servers, max_request_size=2_000_000
+        ) as producer:
+            # In a partition where no label would meet it, of a route that has no section yet.
+            astray = (partition_of(b"id-1", settings.topics.partitions) + 1) % 4
+            await producer.send_and_wait(
+                topics.predictions, good.value, key=good.key, partition=astray
+            )
+            for key, value in bad:
+                await producer.send_and_wait(topics.predictions, value, key=key)
+            await producer.send_and_wait(topics.ground_truth, label.value, key=label.key)
+
+        async def listed(*options: str) -> list[dict[str, Any]]:
+            found = await said(deployment, "dead-letters", "list", "--json", *options)
+            return list(json.loads(found))
+
+        deadline = time.monotonic() + 40
+        while len(letters := await listed()) < 4:
+            assert time.monotonic() < deadline, letters
+        by_reason = {letter["reason"]: letter for letter in letters}
+        assert set(by_reason) == {"unknown_route", "unreadable", "missing_key", "oversized"}
+        assert await listed("--reason", "unknown_route") == [by_reason["unknown_route"]]
+        assert await listed("--last", "1") == letters[-1:]
+        assert await listed("--until", str(began_ms - 60_000)) == []
+        assert (
+            len(await listed("--since", str(began_ms - 60_000), "--topic", topics.predictions)) == 4
+        )
+        shown = await said(deployment, "dead-letters", "list")
+        assert len(shown.splitlines()) == 4
+        assert "\x1b" not in shown
+
+        ugly = by_reason["unreadable"]
+        whole = await said(deployment, "dead-letters", "show", ugly["place"])
+        assert r"\xff\u0000\u001b[2Jno json" in whole
+        assert f"{topics.predictions} {ugly['partition']}:{ugly['offset']}" in whole
+        assert "cut from 950,000" in await said(
+            deployment, "dead-letters", "show", by_reason["oversized"]["place"]
+        )
+        gone = await asyncio.to_thread(run, deployment, "dead-letters", "show", "0:99999")
+        assert (gone.returncode, "no dead letter lies at 0:99999" in gone.stderr) == (1, True)
+
+        # The cause is mended: the route has a section now.
+        worker.send_signal(signal.SIGTERM)
+        worker.wait(30)
+        deployment.environment["LEVERFRAME_ROUTES__R__WINDOW_S"] = "600"
+        deployment.start()
+        asked = await asyncio.to_thread(
+            run, deployment, "dead-letters", "redrive", by_reason["unknown_route"]["place"]
+        )
+        assert asked.returncode == 1, "without an answer nothing is sent"
+        since = str(began_ms - 60_000)
+        done = await asyncio.to_thread(
+            run, deployment, "dead-letters", "redrive", "--since", since, "--yes"
+        )
+        assert done.returncode == 1
+        assert "cut from 950,000" in done.stderr
+        assert "it has no key" in done.stderr
+        assert "2 put back, 2 left" in done.stderr
+        home = partition_of(b"id-1", settings.topics.partitions)
+        assert (
+            f"{by_reason['unknown_route']['place']} -> {topics.predictions} {home}:" in done.stdout
+        )
+
+        (reward,) = await wait_for_rewards(deployment, 1, patience_s=40)
+        assert (reward.request_id, reward.reward) == ("id-1", 1.0)
+        records = await read_all(
+            settings.broker.servers, topics.predictions, settings.topics.partitions
+        )
+        first, again = (record for record in records if record.key == good.key)
+        if first.partition == home:
+            first, again = again, first
+        assert (again.partition, again.value) == (home, good.value)
+        assert again.timestamp == first.timestamp
+        assert (
+            dict(again.headers)["leverframe.redriven_from"].decode()
+            == (by_reason["unknown_route"]["place"])
+        )
+
+    asyncio.run(scenario())

@@ -109,7 +109,7 @@ class PageHinkley:
     Parameters
     ----------
     delta : float
-        Deviation that does not count, reward units.
+        Deviation that does not count, reward units, not negative.
     threshold : float
         Sum of deviations at which it raises, reward units, positive.
     memory : int

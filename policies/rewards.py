@@ -145,7 +145,7 @@ class CostMatrix:
     Parameters
     ----------
     costs : mapping of str to mapping of str to float
-        ``costs[label][prediction]``, not negative; pairs left out cost 0.
+        ``costs[label][prediction]``, in any one unit, not negative; pairs left out cost 0.
     """
 
     name: ClassVar[str] = "cost_matrix"
@@ -176,7 +176,8 @@ class LabelIsReward:
     Parameters
     ----------
     low, high : float
-        Range that is mapped to [0, 1]; labels outside are clipped there.
+        Range that is mapped to [0, 1], in the label's unit, ``low`` below ``high``; labels outside
+        are clipped there.
     """
 
     name: ClassVar[str] = "label"

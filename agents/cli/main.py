@@ -132,7 +132,6 @@ def _run(argv: list[str] | None) -> int | str | None:
 
         click.echo(printable(f"leverframe: {error}"), err=True)
         return error.exit_code
-    return 0
 
 
 if __name__ == "__main__":

@@ -212,93 +212,94 @@ def test_topics_of_the_wrong_kind_are_all_told(deploy: Callable[..., Any]) -> No
     asyncio.run(scenario())
 
 
-def test_dead_letters_are_found_and_put_back(deploy: Callable[..., Any]) -> None:
-    """List by reason and time, show raw bytes safely, put back what can be, name the rest."""
+BAD = [(b"ugly\x1b[2J", b"\xff\x00\x1b[2Jno json"), (None, b"{}"), (b"big", b" " * 950_000)]
+GOOD = prediction_record("id-1", route="r")
+
+
+async def with_dead_letters(deployment: Deployment) -> dict[str, dict[str, Any]]:
+    """Send what is set aside, and return the letters by reason."""
+    settings = deployment.settings
+    topics = settings.topic_names
+    label = label_record("id-1", 1)
+    async with AIOKafkaProducer(
+        bootstrap_servers=settings.broker.servers, max_request_size=2_000_000
+    ) as producer:
+        # In a partition where no label would meet it, of a route that has no section yet.
+        astray = (
+            partition_of(b"id-1", settings.topics.partitions) + 1
+        ) % settings.topics.partitions
+        await producer.send_and_wait(topics.predictions, GOOD.value, key=GOOD.key, partition=astray)
+        for key, value in BAD:
+            await producer.send_and_wait(topics.predictions, value, key=key)
+        await producer.send_and_wait(topics.ground_truth, label.value, key=label.key)
+    deadline = time.monotonic() + 40
+    while len(letters := await listed(deployment)) < 4:
+        assert time.monotonic() < deadline, letters
+    return {letter["reason"]: letter for letter in letters}
+
+
+async def listed(deployment: Deployment, *options: str) -> list[dict[str, Any]]:
+    return list(json.loads(await said(deployment, "dead-letters", "list", "--json", *options)))
+
+
+def test_dead_letters_are_found_and_shown(deploy: Callable[..., Any]) -> None:
+    """By reason, topic and time; raw bytes are shown so that they cannot steer a terminal."""
+
+    async def scenario() -> None:
+        deployment = await deploy(LEVERFRAME_ROUTES__SHOP__WINDOW_S="600")
+        deployment.start()
+        predictions = deployment.settings.topic_names.predictions
+        before = str(time.time_ns() // 1_000_000 - 60_000)
+        letters = await with_dead_letters(deployment)
+        assert set(letters) == {"unknown_route", "unreadable", "missing_key", "oversized"}
+        unknown, ugly, big = (letters[n] for n in ("unknown_route", "unreadable", "oversized"))
+        assert await listed(deployment, "--reason", "unknown_route") == [unknown]
+        assert await listed(deployment, "--last", "1") == (await listed(deployment))[-1:]
+        assert await listed(deployment, "--until", before) == []
+        assert len(await listed(deployment, "--since", before, "--topic", predictions)) == 4
+        shown = await said(deployment, "dead-letters", "list")
+        assert len(shown.splitlines()) == 4
+        assert "\x1b" not in shown
+        whole = await said(deployment, "dead-letters", "show", ugly["place"])
+        assert r"\xff\u0000\u001b[2Jno json" in whole
+        assert f"{predictions} {ugly['partition']}:{ugly['offset']}" in whole
+        assert "cut from 950,000" in await said(deployment, "dead-letters", "show", big["place"])
+        gone = await asyncio.to_thread(run, deployment, "dead-letters", "show", "0:99999")
+        assert (gone.returncode, "no dead letter lies at 0:99999" in gone.stderr) == (1, True)
+
+    asyncio.run(scenario())
+
+
+def test_dead_letters_are_put_back(deploy: Callable[..., Any]) -> None:
+    """With key, value and record time, where murmur2 says; what cannot be is named and left."""
 
     async def scenario() -> None:
         deployment = await deploy(LEVERFRAME_ROUTES__SHOP__WINDOW_S="600")
         settings = deployment.settings
-        topics = settings.topic_names
         worker = deployment.start()
-        good, label = prediction_record("id-1", route="r"), label_record("id-1", 1)
-        bad = [(b"ugly\x1b[2J", b"\xff\x00\x1b[2Jno json"), (None, b"{}"), (b"big", b" " * 950_000)]
-        began_ms = time.time_ns() // 1_000_000
-        async with AIOKafkaProducer(
-            bootstrap_servers=settings.broker.servers, max_request_size=2_000_000
-        ) as producer:
-            # In a partition where no label would meet it, of a route that has no section yet.
-            astray = (partition_of(b"id-1", settings.topics.partitions) + 1) % 4
-            await producer.send_and_wait(
-                topics.predictions, good.value, key=good.key, partition=astray
-            )
-            for key, value in bad:
-                await producer.send_and_wait(topics.predictions, value, key=key)
-            await producer.send_and_wait(topics.ground_truth, label.value, key=label.key)
-
-        async def listed(*options: str) -> list[dict[str, Any]]:
-            found = await said(deployment, "dead-letters", "list", "--json", *options)
-            return list(json.loads(found))
-
-        deadline = time.monotonic() + 40
-        while len(letters := await listed()) < 4:
-            assert time.monotonic() < deadline, letters
-        by_reason = {letter["reason"]: letter for letter in letters}
-        assert set(by_reason) == {"unknown_route", "unreadable", "missing_key", "oversized"}
-        assert await listed("--reason", "unknown_route") == [by_reason["unknown_route"]]
-        assert await listed("--last", "1") == letters[-1:]
-        assert await listed("--until", str(began_ms - 60_000)) == []
-        assert (
-            len(await listed("--since", str(began_ms - 60_000), "--topic", topics.predictions)) == 4
-        )
-        shown = await said(deployment, "dead-letters", "list")
-        assert len(shown.splitlines()) == 4
-        assert "\x1b" not in shown
-
-        ugly = by_reason["unreadable"]
-        whole = await said(deployment, "dead-letters", "show", ugly["place"])
-        assert r"\xff\u0000\u001b[2Jno json" in whole
-        assert f"{topics.predictions} {ugly['partition']}:{ugly['offset']}" in whole
-        assert "cut from 950,000" in await said(
-            deployment, "dead-letters", "show", by_reason["oversized"]["place"]
-        )
-        gone = await asyncio.to_thread(run, deployment, "dead-letters", "show", "0:99999")
-        assert (gone.returncode, "no dead letter lies at 0:99999" in gone.stderr) == (1, True)
-
+        before = str(time.time_ns() // 1_000_000 - 60_000)
+        place = (await with_dead_letters(deployment))["unknown_route"]["place"]
         # The cause is mended: the route has a section now.
         worker.send_signal(signal.SIGTERM)
-        worker.wait(30)
+        await asyncio.to_thread(worker.wait, 30)
         deployment.environment["LEVERFRAME_ROUTES__R__WINDOW_S"] = "600"
         deployment.start()
-        asked = await asyncio.to_thread(
-            run, deployment, "dead-letters", "redrive", by_reason["unknown_route"]["place"]
-        )
-        assert asked.returncode == 1, "without an answer nothing is sent"
-        since = str(began_ms - 60_000)
-        done = await asyncio.to_thread(
-            run, deployment, "dead-letters", "redrive", "--since", since, "--yes"
-        )
+        redrive = ("dead-letters", "redrive")
+        asked = await asyncio.to_thread(run, deployment, *redrive, place)
+        assert (asked.returncode, asked.stdout) == (1, ""), "without an answer nothing is sent"
+        done = await asyncio.to_thread(run, deployment, *redrive, "--since", before, "--yes")
         assert done.returncode == 1
-        assert "cut from 950,000" in done.stderr
-        assert "it has no key" in done.stderr
-        assert "2 put back, 2 left" in done.stderr
-        home = partition_of(b"id-1", settings.topics.partitions)
-        assert (
-            f"{by_reason['unknown_route']['place']} -> {topics.predictions} {home}:" in done.stdout
-        )
-
+        for told in ("cut from 950,000", "it has no key", "2 put back, 2 left"):
+            assert told in done.stderr
+        topic, home = settings.topic_names.predictions, partition_of(b"id-1", 4)
+        assert f"{place} -> {topic} {home}:" in done.stdout
         (reward,) = await wait_for_rewards(deployment, 1, patience_s=40)
         assert (reward.request_id, reward.reward) == ("id-1", 1.0)
-        records = await read_all(
-            settings.broker.servers, topics.predictions, settings.topics.partitions
-        )
-        first, again = (record for record in records if record.key == good.key)
-        if first.partition == home:
-            first, again = again, first
-        assert (again.partition, again.value) == (home, good.value)
+        records = await read_all(settings.broker.servers, topic, settings.topics.partitions)
+        mine = [record for record in records if record.key == GOOD.key]
+        first, again = sorted(mine, key=lambda record: bool(record.partition == home))
+        assert (again.partition, again.value) == (home, GOOD.value)
         assert again.timestamp == first.timestamp
-        assert (
-            dict(again.headers)["leverframe.redriven_from"].decode()
-            == (by_reason["unknown_route"]["place"])
-        )
+        assert dict(again.headers)["leverframe.redriven_from"].decode() == place
 
     asyncio.run(scenario())

@@ -19,20 +19,8 @@ _PAUSE_S: Final = 0.05
 def claim(datadir: Path) -> int:
     """Take a data folder for this process and those that it forks, until the last of them ends.
 
-    Parameters
-    ----------
-    datadir : Path
-        Made if it is not there.
-
-    Returns
-    -------
-    int
-        Descriptor that holds the lock; it is never closed.
-
-    Raises
-    ------
-    SettingsError
-        If another worker has it, naming its process; or if this user may not write there.
+    Returns the descriptor that holds the lock, which is never closed; ``SettingsError`` names the
+    process that has the folder.
     """
     try:
         datadir.mkdir(parents=True, exist_ok=True)
@@ -56,18 +44,7 @@ def claim(datadir: Path) -> int:
 
 
 def holder(datadir: Path) -> int:
-    """Return the process that has a data folder.
-
-    Parameters
-    ----------
-    datadir : Path
-        Of a worker.
-
-    Returns
-    -------
-    int
-        Its id; 0 when nobody has it, or that cannot be told.
-    """
+    """Return the process that has a data folder; 0 when nobody has it, or that cannot be told."""
     try:
         descriptor = os.open(datadir / _NAME, os.O_RDONLY)
     except OSError:

@@ -26,23 +26,7 @@ Checks: TypeAlias = Mapping[type[Struct], Callable[[Any], Iterable[tuple[tuple[s
 
 
 def read_tree(path: Path | None) -> dict[str, Any]:
-    """Read a TOML file.
-
-    Parameters
-    ----------
-    path : Path, optional
-        Where it is.
-
-    Returns
-    -------
-    dict
-        Empty when there is no path.
-
-    Raises
-    ------
-    SettingsError
-        If there is no such file, or it cannot be read, or is not TOML.
-    """
+    """Read a TOML file; nothing where there is no path."""
     if path is None:
         return {}
     try:
@@ -56,20 +40,7 @@ def read_tree(path: Path | None) -> dict[str, Any]:
 
 
 def overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
-    """Put the environment's values into the tree.
-
-    Parameters
-    ----------
-    tree : dict
-        Changed in place.
-    environment : mapping of str to str
-        ``LEVERFRAME_<SECTION>__<KEY>`` and the shorthands count.
-
-    Raises
-    ------
-    SettingsError
-        If a name leads through a value.
-    """
+    """Put the environment's values into the tree: ``LEVERFRAME_<SECTION>__<KEY>``, shorthands."""
     for name in sorted(environment):
         if name in _SHORTHANDS:
             where: list[str] = list(_SHORTHANDS[name])
@@ -80,7 +51,7 @@ def overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
         node = tree
         for at, part in enumerate(where[:-1]):
             child = node.setdefault(part, {})
-            if where[0] == "routes" and at == _PLACE_OF_NAMES and type(child) is str:
+            if where[0] == "routes" and at == _PLACE_OF_NAMES and isinstance(child, str):
                 child = node[part] = {_NAME: child}
             node = child
             if not isinstance(node, dict):
@@ -104,23 +75,8 @@ class _FromEnvironment(str):
 def convert(value: Any, kind: Any, path: str, faults: list[str], checks: Checks) -> Any:
     """Convert field by field, so that all faults are found and not just the first.
 
-    Parameters
-    ----------
-    value : object
-        Of the tree.
-    kind : type
-        Wanted.
-    path : str
-        Of the value, for messages.
-    faults : list of str
-        Added to.
-    checks : mapping of type to callable
-        Asked of each struct in turn.
-
-    Returns
-    -------
-    object
-        None where there was a fault.
+    Where there was a fault ``faults`` has grown, and None is returned. ``checks`` look at each
+    struct as a whole, also beside faults that do not concern them.
     """
     if isinstance(value, _FromEnvironment):
         # A password of digits is a password, not a number.

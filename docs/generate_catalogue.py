@@ -71,18 +71,7 @@ _WORDS: Final = {float: "number", int: "whole number", str: "text", bool: "true 
 
 
 def catalogue_page(name: str) -> str:
-    """Return a whole page.
-
-    Parameters
-    ----------
-    name : str
-        Of its file, one of ``PAGES``.
-
-    Returns
-    -------
-    str
-        Markdown.
-    """
+    """Return a whole page."""
     family, head, key = PAGES[name]
     lines = [head]
     for word, kind in family.kinds.items():
@@ -181,13 +170,7 @@ def _defaults(kind: type[Any]) -> str:
 
 
 def main() -> int:
-    """Write the pages, or compare them.
-
-    Returns
-    -------
-    int
-        Exit code: 1 when ``--check`` finds a difference.
-    """
+    """Write the pages, or compare them."""
     is_check = "--check" in sys.argv[1:]
     code = 0
     for name in PAGES:

@@ -18,28 +18,10 @@ def run_connected(
     *,
     counted: bool = False,
 ) -> Answer:
-    """Make sure of broker and topics, then do the work.
+    """Make sure of the broker and the topics that the work needs, then do it.
 
-    Parameters
-    ----------
-    settings : Settings
-        Say where Kafka is.
-    topics : iterable of str
-        Full names of those that the work needs.
-    work : callable
-        Returns what to run.
-    counted : bool
-        Whether the topics must have the partition counts of the settings.
-
-    Returns
-    -------
-    Answer
-        Of the work.
-
-    Raises
-    ------
-    BrokerError
-        In one line, also where a broker goes away in the middle.
+    ``counted``: the topics must also have the partition counts of the settings. A broker that goes
+    away in the middle is a ``BrokerError`` too.
     """
     from aiokafka.errors import KafkaError
 

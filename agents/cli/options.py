@@ -36,16 +36,5 @@ class GuessingGroup(click.Group):
 
 
 def examples(*lines: str) -> str:
-    """Return the end of a command's help.
-
-    Parameters
-    ----------
-    *lines : str
-        Each a whole command line.
-
-    Returns
-    -------
-    str
-        For ``epilog=``.
-    """
+    """Return the end of a command's help."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

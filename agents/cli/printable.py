@@ -8,16 +8,6 @@ def printable(text: str) -> str:
 
     Routes, arms and actors come from producers. Line breaks are ours and stay.
 
-    Parameters
-    ----------
-    text : str
-        Any, JSON included: the escapes mean the same there.
-
-    Returns
-    -------
-    str
-        With ``\uXXXX`` for control characters, direction marks and the like.
-
     Examples
     --------
     >>> printable("a\x1b[2Jb\x9b31m c\u202e")
@@ -30,16 +20,6 @@ def printable(text: str) -> str:
 
 def escaped(character: str) -> str:
     r"""Return JSON's escape of a character.
-
-    Parameters
-    ----------
-    character : str
-        One.
-
-    Returns
-    -------
-    str
-        ``\uXXXX``; two of them beyond the first 65,536 characters.
 
     Examples
     --------

@@ -35,21 +35,6 @@ def prepare() -> None:
 def as_typed(argument: str) -> str:
     r"""Return an argument as UTF-8, whatever the locale says that it is.
 
-    Parameters
-    ----------
-    argument : str
-        As Python read it: under an ASCII locale bytes beyond it are lone surrogates.
-
-    Returns
-    -------
-    str
-        Names of routes and arms are UTF-8 everywhere.
-
-    Raises
-    ------
-    SettingsError
-        If its bytes are no UTF-8.
-
     Examples
     --------
     >>> as_typed("caf\udcc3\udca9")

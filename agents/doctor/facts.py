@@ -79,23 +79,7 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 
 async def gather_facts(settings: Settings) -> Facts:
-    """Ask the broker.
-
-    Parameters
-    ----------
-    settings : Settings
-        That could be read.
-
-    Returns
-    -------
-    Facts
-        For the judgements.
-
-    Raises
-    ------
-    BrokerError
-        If no broker answers.
-    """
+    """Ask the broker."""
     read_any_record()
     topics = settings.topic_names
     name = topics.prefix + settings.app.id
@@ -143,20 +127,7 @@ async def _described_topics(admin: Any, names: list[str]) -> list[dict[str, Any]
 
 
 async def topic_configs(admin: Any, names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Return Kafka's settings of some topics.
-
-    Parameters
-    ----------
-    admin : AIOKafkaAdminClient
-        Started.
-    names : iterable of str
-        Full names.
-
-    Returns
-    -------
-    dict of str to dict
-        Without those that this user may not read.
-    """
+    """Return Kafka's settings of those topics that this user may read."""
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
     if not resources:
         return {}

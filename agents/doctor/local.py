@@ -15,20 +15,7 @@ CHECK: Final = "settings"
 
 
 def judge_routes(settings: Settings, path: Path | None) -> list[Finding]:
-    """Tell whether the policies, rewards and detectors of all routes can be built.
-
-    Parameters
-    ----------
-    settings : Settings
-        That could be read.
-    path : Path, optional
-        Their file.
-
-    Returns
-    -------
-    list of Finding
-        One "ok", or a fault for each that a route has.
-    """
+    """Tell whether the policies, rewards and detectors of all routes can be built."""
     where = str(path) if path else "environment and defaults (no file)"
     found = []
     for name, route in settings.routes.items():
@@ -41,18 +28,7 @@ def judge_routes(settings: Settings, path: Path | None) -> list[Finding]:
 
 
 def judge_folder(settings: Settings) -> Finding:
-    """Tell whether a worker could keep its caches in ``[app] datadir``.
-
-    Parameters
-    ----------
-    settings : Settings
-        Name the folder.
-
-    Returns
-    -------
-    Finding
-        A fault if it cannot be made or written; "ok" also if a worker holds it.
-    """
+    """Tell whether a worker could keep its caches in ``[app] datadir``."""
     folder = Path(settings.app.datadir).absolute()
     where = f"[app] datadir {folder}"
     if pid := holder(folder):

@@ -17,23 +17,7 @@ __all__ = ["judge_topics", "topic_faults"]
 
 
 async def topic_faults(settings: Settings) -> list[TopicFinding]:
-    """Compare the broker's topics with the declared ones, their Kafka settings included.
-
-    Parameters
-    ----------
-    settings : Settings
-        Say what must exist.
-
-    Returns
-    -------
-    list of TopicFinding
-        One for each topic, in order, with everything that is wrong with it.
-
-    Raises
-    ------
-    BrokerError
-        If no broker answers.
-    """
+    """Compare the broker's topics with the declared ones, their Kafka settings included."""
     findings = await check_topics(settings.broker, settings.declared_topics())
     admin = AIOKafkaAdminClient(**client_options(settings.broker), request_timeout_ms=TIMEOUT_MS)
     try:
@@ -49,22 +33,7 @@ def judge_topics(
     findings: Sequence[TopicFinding],
     configs: Mapping[str, Mapping[str, str]],
 ) -> list[TopicFinding]:
-    """Add what the topics' own settings get wrong.
-
-    Parameters
-    ----------
-    settings : Settings
-        Say what must be.
-    findings : sequence of TopicFinding
-        Of existence and partitions.
-    configs : mapping of str to mapping
-        Kafka's settings of the topics that could be read.
-
-    Returns
-    -------
-    list of TopicFinding
-        As many, in the same order.
-    """
+    """Add what the topics' own settings get wrong."""
     topics = settings.topic_names
     longest = max((route.window_s for route in settings.routes.values()), default=0.0)
     judged = judge_retention(

@@ -103,24 +103,7 @@ def _number(text: str) -> int:
 async def newest_letters(
     settings: Settings, partitions: int, is_wanted: Callable[[Letter], bool], last: int | None
 ) -> list[Letter]:
-    """Read dead letters back from the end.
-
-    Parameters
-    ----------
-    settings : Settings
-        Say where Kafka is.
-    partitions : int
-        Of the topic.
-    is_wanted : callable
-        Asked of each letter.
-    last : int, optional
-        Most letters to return; all that are kept when left out.
-
-    Returns
-    -------
-    list of Letter
-        By the time at which they were set aside, oldest first.
-    """
+    """Read dead letters back from the end, the newest ``last`` of those wanted, oldest first."""
     found: list[Letter] = []
     for partition in range(partitions):
         letters: list[Letter] = []
@@ -143,22 +126,7 @@ async def newest_letters(
 
 
 async def read_letter(settings: Settings, place: Place, partitions: int) -> Letter | None:
-    """Read one dead letter.
-
-    Parameters
-    ----------
-    settings : Settings
-        Say where Kafka is.
-    place : Place
-        Of the letter.
-    partitions : int
-        Of the topic.
-
-    Returns
-    -------
-    Letter or None
-        None where nothing lies there, or not any more.
-    """
+    """Read one dead letter; None where nothing lies there, or not any more."""
     if not 0 <= place.partition < partitions:
         return None
     tp = TopicPartition(settings.topic_names.dead_letters, place.partition)
@@ -174,20 +142,7 @@ async def read_letter(settings: Settings, place: Place, partitions: int) -> Lett
 
 
 def why_not(settings: Settings, letter: Letter) -> str:
-    """Say why a letter cannot be put back.
-
-    Parameters
-    ----------
-    settings : Settings
-        Name the topics.
-    letter : Letter
-        As it was read.
-
-    Returns
-    -------
-    str
-        Empty when it can.
-    """
+    """Say why a letter cannot be put back; an empty text when it can."""
     topics = settings.topic_names
     if letter.topic not in {topics.predictions, topics.ground_truth, topics.commands}:
         return f"it came from {letter.topic or 'nowhere that is told'}, which producers do not fill"
@@ -202,26 +157,10 @@ def why_not(settings: Settings, letter: Letter) -> str:
 async def put_back(
     settings: Settings, letters: Sequence[Letter], *, stamp: bool
 ) -> list[tuple[Letter, int, int]]:
-    """Send letters to the topics they came from, with their keys and values.
+    """Send letters to the topics they came from; return each with partition and offset.
 
-    Parameters
-    ----------
-    settings : Settings
-        Say where Kafka is.
-    letters : sequence of Letter
-        For which ``why_not`` has nothing to say.
-    stamp : bool
-        Give them the present as record time, and not the one that they had.
-
-    Returns
-    -------
-    list of (Letter, int, int)
-        With partition and offset of the new record.
-
-    Notes
-    -----
     The partition is that of murmur2 for the topic as it is, so that halves of a pair meet wherever
-    the record lay before.
+    the record lay before. ``stamp`` gives the present as record time, not the one that it had.
     """
     producer = AIOKafkaProducer(
         **client_options(settings.broker), acks="all", enable_idempotence=True
@@ -250,22 +189,7 @@ async def _partition(producer: Any, letter: Letter) -> int:
 
 
 def older_than_window(settings: Settings, letters: Iterable[Letter], now_ms: int) -> int:
-    """Count predictions and labels whose windows have closed whatever their route.
-
-    Parameters
-    ----------
-    settings : Settings
-        Say how long windows are.
-    letters : iterable of Letter
-        To be put back with the time that they had.
-    now_ms : int
-        The present.
-
-    Returns
-    -------
-    int
-        Those that will count as late.
-    """
+    """Count those that will only count as late: their windows have closed, whatever the route."""
     topics = settings.topic_names
     longest_ms = 1000 * max((route.window_s for route in settings.routes.values()), default=0.0)
     return sum(

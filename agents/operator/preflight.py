@@ -26,22 +26,10 @@ _NAMED: Final = 3
 
 
 async def require(settings: Settings, topics: Iterable[str], *, counted: bool = False) -> None:
-    """Refuse to go on where the broker or a topic is missing.
+    """Refuse to go on where the broker or a topic is missing, with the names and the cure.
 
-    Parameters
-    ----------
-    settings : Settings
-        Say where Kafka is.
-    topics : iterable of str
-        Full names.
-    counted : bool
-        Whether their partition counts must be those of the settings: a command that computes the
-        partition of a route would look in the wrong place.
-
-    Raises
-    ------
-    BrokerError
-        In one line, with the names and the cure.
+    ``counted``: partition counts must be those of the settings too, since a command that computes
+    the partition of a route would look in the wrong place.
     """
     read_any_record()
     found = await _partitions(settings)
@@ -89,22 +77,7 @@ async def _partitions(settings: Settings) -> Mapping[str, int]:
 
 
 def absent(settings: Settings, missing: Iterable[str], existing: Iterable[str]) -> str:
-    """Say which topics are missing, and what to do.
-
-    Parameters
-    ----------
-    settings : Settings
-        Of the command.
-    missing : iterable of str
-        Full names.
-    existing : iterable of str
-        All topics that the broker shows.
-
-    Returns
-    -------
-    str
-        One line.
-    """
+    """Say in one line which topics are missing, and what to do."""
     prefix = settings.topics.prefix
     where = f"{settings.broker.servers} has no topic {', '.join(missing)}"
     if prefix:
@@ -119,19 +92,7 @@ def absent(settings: Settings, missing: Iterable[str], existing: Iterable[str]) 
 
 
 def other_prefixes(prefix: str, existing: Iterable[str]) -> list[str]:
-    """Find prefixes under which the job's topics exist.
-
-    Parameters
-    ----------
-    prefix : str
-        Of the settings, left out.
-    existing : iterable of str
-        Full names.
-
-    Returns
-    -------
-    list of str
-        At most 3, the most similar first; an empty text stands for no prefix.
+    """Find other prefixes under which the job's topics exist: 3 at most, the most similar first.
 
     Examples
     --------

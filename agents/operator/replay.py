@@ -20,25 +20,7 @@ _BY_REWARD: Final = frozenset({"policy", "guard", "better", "drift"})
 
 
 async def read_partition(settings: Settings, route: str) -> list[Any]:
-    """Read what was recorded in the partition of a route.
-
-    Parameters
-    ----------
-    settings : Settings
-        Say where Kafka is.
-    route : str
-        Its name.
-
-    Returns
-    -------
-    list of ConsumerRecord
-        Rewards of this route as they lie, commands and traffic between them by record time.
-
-    Raises
-    ------
-    BrokerError
-        If no broker answers.
-    """
+    """Read what was recorded in the partition of a route."""
     topics = settings.topic_names
     partition = partition_of(route.encode(), settings.topics.route_partitions)
     others = (topics.commands, topics.traffic)
@@ -74,28 +56,7 @@ def replay(
     until_ms: int | None = None,
     until_reward: int | None = None,
 ) -> dict[str, RouteState]:
-    """Fold recorded records as a worker would have.
-
-    Parameters
-    ----------
-    records : sequence of ConsumerRecord
-        In order.
-    routes : Routes
-        Settings of all routes, as the worker had them.
-    kinds : mapping of str to InputKind
-        What each topic holds, by its full name.
-    max_value_bytes : int
-        As the worker had it.
-    until_ms : int, optional
-        Leave out records written after this time, ms since the epoch.
-    until_reward : int, optional
-        Leave out what comes after the reward record at this offset.
-
-    Returns
-    -------
-    dict of str to RouteState
-        The states that came out.
-    """
+    """Fold recorded records as a worker would have."""
     chosen = [
         record
         for record in _through(records, kinds, until_reward)
@@ -119,17 +80,9 @@ def _through(
 
 
 def decided_at(message: ControlMessage) -> int | None:
-    """Return where a replay comes to the very state that a message was published from.
+    """Return the reward at which a replay comes to the state that a message was published from.
 
-    Parameters
-    ----------
-    message : ControlMessage
-        Of a route.
-
-    Returns
-    -------
-    int or None
-        Offset of the reward that decided it; None where time, traffic or a command did.
+    Its offset; None where time, traffic or a command decided.
     """
     cause = message.cause
     is_exact = cause.get("why") in _BY_REWARD or cause.get("how") == "first_reward"
@@ -138,22 +91,7 @@ def decided_at(message: ControlMessage) -> int | None:
 
 
 def is_later(record: Any, message: ControlMessage, rewards_topic: str) -> bool:
-    """Tell whether a record was counted after a message was published.
-
-    Parameters
-    ----------
-    record : ConsumerRecord
-        Of the route of the message.
-    message : ControlMessage
-        Read from ``control``.
-    rewards_topic : str
-        Full name.
-
-    Returns
-    -------
-    bool
-        By offset where the message has the one of a reward, else by time.
-    """
+    """Tell whether a record was counted after a message: by offset where that is known."""
     offset = decided_at(message)
     if offset is not None and record.topic == rewards_topic:
         return bool(record.offset > offset)

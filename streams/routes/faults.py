@@ -18,18 +18,7 @@ _DEFAULTS: Final = RouteSettings()
 
 
 def route_faults(settings: RouteSettings) -> Iterator[Fault]:
-    """Find everything that keeps a route from being compiled.
-
-    Parameters
-    ----------
-    settings : RouteSettings
-        Whose fields are in order, each by itself.
-
-    Yields
-    ------
-    Fault
-        Those of ``field_faults``, then those of each detector.
-    """
+    """Find everything that keeps a route from being compiled."""
     yield from field_faults(settings)
     for at, detector in enumerate(settings.detectors):
         for keys, text in detector_faults(detector):
@@ -37,18 +26,7 @@ def route_faults(settings: RouteSettings) -> Iterator[Fault]:
 
 
 def field_faults(settings: RouteSettings) -> Iterator[Fault]:
-    """Find what is wrong with reward, policies and ages.
-
-    Parameters
-    ----------
-    settings : RouteSettings
-        Whose fields are in order, each by itself.
-
-    Yields
-    ------
-    Fault
-        In the order of the keys.
-    """
+    """Find what is wrong with reward, policies and ages."""
     rewards = faults_of(REWARDS, settings.reward.name, settings.reward.params)
     yield from ((("reward",), text) for text in rewards)
     if not rewards:
@@ -58,18 +36,7 @@ def field_faults(settings: RouteSettings) -> Iterator[Fault]:
 
 
 def detector_faults(detector: DetectorSettings) -> Iterator[Fault]:
-    """Find what is wrong with a detector.
-
-    Parameters
-    ----------
-    detector : DetectorSettings
-        Whose fields are in order, each by itself.
-
-    Yields
-    ------
-    Fault
-        Of its name, or of its parameters.
-    """
+    """Find what is wrong with a detector."""
     from leverframe.policies.detectors import FAMILY
 
     key = "params" if detector.name in FAMILY.kinds else "name"
@@ -78,18 +45,7 @@ def detector_faults(detector: DetectorSettings) -> Iterator[Fault]:
 
 
 def told(faults: Mapping[str, list[Fault]]) -> str:
-    """Say what is wrong with some routes.
-
-    Parameters
-    ----------
-    faults : mapping of str to list of Fault
-        By route; at least one.
-
-    Returns
-    -------
-    str
-        A line for each fault, below a line that counts them.
-    """
+    """Say what is wrong with some routes."""
     lines = [
         f"routes.{route}.{keys[0]}: {text}"
         for route, found in faults.items()

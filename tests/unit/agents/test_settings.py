@@ -175,6 +175,7 @@ def test_settings_take_a_plain_name(tmp_path: Path) -> None:
         text,
         LEVERFRAME_ROUTES__A__POLICY__PARAMS__EPSILON="0.5",
         LEVERFRAME_ROUTES__B__REWARD="absolute_error",
+        LEVERFRAME_ROUTES__B__REWARD__PARAMS__SCALE="5",
     )
     route, other = settings.routes["a"], settings.routes["b"]
     assert (route.reward, other.reward.name) == (NamedParams(name="brier"), "absolute_error")

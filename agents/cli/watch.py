@@ -71,7 +71,7 @@ async def _messages(
     async with subscriber(settings, on_routing=heard.put_nowait):
         # Caught up: partitions came in turns, and nothing in the queue is newer than now.
         kept = [message for _ in range(heard.qsize()) if is_shown(message := heard.get_nowait())]
-        kept.sort(key=lambda message: message.issued_at_ms)
+        kept.sort(key=lambda each: (each.issued_at_ms, each.route, each.epoch, each.seq))
         for message in kept if last is None else kept[len(kept) - min(last, len(kept)) :]:
             yield message
         while follow:

@@ -97,10 +97,14 @@ def other_prefixes(prefix: str, existing: Iterable[str]) -> list[str]:
     Examples
     --------
     >>> names = ["predictions", "ground-truth", "commands", "rewards", "control"]
+    >>> other_prefixes("", names)
+    []
     >>> other_prefixes("a-", [*names, *("b-" + name for name in names), "c-control"])
     ['b-', '']
     """
     names = set(existing)
+    if any(prefix + name in names for name in _TELLING):
+        return []  # it is the right one, and some topics are missing
     stems = {name.removesuffix("control") for name in names if name.endswith("control")}
     complete = (stem for stem in stems if all(stem + name in names for name in _TELLING))
     others = sorted(stem for stem in complete if stem != prefix)

@@ -74,8 +74,8 @@ def _answered(settings: Any, name: str, policy: Any) -> tuple[Any, Any]:
         async def evaluated() -> tuple[Any, Any]:
             # Heavy, and not needed to say that a topic is missing.
             from leverframe.agents.operator.evaluate import evaluate_route
-            from leverframe.streams.routes.route import compile_routes
             from leverframe.policies.registry import make_policy
+            from leverframe.streams.routes.route import compile_routes
 
             make_policy(policy.name, policy.params)
             route = compile_routes(settings.routes).get(name)

@@ -83,8 +83,8 @@ class _Recorded:
         self._route = route
         self.records, self.newest = self._run(self._read)
         # Heavy, and not needed to say that a topic is missing.
-        from leverframe.streams.routes.route import compile_routes
         from leverframe.agents.worker.learning import input_kinds
+        from leverframe.streams.routes.route import compile_routes
 
         self._routes = compile_routes(settings.routes)
         self._kinds = input_kinds(settings)

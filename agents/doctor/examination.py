@@ -87,7 +87,20 @@ def judge_broker(settings: Settings, facts: Facts) -> list[Finding]:
         *judge_clocks(facts.samples, topics.control),
         *judge_rights(facts.refused, topics, settings.broker.username, facts.asked),
         *judge_attendance(facts.group, facts.samples[topics.control]),
+        *_policies(facts),
     ]
+
+
+def _policies(facts: Facts) -> Iterator[Finding]:
+    for route, policy in facts.policies.items():
+        if policy.differs and policy.written is not None:
+            yield warning(
+                "policy",
+                f"route {route}",
+                f"{policy.name} is in force, by command; the settings say {policy.written[0]}"
+                + ("" if policy.name != policy.written[0] else " with other parameters"),
+                "Set policy in the settings too, or: leverframe set-policy ROUTE POLICY",
+            )
 
 
 def _reached(settings: Settings, facts: Facts) -> Finding:

@@ -22,6 +22,7 @@ from leverframe.agents.doctor.replication import Replicas, replicas_of
 from leverframe.agents.doctor.sample import Sample
 from leverframe.agents.doctor.workers import WAITING_RECORDS, Group, Progress
 from leverframe.agents.operator.preflight import other_prefixes
+from leverframe.agents.operator.standing import PolicyInForce, policies_by_command
 from leverframe.agents.settings import Settings
 from leverframe.serving.patches import read_any_record
 from leverframe.streams.runtime.connect import TIMEOUT_MS, connect
@@ -63,6 +64,8 @@ class Facts(Struct, frozen=True, kw_only=True):
         The workers.
     other_prefixes : list of str
         Under which an application's topics lie, beside the one of the settings.
+    policies : dict of str to PolicyInForce
+        Those that commands chose, by route.
     """
 
     cluster_id: str
@@ -76,6 +79,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     samples: dict[str, Sample]
     group: Group
     other_prefixes: list[str] = []
+    policies: dict[str, PolicyInForce] = {}
 
 
 async def gather_facts(settings: Settings) -> Facts:
@@ -112,6 +116,7 @@ async def gather_facts(settings: Settings) -> Facts:
             },
             group=await _group(settings, admin, name, inputs),
             other_prefixes=other_prefixes(topics.prefix, await admin.list_topics()),
+            policies=await _policies(settings, partitions, refused),
         )
     finally:
         await admin.close()
@@ -148,6 +153,16 @@ async def _sample(
     if any(one.operation == "Read" and one.name == topic for one in refused):
         return Sample(failure="this user may not read it")
     return await sample_topic(settings.broker, topic, partitions[topic])
+
+
+async def _policies(
+    settings: Settings, partitions: Mapping[str, int], refused: list[Refusal]
+) -> dict[str, PolicyInForce]:
+    """Those that commands chose; none where that cannot be read, which another check tells."""
+    changelog = settings.topic_names.learning_changelog
+    if changelog not in partitions or any(one.name == changelog for one in refused):
+        return {}
+    return await policies_by_command(settings, partitions[changelog])
 
 
 async def _group(settings: Settings, admin: Any, name: str, inputs: Mapping[str, int]) -> Group:

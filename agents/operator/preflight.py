@@ -10,8 +10,8 @@ from aiokafka.errors import KafkaError
 
 from leverframe.agents.settings import Settings
 from leverframe.schemas.errors import BrokerError
-from leverframe.streams.runtime.connect import reach
-from leverframe.streams.runtime.fetched import read_any_record
+from leverframe.serving.patches import read_any_record
+from leverframe.streams.runtime.connect import connect
 from leverframe.streams.topology import TOPICS, Topics
 
 __all__ = ["absent", "other_prefixes", "require"]
@@ -56,7 +56,7 @@ async def _partitions(settings: Settings) -> Mapping[str, int]:
     )
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            client = await reach(broker)
+            client = await connect(broker)
             try:
                 cluster = await client.fetch_all_metadata()
                 return {name: len(cluster.partitions_for_topic(name)) for name in cluster.topics()}

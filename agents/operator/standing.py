@@ -6,10 +6,11 @@ from aiokafka import TopicPartition
 from msgspec import Struct
 
 from leverframe.agents.operator.topics import read_back
-from leverframe.agents.settings import OTHER_ROUTES, Settings
+from leverframe.agents.settings import Settings
 from leverframe.schemas.codec import decode
 from leverframe.schemas.control import ControlAck
 from leverframe.schemas.errors import RecordError
+from leverframe.streams.routes.settings import OTHER_ROUTES
 from leverframe.streams.runtime.kafka import partition_of
 
 __all__ = ["PolicyInForce", "Standing", "policies_by_command", "standing_of", "written_policy"]
@@ -89,10 +90,10 @@ async def standing_of(settings: Settings, route: str) -> Standing:
     )
 
 
-async def policies_by_command(settings: Settings) -> dict[str, PolicyInForce]:
+async def policies_by_command(settings: Settings, partitions: int) -> dict[str, PolicyInForce]:
     """Read the policies that commands chose, by route; of what each partition holds lately."""
     chosen: dict[str, PolicyInForce] = {}
-    for partition in range(settings.topics.route_partitions):
+    for partition in range(partitions):
         where = TopicPartition(settings.topic_names.learning_changelog, partition)
         records = await read_back(settings.broker, where, _is_state, lambda _: True)
         newest = {record.key: record.value for record in records}

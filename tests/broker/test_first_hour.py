@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from harness import Deployment, Script, produce, read_all, verify, wait_for_rewards
 from records import label_record, prediction_record
 
+from leverframe.serving.subscriber import Subscriber
 from leverframe.streams.runtime.kafka import partition_of
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
@@ -116,6 +118,46 @@ def test_terminal_of_ascii_shows_escapes(deploy: Callable[..., Any]) -> None:
             assert r"\ud83d\ude00" in shown, command
         refused = await asyncio.to_thread(run, deployment, "explain", "th\u00e9", **ascii_alone)
         assert r"th\u00e9" in refused.stderr
+
+    asyncio.run(scenario())
+
+
+def test_status_tells_where_the_policy_comes_from(deploy: Callable[..., Any]) -> None:
+    """Policy, evidence and last acknowledgement with their ages; a command hides no evidence."""
+
+    async def scenario() -> None:
+        deployment = await deploy(LEVERFRAME_ROUTES__R__POLICY="ucb")
+        deployment.start()
+        settings = deployment.settings
+        topics = settings.topic_names
+        async with Subscriber(
+            settings.broker.servers,
+            control=topics.control,
+            acks=topics.control_acks,
+            replica="web-1",
+        ):
+            await said(deployment, "arm", "register", "r", "a", "--timeout", "40")
+            async with AIOKafkaProducer(bootstrap_servers=settings.broker.servers) as producer:
+                for at in range(20):
+                    one, label = prediction_record(f"q{at}"), label_record(f"q{at}", 1)
+                    await producer.send_and_wait(topics.predictions, one.value, key=one.key)
+                    await producer.send_and_wait(topics.ground_truth, label.value, key=label.key)
+            assert len(await wait_for_rewards(deployment, 20, patience_s=40)) == 20
+            deadline = time.monotonic() + 40
+            while " 20 " not in (shown := await said(deployment, "status", "r")):
+                assert time.monotonic() < deadline, shown
+            assert "policy ucb, from the settings\n" in shown
+            assert re.search(r"last acknowledgement \d+\.\d s ago, by web-1", shown)
+            params = ("--params", '{"epsilon": 0.25}')
+            await said(deployment, "set-policy", "r", "epsilon_greedy", *params)
+            shown = await said(deployment, "status", "r")
+            told = "policy epsilon_greedy (epsilon = 0.25), by command; the settings say ucb"
+            assert told in shown
+            assert " 20 " in shown, "the evidence from before the command"
+            done = await asyncio.to_thread(run, deployment, "doctor", "--json")
+            (differs,) = [f for f in json.loads(done.stdout) if f["check"] == "policy"]
+            assert (differs["state"], differs["where"]) == ("warning", "route r")
+            assert "by command" in differs["detail"]
 
     asyncio.run(scenario())
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from leverframe.agents.settings import Settings, load_settings
-from leverframe.streams.routes.route import compile_routes
 from leverframe.schemas.errors import SettingsError
+from leverframe.streams.routes.route import compile_routes
 from leverframe.streams.routes.settings import NamedParams
 
 FILE = """

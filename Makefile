@@ -51,6 +51,7 @@ bench: $(STAMP) ## Throughput beside Kafka Streams, Quix, Bytewax, Faust and the
 docs: $(STAMP) ## Regenerate JSON Schemas, AsyncAPI and the generated tables
 	$(BIN)/python -m leverframe.agents.cli.main schemas write
 	$(BIN)/python docs/generate_settings.py
+	$(BIN)/python docs/generate_catalogue.py
 	$(BIN)/python docs/generate_rollout.py
 
 site: $(STAMP) ## The documentation as pages: build/site/index.html, links checked

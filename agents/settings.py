@@ -4,17 +4,20 @@ import os
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
 
-from leverframe.agents.settings_tree import convert, overlay, read_tree
+from leverframe.agents.settings_tree import Checks, convert, overlay, read_tree
 from leverframe.schemas.errors import SettingsError
-from leverframe.streams.routes.settings import OTHER_ROUTES, RouteSettings
+from leverframe.streams.routes.faults import detector_faults, field_faults
+from leverframe.streams.routes.settings import OTHER_ROUTES, DetectorSettings, RouteSettings
 from leverframe.streams.runtime.kafka import BrokerSettings
 from leverframe.streams.topology import DeclaredTopic, Topics
 
 __all__ = ["AppSettings", "NotificationSettings", "Settings", "TopicSettings", "load_settings"]
+
+_CHECKS: Final[Checks] = {RouteSettings: field_faults, DetectorSettings: detector_faults}
 
 
 class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -229,7 +232,7 @@ def load_settings(path: Path | None, environment: Mapping[str, str] | None = Non
     tree = read_tree(path)
     overlay(tree, os.environ if environment is None else environment)
     faults: list[str] = []
-    settings = convert(tree, Settings, "", faults)
+    settings = convert(tree, Settings, "", faults, _CHECKS)
     if faults:
         count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise SettingsError(f"the settings have {count}:\n  " + "\n  ".join(sorted(faults)))

@@ -3,65 +3,44 @@
 import difflib
 import tomllib
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
 from leverframe.schemas.errors import SettingsError
 
-__all__ = ["ENVIRONMENT_PREFIX", "convert", "overlay", "read_tree"]
+__all__ = ["ENVIRONMENT_PREFIX", "Checks", "convert", "overlay", "read_tree"]
 
 ENVIRONMENT_PREFIX = "LEVERFRAME_"
 # Read elsewhere, or shorthand; not SECTION__KEY.
 _SHORTHANDS = {"LEVERFRAME_BROKER": ("broker", "servers")}
+# ``reward = "accuracy"`` is short for ``reward = { name = "accuracy" }``.
+_NAME: Final = "name"
+_PLACE_OF_NAMES: Final = 2  # routes.NAME.reward
+
+Checks: TypeAlias = Mapping[type[Struct], Callable[[Any], Iterable[tuple[tuple[str, ...], str]]]]
+"""By struct: what is wrong with it as a whole, by the keys concerned; the first one is named."""
 
 
 def read_tree(path: Path | None) -> dict[str, Any]:
-    """Read a TOML file.
-
-    Parameters
-    ----------
-    path : Path, optional
-        Where it is.
-
-    Returns
-    -------
-    dict
-        Empty when there is no path.
-
-    Raises
-    ------
-    SettingsError
-        If there is no such file, or it is not TOML.
-    """
+    """Read a TOML file; nothing where there is no path."""
     if path is None:
         return {}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise SettingsError(f"{path} does not exist; see docker/leverframe.toml for one") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"{path} is not TOML: {error}") from error
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
-    """Put the environment's values into the tree.
-
-    Parameters
-    ----------
-    tree : dict
-        Changed in place.
-    environment : mapping of str to str
-        ``LEVERFRAME_<SECTION>__<KEY>`` and the shorthands count.
-
-    Raises
-    ------
-    SettingsError
-        If a name leads through a value.
-    """
+    """Put the environment's values into the tree: ``LEVERFRAME_<SECTION>__<KEY>``, shorthands."""
     for name in sorted(environment):
         if name in _SHORTHANDS:
             where: list[str] = list(_SHORTHANDS[name])
@@ -70,8 +49,11 @@ def overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
         else:
             continue
         node = tree
-        for part in where[:-1]:
-            node = node.setdefault(part, {})
+        for at, part in enumerate(where[:-1]):
+            child = node.setdefault(part, {})
+            if where[0] == "routes" and at == _PLACE_OF_NAMES and isinstance(child, str):
+                child = node[part] = {_NAME: child}
+            node = child
             if not isinstance(node, dict):
                 raise SettingsError(f"{name}: {part} is a value, it has no keys of its own")
         node[where[-1]] = _FromEnvironment(environment[name])
@@ -90,36 +72,32 @@ class _FromEnvironment(str):
             return str(self)
 
 
-def convert(value: Any, kind: Any, path: str, faults: list[str]) -> Any:
+def convert(value: Any, kind: Any, path: str, faults: list[str], checks: Checks) -> Any:
     """Convert field by field, so that all faults are found and not just the first.
 
-    Parameters
-    ----------
-    value : object
-        Of the tree.
-    kind : type
-        Wanted.
-    path : str
-        Of the value, for messages.
-    faults : list of str
-        Added to.
-
-    Returns
-    -------
-    object
-        None where there was a fault.
+    Where there was a fault ``faults`` has grown, and None is returned. ``checks`` look at each
+    struct as a whole, also beside faults that do not concern them.
     """
     if isinstance(value, _FromEnvironment):
         # A password of digits is a password, not a number.
         plain = typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind
         value = str(value) if plain is str else value.literal
-    if isinstance(kind, type) and issubclass(kind, Struct) and isinstance(value, dict):
-        return _convert_struct(value, kind, path, faults)
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        if isinstance(value, str) and _is_named(kind):
+            value = {_NAME: value}
+        if isinstance(value, dict):
+            return _convert_struct(value, kind, path, faults, checks)
     if typing.get_origin(kind) is dict and isinstance(value, dict):
         inner = typing.get_args(kind)[1]
         return {
-            name: convert(item, inner, f"{path}.{name}", faults) for name, item in value.items()
+            name: convert(item, inner, f"{path}.{name}", faults, checks)
+            for name, item in value.items()
         }
+    if typing.get_origin(kind) is list and isinstance(value, list):
+        inner = typing.get_args(kind)[0]
+        return [
+            convert(item, inner, f"{path}[{at}]", faults, checks) for at, item in enumerate(value)
+        ]
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -128,8 +106,13 @@ def convert(value: Any, kind: Any, path: str, faults: list[str]) -> Any:
         return None
 
 
+def _is_named(kind: type[Struct]) -> bool:
+    """Whether a plain text says all that must be said of such a struct."""
+    return [field.name for field in msgspec.structs.fields(kind) if field.required] == [_NAME]
+
+
 def _convert_struct(
-    value: dict[str, Any], kind: type[Struct], path: str, faults: list[str]
+    value: dict[str, Any], kind: type[Struct], path: str, faults: list[str], checks: Checks
 ) -> Struct | None:
     hints = typing.get_type_hints(kind, include_extras=True)
     before = len(faults)
@@ -138,9 +121,32 @@ def _convert_struct(
         close = difflib.get_close_matches(name, hints, 1)
         hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(hints))}"
         faults.append(f"{dot}{name}: unknown key; {hint}")
-    fields = {
-        name: convert(value[name], hints[name], f"{dot}{name}", faults)
-        for name in hints
-        if name in value
-    }
-    return kind(**fields) if len(faults) == before else None
+    fields: dict[str, Any] = {}
+    wrong: set[str] = set()
+    for name in hints.keys() & value.keys():
+        known = len(faults)
+        fields[name] = convert(value[name], hints[name], f"{dot}{name}", faults, checks)
+        if len(faults) > known:
+            wrong.add(name)
+    missing = {field.name for field in msgspec.structs.fields(kind) if field.required} - set(value)
+    faults += [f"{dot}{name}: missing" for name in sorted(missing)]
+    if missing:
+        return None
+    made = _made(kind, {n: v for n, v in fields.items() if n not in wrong}, path, faults)
+    for keys, text in checks[kind](made) if made is not None and kind in checks else ():
+        if not wrong.intersection(keys):
+            faults.append(f"{dot}{keys[0]}: {text}")
+    return made if len(faults) == before else None
+
+
+def _made(
+    kind: type[Struct], fields: dict[str, Any], path: str, faults: list[str]
+) -> Struct | None:
+    """The struct, with defaults for what is wrong, so that the rest can be looked at."""
+    try:
+        return kind(**fields)
+    except TypeError:
+        return None  # a required field is wrong
+    except ValueError as error:
+        faults.append(f"{path}: {error}")
+        return None

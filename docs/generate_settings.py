@@ -16,6 +16,7 @@ from msgspec import NODEFAULT, Struct, inspect
 
 from leverframe.agents.settings import AppSettings, NotificationSettings, TopicSettings
 from leverframe.streams.routes.settings import (
+    DetectorSettings,
     FollowingSettings,
     GuardSettings,
     NamedParams,
@@ -37,6 +38,7 @@ _SECTIONS: Final[tuple[tuple[str, type[Struct]], ...]] = (
     ("routes.NAME.guard", GuardSettings),
     ("routes.NAME.following", FollowingSettings),
     ("routes.NAME.reward, routes.NAME.policy", NamedParams),
+    ("routes.NAME.detectors", DetectorSettings),
 )
 
 _HEAD: Final = """\
@@ -53,9 +55,11 @@ otherwise; text that looks like a number needs quotes of its own (`'"12345"'`). 
 wrong values are refused, all of them at once, with exit code 2.
 
 The route `"*"` stands for every route that has no section; without any section under `routes` all
-routes are accepted with the defaults. Policies and their parameters are listed in
-`policies/registry.py`, reward functions in `policies/rewards.py`. See
-[leverframe.toml](../docker/leverframe.toml) for a file with comments.
+routes are accepted with the defaults. What can be named, with all parameters:
+[reward functions](reward-functions.md), [policies](policies.md), [detectors](detectors.md). A plain
+name is enough where parameters keep their defaults: `reward = "brier"`, `policy = "ucb"`,
+`shadow = ["newest"]`, `detectors = ["adwin"]`. See [leverframe.toml](../docker/leverframe.toml) for
+a file with comments.
 """
 
 
@@ -110,6 +114,18 @@ def _type(of: Any) -> str:
         case inspect.LiteralType():
             return "one of " + ", ".join(f"`{value}`" for value in of.values)
         case _:
+            return _compound(of)
+
+
+def _compound(of: Any) -> str:
+    match of:
+        case inspect.UnionType():
+            return next(_type(one) for one in of.types if not isinstance(one, inspect.NoneType))
+        case inspect.ListType():
+            return f"list of {_type(of.item_type)}"
+        case inspect.StructType() if of.cls in {NamedParams, DetectorSettings}:
+            return "name or table"
+        case _:
             return "table"
 
 
@@ -125,7 +141,7 @@ def _default(field: inspect.Field) -> str:
     if value is NODEFAULT:
         return "required"
     if isinstance(value, NamedParams):
-        return f'`name = "{value.name}"`'
+        return f'`"{value.name}"`'
     if isinstance(value, Struct):
         return "see below"
     return f"`{json.dumps(msgspec.to_builtins(value))}`"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from leverframe.agents.cli.options import examples
+from leverframe.agents.cli.options import GuessingGroup, examples
 
 __all__ = ["experiment"]
 
@@ -19,7 +19,7 @@ _output = click.option(
 )
 
 
-@click.group()
+@click.group(cls=GuessingGroup)
 def experiment() -> None:
     """Compare strategies on drifting data, as the paper does (arXiv 2503.22595)."""
 

@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Protocol
 
-import msgspec
-
+from leverframe.policies.factory import Family, build
 from leverframe.schemas.errors import PolicyError
 
-__all__ = ["DETECTORS", "Adwin", "Detector", "Kswin", "PageHinkley", "make_detector"]
+__all__ = ["DETECTORS", "FAMILY", "Adwin", "Detector", "Kswin", "PageHinkley", "make_detector"]
 
 
 class Detector(Protocol):
@@ -110,7 +109,7 @@ class PageHinkley:
     Parameters
     ----------
     delta : float
-        Deviation that does not count, reward units.
+        Deviation that does not count, reward units, not negative.
     threshold : float
         Sum of deviations at which it raises, reward units, positive.
     memory : int
@@ -208,35 +207,34 @@ DETECTORS: Final[Mapping[str, type[Detector]]] = {
     kind.name: kind for kind in (Adwin, PageHinkley, Kswin)
 }
 
+FAMILY: Final = Family(
+    what="detector",
+    kinds=DETECTORS,
+    group="",
+    method="detects",
+    page="docs/detectors.md",
+)
+
 
 def make_detector(name: str, params: Mapping[str, object]) -> Detector:
-    """Build a detector from settings.
+    """Build a detector; the rules are those of ``policies.factory.build``.
 
     Parameters
     ----------
     name : str
         One of ``DETECTORS``.
-    params : mapping
-        Its parameters.
+    params : mapping of str to object
+        Parameters by name; those left out keep their defaults.
 
     Returns
     -------
     Detector
-        Ready to use.
+        Ready to use, frozen.
 
-    Raises
-    ------
-    PolicyError
-        For an unknown name or a wrong parameter, which it names.
+    Notes
+    -----
+    Imports River now, when the worker starts, and not while labels wait.
     """
-    kind = DETECTORS.get(name)
-    if kind is None:
-        raise PolicyError(f"unknown detector {name!r}; known: {', '.join(sorted(DETECTORS))}")
-    unknown = set(params) - set(getattr(kind, "__dataclass_fields__", {}))
-    if unknown:
-        raise PolicyError(f"{name}: unknown parameter {min(unknown)!r}")
-    _river()  # now, when the worker starts, and not while labels wait
-    try:
-        return msgspec.convert(dict(params), kind)
-    except msgspec.ValidationError as error:
-        raise PolicyError(f"{name}: {error}") from error
+    detector: Detector = build(FAMILY, name, params)
+    _river()
+    return detector

@@ -3,16 +3,14 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import ClassVar, Final
 
-import msgspec
-
+from leverframe.policies.factory import Family, build
 from leverframe.policies.reward_base import RewardFunction, as_number, class_name, probabilities
 from leverframe.schemas.errors import PolicyError, RecordError
 from leverframe.schemas.fields import LabelValue, PredictedValue
 
-__all__ = ["REWARDS", "make_reward"]
+__all__ = ["FAMILY", "REWARDS", "make_reward"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +153,7 @@ class CostMatrix:
     Parameters
     ----------
     costs : mapping of str to mapping of str to float
-        ``costs[label][prediction]``, not negative; pairs left out cost 0.
+        ``costs[label][prediction]``, in any one unit, not negative; pairs left out cost 0.
     """
 
     name: ClassVar[str] = "cost_matrix"
@@ -192,7 +190,8 @@ class LabelIsReward:
     Parameters
     ----------
     low, high : float
-        Range that is mapped to [0, 1]; labels outside are clipped there.
+        Range that is mapped to [0, 1], in the label's unit, ``low`` below ``high``; labels outside
+        are clipped there.
     """
 
     name: ClassVar[str] = "label"
@@ -225,43 +224,34 @@ REWARDS: Final[Mapping[str, type[RewardFunction]]] = {
     for kind in (Accuracy, Brier, LogLoss, AbsoluteError, SquaredError, CostMatrix, LabelIsReward)
 }
 
+FAMILY: Final = Family(
+    what="reward function",
+    kinds=REWARDS,
+    group="leverframe.rewards",
+    method="reward",
+    page="docs/reward-functions.md",
+)
+
 
 def make_reward(name: str, params: Mapping[str, object]) -> RewardFunction:
-    """Build a reward function from settings.
+    """Build a reward function; the rules are those of ``policies.factory.build``.
 
     Parameters
     ----------
     name : str
-        One of ``REWARDS``, or of the entry points ``leverframe.rewards``.
-    params : mapping
-        Its parameters.
+        One of ``REWARDS``, or an entry point of the group ``leverframe.rewards``.
+    params : mapping of str to object
+        Parameters by name; those left out keep their defaults.
 
     Returns
     -------
     RewardFunction
-        Ready to use.
-
-    Raises
-    ------
-    PolicyError
-        For an unknown name or a wrong parameter, which it names.
+        Ready to use, frozen.
 
     Examples
     --------
     >>> make_reward("cost_matrix", {"costs": {"1": {"0": 5.0}}}).reward(0, 1)
     -5.0
     """
-    kind = REWARDS.get(name)
-    if kind is None:
-        found = [point for point in entry_points(group="leverframe.rewards") if point.name == name]
-        if not found:
-            known = ", ".join(sorted(REWARDS))
-            raise PolicyError(f"unknown reward function {name!r}; known: {known}")
-        kind = found[0].load()
-    try:
-        unknown = set(params) - set(getattr(kind, "__dataclass_fields__", {}))
-        if unknown:
-            raise PolicyError(f"{name}: unknown parameter {min(unknown)!r}")
-        return msgspec.convert(dict(params), kind)
-    except msgspec.ValidationError as error:
-        raise PolicyError(f"{name}: {error}") from error
+    function: RewardFunction = build(FAMILY, name, params)
+    return function

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from leverframe.agents.cli.options import examples
+from leverframe.agents.cli.options import GuessingGroup, examples
 
 if TYPE_CHECKING:
     from leverframe.devbroker.broker import RunningBroker
@@ -24,7 +24,7 @@ _data_dir = click.option(
 _as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 
 
-@click.group()
+@click.group(cls=GuessingGroup)
 def broker() -> None:
     """Run a real Apache Kafka on this machine: no Docker, no Java needed."""
 

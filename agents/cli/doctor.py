@@ -25,8 +25,6 @@ def doctor(config: Path | None, *, as_json: bool) -> None:
     One line per check: ok, warning or fault, with what is wrong, where, and the cure. Nothing is
     written. Exit code 0: no fault; 1: a fault; 2: settings cannot be read or no broker answers.
     """
-    import logging
-
     from leverframe.agents.settings import load_settings
 
     settings = load_settings(config)
@@ -36,8 +34,6 @@ def doctor(config: Path | None, *, as_json: bool) -> None:
 
     from leverframe.agents.doctor.examination import examine
 
-    # What it says while it fails, our findings say in one line.
-    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     findings, code = asyncio.run(examine(settings, config))
     if as_json:
         click.echo(orjson.dumps(to_builtins(findings)).decode())

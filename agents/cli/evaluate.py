@@ -1,11 +1,11 @@
 """``leverframe evaluate``."""
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from leverframe.agents.cli.connected import run_connected
 from leverframe.agents.cli.options import config_option, examples, json_option
 
 if TYPE_CHECKING:
@@ -32,31 +32,19 @@ def evaluate(route: str, policy: str, params: str, config: Path | None, *, as_js
     next. Refuses, with exit code 1, where propensities are missing, or where its choices were
     hardly ever tried.
     """
-    import orjson
-    from msgspec import to_builtins
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from leverframe.agents.operator.evaluate import evaluate_route
     from leverframe.agents.settings import load_settings
     from leverframe.schemas.errors import LeverframeError
-    from leverframe.streams.routes.route import compile_routes
-    from leverframe.streams.routes.settings import NamedParams
+    from leverframe.streams.routes.settings import OTHER_ROUTES, NamedParams
 
     settings = load_settings(config)
-    known = compile_routes(settings.routes).get(route)
-    if known is None:
+    if route not in settings.routes and OTHER_ROUTES not in settings.routes:
         raise LeverframeError(f"route {route!r} has no section in the settings")
     chosen = NamedParams(name=policy, params=_parsed(params))
-    errors = Console(stderr=True)
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
-        task = progress.add_task("reading", total=None)
-
-        def report(done: int, total: int) -> None:
-            progress.update(task, description="weighing", total=total, advance=done)
-
-        answer = asyncio.run(evaluate_route(settings, route, known, chosen, report))
+    known, answer = _answered(settings, route, chosen)
     if as_json:
+        import orjson
+        from msgspec import to_builtins
+
         told = {
             "route": route,
             "policy": policy,
@@ -68,6 +56,34 @@ def evaluate(route: str, policy: str, params: str, config: Path | None, *, as_js
         click.echo(orjson.dumps(told).decode())
         return
     _table(route, policy, answer)
+
+
+def _answered(settings: Any, name: str, policy: Any) -> tuple[Any, Any]:
+    """The compiled route, and what the policy would have earned."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    topics = settings.topic_names
+    errors = Console(stderr=True)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
+        task = progress.add_task("reading", total=None)
+
+        def report(done: int, total: int) -> None:
+            progress.update(task, description="weighing", total=total, advance=done)
+
+        async def evaluated() -> tuple[Any, Any]:
+            # Heavy, and not needed to say that a topic is missing.
+            from leverframe.agents.operator.evaluate import evaluate_route
+            from leverframe.policies.registry import make_policy
+            from leverframe.streams.routes.route import compile_routes
+
+            make_policy(policy.name, policy.params)
+            route = compile_routes(settings.routes).get(name)
+            assert route is not None  # noqa: S101 - the settings name it, or all others
+            return route, await evaluate_route(settings, name, route, policy, report)
+
+        wanted = (topics.rewards, topics.commands, topics.traffic)
+        return run_connected(settings, wanted, evaluated, counted=True)
 
 
 def _parsed(params: str) -> dict[str, Any]:

@@ -1,30 +1,38 @@
 """``leverframe explain``."""
 
-import asyncio
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from leverframe.agents.cli.connected import run_connected
 from leverframe.agents.cli.options import config_option, examples, json_option
 from leverframe.agents.cli.printable import printable
+from leverframe.agents.cli.times import TIME
 
-__all__ = ["explain"]
+__all__ = ["explain", "recorded"]
 
 
 @click.command(
     epilog=examples(
         "leverframe explain checkout",
         "leverframe explain checkout --at 2026-05-04T14:02:07 --last 3",
+        "leverframe explain checkout --at 14:02:07",
     )
 )
 @click.argument("route")
-@click.option("--at", help="Why they were so then: ISO time (UTC unless it says), or ms.")
+@click.option(
+    "--at",
+    "until_ms",
+    type=TIME,
+    help="Why they were so then: ISO time (UTC unless it says), a time of today, or ms.",
+)
 @click.option("--last", type=click.IntRange(1), default=1, show_default=True, help="Changes.")
 @config_option
 @json_option
-def explain(route: str, at: str | None, last: int, config: Path | None, *, as_json: bool) -> None:
+def explain(
+    route: str, until_ms: int | None, last: int, config: Path | None, *, as_json: bool
+) -> None:
     """Say why the weights of ROUTE are what they are, from the recorded causes.
 
     The control topic is compacted: Kafka keeps the newest message of a route for ever, and those
@@ -36,8 +44,13 @@ def explain(route: str, at: str | None, last: int, config: Path | None, *, as_js
     from leverframe.schemas.codec import encode
     from leverframe.schemas.errors import LeverframeError
 
-    until_ms = None if at is None else _time_ms(at)
-    messages = asyncio.run(_recorded(load_settings(config), route, until_ms, last))
+    settings = load_settings(config)
+    messages = run_connected(
+        settings,
+        [settings.topic_names.control],
+        lambda: recorded(settings, route, until_ms, last),
+        counted=True,
+    )
     if not messages:
         raise LeverframeError(
             f"nothing of route {route!r} is kept{'' if until_ms is None else ' up to then'}; "
@@ -68,21 +81,7 @@ def _json(value: object) -> str:
     return orjson.dumps(value).decode()
 
 
-def _time_ms(text: str) -> int:
-    if text.isascii() and text.isdigit():
-        return int(text)
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise click.BadParameter(
-            f"{text!r} is no time; for example 2026-05-04T14:02:07", param_hint="--at"
-        ) from error
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    # To the end of the second that was named.
-    return round(at.timestamp() * 1000) + (999 if not at.microsecond else 0)
-
-
-async def _recorded(settings: Any, route: str, until_ms: int | None, last: int) -> list[Any]:
+async def recorded(settings: Any, route: str, until_ms: int | None, last: int) -> list[Any]:
     """Messages of a route, signed as they must be: the wanted changes and the one before them."""
     from aiokafka import TopicPartition
 

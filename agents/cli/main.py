@@ -2,10 +2,12 @@
 
 import importlib
 import sys
-from typing import Final
+from typing import Any, Final
 
 import click
 
+from leverframe.agents.cli.options import GuessingGroup
+from leverframe.agents.cli.terminal import as_typed, leave_quietly, prepare
 from leverframe.schemas.errors import LeverframeError
 
 __all__ = ["cli", "main"]
@@ -15,6 +17,7 @@ _COMMANDS: Final = {
     "arm": "leverframe.agents.cli.steer",
     "broker": "leverframe.agents.cli.broker",
     "completion": "leverframe.agents.cli.completion",
+    "dead-letters": "leverframe.agents.cli.dead_letters",
     "demo": "leverframe.experiments.demo.command",
     "doctor": "leverframe.agents.cli.doctor",
     "evaluate": "leverframe.agents.cli.evaluate",
@@ -39,6 +42,7 @@ _HELP: Final = {
     "arm": "Register or retire an arm.",
     "broker": "A real Apache Kafka for development.",
     "completion": "Completion for your shell.",
+    "dead-letters": "What was set aside, and putting it back.",
     "demo": "The whole loop on this machine.",
     "doctor": "What is wrong here, and the cure.",
     "evaluate": "What another policy would have earned.",
@@ -61,7 +65,7 @@ _HELP: Final = {
 }
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(GuessingGroup):
     """Finds commands by name without importing the others."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -79,6 +83,13 @@ class _LazyGroup(click.Group):
             importlib.import_module(module), cmd_name.replace("-", "_")
         )
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; when its reader has gone, end as a program of the shell does."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            leave_quietly()
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List commands from the table, importing nothing."""
@@ -101,13 +112,26 @@ def main(argv: list[str] | None = None) -> None:
     argv : list of str, optional
         Arguments; the process's own when left out.
     """
+    prepare()
     try:
-        cli.main(args=argv, prog_name="leverframe", standalone_mode=True)
+        code = _run(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        leave_quietly()
+    sys.exit(code)
+
+
+def _run(argv: list[str] | None) -> int | str | None:
+    try:
+        words = [as_typed(word) for word in (sys.argv[1:] if argv is None else argv)]
+        cli.main(args=words, prog_name="leverframe", standalone_mode=True)
+    except SystemExit as ended:
+        return ended.code
     except LeverframeError as error:
         from leverframe.agents.cli.printable import printable
 
         click.echo(printable(f"leverframe: {error}"), err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Options that several commands share."""
+"""What several commands share: options, and groups that guess what was meant."""
 
+import difflib
 from pathlib import Path
 
 import click
 
-__all__ = ["config_option", "examples", "json_option"]
+__all__ = ["GuessingGroup", "config_option", "examples", "json_option"]
 
 config_option = click.option(
     "--config",
@@ -16,17 +17,24 @@ config_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
+class GuessingGroup(click.Group):
+    """Answers a command that it does not have with the one that was probably meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which is close to it."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
+            if not close:
+                raise
+            raise click.UsageError(
+                f"No such command {args[0]!r}. Did you mean {close[0]!r}?", ctx
+            ) from error
+
+
 def examples(*lines: str) -> str:
-    """Return the end of a command's help.
-
-    Parameters
-    ----------
-    *lines : str
-        Each a whole command line.
-
-    Returns
-    -------
-    str
-        For ``epilog=``.
-    """
+    """Return the end of a command's help."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

@@ -1,22 +1,12 @@
 """What others named is shown so that it cannot steer the terminal it is shown on."""
 
-__all__ = ["printable"]
+__all__ = ["escaped", "printable"]
 
 
 def printable(text: str) -> str:
     r"""Return a text with everything escaped that a terminal could obey.
 
     Routes, arms and actors come from producers. Line breaks are ours and stay.
-
-    Parameters
-    ----------
-    text : str
-        Any, JSON included: the escapes mean the same there.
-
-    Returns
-    -------
-    str
-        With ``\uXXXX`` for control characters, direction marks and the like.
 
     Examples
     --------
@@ -25,9 +15,16 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(each if each == "\n" or each.isprintable() else _escaped(each) for each in text)
+    return "".join(each if each == "\n" or each.isprintable() else escaped(each) for each in text)
 
 
-def _escaped(character: str) -> str:
+def escaped(character: str) -> str:
+    r"""Return JSON's escape of a character.
+
+    Examples
+    --------
+    >>> escaped("\u00e9")
+    '\\u00e9'
+    """
     units = character.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))

@@ -1,6 +1,7 @@
 """Routes as tables for people."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from rich.markup import escape
@@ -8,7 +9,7 @@ from rich.table import Table
 
 from leverframe.agents.cli.printable import printable
 
-__all__ = ["join_table", "routes_table"]
+__all__ = ["join_table", "routes_table", "standing_lines"]
 
 _JOIN_COLUMNS = {
     "predictions": ("prediction",),
@@ -21,38 +22,32 @@ _JOIN_COLUMNS = {
 }
 
 
-def routes_table(messages: Mapping[str, Any], now_ms: float) -> Table:
-    """Return all arms of some routes.
+def routes_table(
+    messages: Mapping[str, Any], now_ms: float, evidence: Mapping[str, Any] = MappingProxyType({})
+) -> Table:
+    """Return a row for each arm of some routes, heaviest first.
 
-    Parameters
-    ----------
-    messages : mapping of str to ControlMessage
-        The newest of each route, in the order of the table.
-    now_ms : float
-        Wall time, ms since the epoch.
-
-    Returns
-    -------
-    Table
-        A row for each arm, heaviest first.
+    ``messages`` are the newest of each route; ``evidence`` those that last said what is known of
+    the arms, since a command's message does not.
     """
     has_shadow = any(message.cause.get("shadow") for message in messages.values())
     table = Table(box=None, pad_edge=False, header_style="bold")
     titles = ["route", "arm", "weight", "labels", "mean", "delay p50/p99", "state", "verdict"]
-    titles += ["epoch.seq", "heard", "followers"]
+    titles += ["evidence", "epoch.seq", "heard", "followers"]
     for title in [*titles, "shadow policies"][: None if has_shadow else -1]:
-        right = title in {"weight", "labels", "mean", "epoch.seq", "heard"}
+        right = title in {"weight", "labels", "mean", "evidence", "epoch.seq", "heard"}
         table.add_column(title, justify="right" if right else "left", no_wrap=True)
     for route, message in messages.items():
-        heard_s = max(0.0, now_ms - message.issued_at_ms) / 1000
+        told = evidence.get(route, message)
         for at, (arm, weight) in enumerate(sorted(message.weights.items(), key=_by_weight)):
-            row = _row(message, arm, weight)
+            row = _row(message, told, arm, weight)
             first = at == 0
             cells = [
                 route if first else "",
                 *row,
+                _age(told.issued_at_ms, now_ms) if first and _arms(told) else "",
                 f"{message.epoch}.{message.seq}" if first else "",
-                f"{heard_s:.1f} s ago" if first else "",
+                _age(message.issued_at_ms, now_ms) if first else "",
                 _followers(message, at),
             ]
             if has_shadow:
@@ -60,6 +55,28 @@ def routes_table(messages: Mapping[str, Any], now_ms: float) -> Table:
                 cells.append(" ".join(f"{k}={v.get(arm, 0.0):.3f}" for k, v in shadow.items()))
             table.add_row(*(escape(printable(cell)) for cell in cells))
     return table
+
+
+def standing_lines(standing: Any, now_ms: float) -> list[str]:
+    """Say which policy is in force and why it is, and when a replica was last heard."""
+    policy = standing.policy
+    lines = []
+    if policy is not None:
+        where = "by command" if policy.by_command else "from the settings"
+        lines.append(f"policy {_named(policy.name, policy.params)}, {where}")
+        if policy.differs:
+            lines[-1] += f"; the settings say {_named(*policy.written)}"
+    if standing.acked_at_ms is None:
+        lines.append("no replica has acknowledged anything that is kept")
+    else:
+        age = _age(standing.acked_at_ms, now_ms)
+        lines.append(f"last acknowledgement {age}, by {standing.acked_by}")
+    return [escape(printable(line)) for line in lines]
+
+
+def _named(name: str, params: Mapping[str, Any]) -> str:
+    told = ", ".join(f"{key} = {value!r}" for key, value in params.items())
+    return f"{name} ({told})" if told else name
 
 
 def join_table(message: Any) -> Table | None:
@@ -109,10 +126,9 @@ def _by_weight(item: tuple[str, float]) -> tuple[float, str]:
     return -item[1], item[0]
 
 
-def _row(message: Any, arm: str, weight: float) -> list[str]:
+def _row(message: Any, evidence: Any, arm: str, weight: float) -> list[str]:
     """Arm, weight, labels, mean, label delay, state and verdict."""
-    arms = message.cause.get("arms") or message.cause.get("last_change", {}).get("arms", {})
-    known = arms.get(arm, {})
+    known = _arms(evidence).get(arm, {})
     mean = known.get("mean")
     state = "champion" if arm == message.champion else known.get("phase", "")
     return [
@@ -124,6 +140,21 @@ def _row(message: Any, arm: str, weight: float) -> list[str]:
         "quarantined" if arm in message.quarantined else state,
         known.get("verdict", ""),
     ]
+
+
+def _arms(message: Any) -> dict[str, Any]:
+    """What a message knows of each arm, by its name."""
+    arms: dict[str, Any] = message.cause.get("arms") or {}
+    return arms or message.cause.get("last_change", {}).get("arms", {})
+
+
+def _age(at_ms: float, now_ms: float) -> str:
+    """How long ago, in a unit that keeps it readable."""
+    seconds = max(0.0, now_ms - at_ms) / 1000
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit} ago"
+    return f"{seconds:.1f} s ago"
 
 
 def _delays(quantiles: list[float | None] | None) -> str:

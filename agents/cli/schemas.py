@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from leverframe.agents.cli.options import examples, json_option
+from leverframe.agents.cli.options import GuessingGroup, examples, json_option
 
 __all__ = ["documents", "schemas"]
 
@@ -34,7 +34,7 @@ def documents() -> dict[str, str]:
     return files
 
 
-@click.group()
+@click.group(cls=GuessingGroup)
 def schemas() -> None:
     """Write or check the JSON Schemas and the AsyncAPI document."""
 

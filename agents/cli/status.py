@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from leverframe.agents.cli.connected import run_connected
 from leverframe.agents.cli.options import config_option, examples, json_option
 from leverframe.agents.cli.printable import printable
 
@@ -30,88 +31,126 @@ _REDRAW_S: Final = 0.25
 def status(route: str | None, config: Path | None, *, as_json: bool, follow: bool) -> None:
     """Show weights, labels and mean rewards, of all routes or of ROUTE.
 
+    Of ROUTE also the policy in force and where it comes from, the last acknowledgement, the join.
+
     With --follow the table is drawn anew as messages come; with --json too, each message is a line.
     """
     from leverframe.agents.settings import load_settings
 
     settings = load_settings(config)
+    topics = settings.topic_names
+    wanted = [topics.control]
+    if route is not None:
+        wanted += [topics.control_acks, topics.learning_changelog]
+    is_one = route is not None
+    board = _Board(settings, route)
     if follow:
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(_follow(settings, route, as_json=as_json))
+            run_connected(settings, wanted, lambda: _follow(board, as_json=as_json), counted=is_one)
         return
-    messages = _of_route(asyncio.run(_newest(settings)), route)
+    run_connected(settings, wanted, board.read, counted=is_one)
     if as_json:
-        click.echo(f"[{','.join(_json(message) for message in messages.values())}]")
+        click.echo(f"[{','.join(_json(message) for message in board.messages.values())}]")
     else:
-        _console().print(_drawn(messages, route))
+        _console().print(board.drawn())
 
 
-async def _newest(settings: Any) -> dict[str, Any]:
-    from leverframe.agents.operator.control import newest_messages
+class _Board:
+    """The newest message of each route, and the newest that carried evidence."""
 
-    return await newest_messages(settings)
+    def __init__(self, settings: Any, route: str | None) -> None:
+        self.settings = settings
+        self._route = route
+        self._standing: Any = None
+        self._evidence: dict[str, Any] = {}
+        self.messages: dict[str, Any] = {}
+
+    async def read(self) -> None:
+        """Read what is kept; an error if nothing ever was of the route that is asked for."""
+        from leverframe.agents.operator.control import newest_messages
+        from leverframe.agents.operator.standing import standing_of
+        from leverframe.schemas.errors import LeverframeError
+
+        newest = await newest_messages(self.settings, self.note)
+        if self._route is not None and self._route not in newest:
+            known = ", ".join(newest) or "none yet"
+            raise LeverframeError(
+                f"nothing was ever published for route {self._route!r}; known: {known}"
+            )
+        self.messages = {name: newest[name] for name in newest if self.is_shown(newest[name])}
+        if self._route is not None:
+            self._standing = await standing_of(self.settings, self._route)
+
+    def is_shown(self, message: Any) -> bool:
+        """Whether a message is of the route that is asked for, if one is."""
+        return self._route in {None, message.route}
+
+    def note(self, message: Any) -> None:
+        """Take a message in."""
+        if self.is_shown(message):
+            self.messages[message.route] = message
+            if message.cause.get("arms"):
+                self._evidence[message.route] = message
+
+    def drawn(self) -> Any:
+        """Return what is shown."""
+        from rich.console import Group
+
+        from leverframe.agents.cli.route_table import join_table, routes_table, standing_lines
+
+        if not self.messages:
+            return "no route yet: nothing was rewarded or registered"
+        now_ms = time.time() * 1000
+        shown = dict(sorted(self.messages.items()))
+        parts: list[Any] = [routes_table(shown, now_ms, self._evidence)]
+        if self._route is not None:
+            parts += ["", *standing_lines(self._standing, now_ms)]
+            evidence = self._evidence.get(self._route, shown[self._route])
+            if (join := join_table(evidence)) is not None:
+                parts += ["", join]
+        return Group(*parts)
 
 
-def _of_route(messages: dict[str, Any], route: str | None) -> dict[str, Any]:
-    from leverframe.schemas.errors import LeverframeError
+async def _follow(board: _Board, *, as_json: bool) -> None:
+    from leverframe.agents.operator.control import subscriber
 
-    if route is None:
-        return messages
-    if route not in messages:
-        known = ", ".join(messages) or "none yet"
-        raise LeverframeError(f"nothing was ever published for route {route!r}; known: {known}")
-    return {route: messages[route]}
+    await board.read()
+    heard: asyncio.Queue[Any] = asyncio.Queue()
+
+    def hear(message: Any) -> None:
+        if is_caught_up and board.is_shown(message):
+            heard.put_nowait(message)
+
+    is_caught_up = False
+    async with subscriber(board.settings, on_routing=hear):
+        is_caught_up = True
+        if as_json:
+            for message in board.messages.values():
+                click.echo(_json(message))
+            while True:
+                click.echo(_json(await heard.get()))
+        await _draw(board, heard)
 
 
-async def _follow(settings: Any, route: str | None, *, as_json: bool) -> None:
+async def _draw(board: _Board, heard: asyncio.Queue[Any]) -> None:
     """Draw at most four times a second; where nobody looks, print the table when it changed."""
     from rich.live import Live
 
-    from leverframe.agents.operator.control import subscriber
-
-    messages = _of_route(await _newest(settings), route)
-    changed = asyncio.Event()
-
-    def hear(message: Any) -> None:
-        if route in {None, message.route}:
-            messages[message.route] = message
-            changed.set()
-            if as_json and is_caught_up:
-                click.echo(_json(message))
-
-    is_caught_up = False
-    async with subscriber(settings, on_routing=hear):
-        is_caught_up = True
-        if as_json:
-            for message in messages.values():
-                click.echo(_json(message))
-            await asyncio.Event().wait()
-        console = _console()
-        # Where nobody looks, Live would print the last table alone.
-        live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-        with live or contextlib.nullcontext():
-            while True:
-                drawn = _drawn(dict(sorted(messages.items())), route)
-                if live is None:
-                    console.print(drawn)
-                else:
-                    live.update(drawn, refresh=True)
-                await asyncio.sleep(_REDRAW_S)
-                changed.clear()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), None if live is None else 1.0)
-
-
-def _drawn(messages: dict[str, Any], route: str | None) -> Any:
-    from rich.console import Group
-
-    from leverframe.agents.cli.route_table import join_table, routes_table
-
-    if not messages:
-        return "no route yet: nothing was rewarded or registered"
-    table = routes_table(messages, time.time() * 1000)
-    join = None if route is None else join_table(messages[route])
-    return table if join is None else Group(table, "", join)
+    console = _console()
+    # Where nobody looks, Live would print the last table alone.
+    live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    with live or contextlib.nullcontext():
+        while True:
+            drawn = board.drawn()
+            if live is None:
+                console.print(drawn)
+            else:
+                live.update(drawn, refresh=True)
+            await asyncio.sleep(_REDRAW_S)
+            with contextlib.suppress(TimeoutError):
+                board.note(await asyncio.wait_for(heard.get(), None if live is None else 1.0))
+            while not heard.empty():
+                board.note(heard.get_nowait())
 
 
 def _console() -> Any:

@@ -1,6 +1,5 @@
 """The commands that change a route: each sends a command and waits for the job's answer."""
 
-import asyncio
 import getpass
 import json
 from collections.abc import Callable
@@ -9,7 +8,8 @@ from typing import Any, Final
 
 import click
 
-from leverframe.agents.cli.options import config_option, examples, json_option
+from leverframe.agents.cli.connected import run_connected
+from leverframe.agents.cli.options import GuessingGroup, config_option, examples, json_option
 from leverframe.agents.cli.printable import printable
 
 __all__ = [
@@ -55,9 +55,13 @@ def _ask(
     from leverframe.agents.settings import load_settings
     from leverframe.schemas.codec import encode
 
-    answer = asyncio.run(
-        ask(
-            load_settings(config),
+    settings = load_settings(config)
+    topics = settings.topic_names
+    answer = run_connected(
+        settings,
+        (topics.commands, topics.control, topics.control_acks, topics.dead_letters),
+        lambda: ask(
+            settings,
             route,
             action,
             arm=arm_name,
@@ -65,7 +69,7 @@ def _ask(
             actor=actor or getpass.getuser(),
             timeout_s=timeout,
             acks_s=_ACKS_S,
-        )
+        ),
     )
     shown = encode(answer.message).decode() if as_json else line(answer.message)
     click.echo(printable(shown))
@@ -117,7 +121,7 @@ freeze = _on_route("freeze", "Hold the weights of ROUTE; a rollback still goes t
 unfreeze = _on_route("unfreeze", "Let the weights of ROUTE move again.")
 
 
-@click.group()
+@click.group(cls=GuessingGroup)
 def arm() -> None:
     """Register or retire an arm."""
 

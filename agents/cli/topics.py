@@ -1,17 +1,18 @@
 """``leverframe topics create|check``."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 import click
 
-from leverframe.agents.cli.options import config_option, examples, json_option
+from leverframe.agents.cli.connected import run_connected
+from leverframe.agents.cli.options import GuessingGroup, config_option, examples, json_option
+from leverframe.agents.cli.printable import printable
 
 __all__ = ["topics"]
 
 
-@click.group()
+@click.group(cls=GuessingGroup)
 def topics() -> None:
     """Create or check the topics that the settings declare."""
 
@@ -20,30 +21,55 @@ def topics() -> None:
 @config_option
 @json_option
 def create(config: Path | None, *, as_json: bool) -> None:
-    """Create what is missing; what exists stays as it is."""
+    """Create what is missing; what exists stays as it is, and is told where it is wrong."""
+    from leverframe.agents.doctor.topic_faults import topic_faults
     from leverframe.agents.settings import load_settings
     from leverframe.streams.runtime.topic_admin import create_topics
 
     settings = load_settings(config)
     wanted = settings.declared_topics()
-    _show(
-        asyncio.run(create_topics(settings.broker, wanted, settings.topics.replication)),
-        wanted,
-        as_json,
-    )
+
+    async def created() -> list[Any]:
+        made = await create_topics(settings.broker, wanted, settings.topics.replication)
+        new = {finding.topic: finding for finding in made if finding.state == "created"}
+        return [
+            new.get(finding.topic, finding) if finding.state in {"ok", "missing"} else finding
+            for finding in await topic_faults(settings)
+        ]
+
+    _show(run_connected(settings, (), created), wanted, as_json)
 
 
 @topics.command(epilog=examples("leverframe topics check", "leverframe topics check --json"))
 @config_option
 @json_option
 def check(config: Path | None, *, as_json: bool) -> None:
-    """Compare the broker's topics with the declared ones; exit code 2 if any differs."""
+    """Compare the broker's topics with the declared ones; exit code 2 if any differs.
+
+    Partition counts, and of Kafka's own settings those that would lose records or end the worker.
+    """
+    from leverframe.agents.doctor.topic_faults import topic_faults
     from leverframe.agents.settings import load_settings
-    from leverframe.streams.runtime.topic_admin import check_topics
 
     settings = load_settings(config)
     wanted = settings.declared_topics()
-    _show(asyncio.run(check_topics(settings.broker, wanted)), wanted, as_json)
+    findings = run_connected(settings, (), lambda: topic_faults(settings))
+    try:
+        _show(findings, wanted, as_json)
+    finally:
+        _say_where_they_are(settings, [f.topic for f in findings if f.state == "missing"])
+
+
+def _say_where_they_are(settings: Any, missing: list[str]) -> None:
+    """Where topics are missing, the prefix may be what is wrong."""
+    from leverframe.schemas.errors import BrokerError
+
+    async def nothing() -> None: ...
+
+    try:
+        run_connected(settings, missing, nothing)
+    except BrokerError as error:
+        click.echo(printable(f"leverframe: {error}"), err=True)
 
 
 def _show(findings: list[Any], wanted: Any, as_json: bool) -> None:  # noqa: FBT001

@@ -87,7 +87,20 @@ def judge_broker(settings: Settings, facts: Facts) -> list[Finding]:
         *judge_clocks(facts.samples, topics.control),
         *judge_rights(facts.refused, topics, settings.broker.username, facts.asked),
         *judge_attendance(facts.group, facts.samples[topics.control]),
+        *_policies(facts),
     ]
+
+
+def _policies(facts: Facts) -> Iterator[Finding]:
+    for route, policy in facts.policies.items():
+        if policy.differs and policy.written is not None:
+            yield warning(
+                "policy",
+                f"route {route}",
+                f"{policy.name} is in force, by command; the settings say {policy.written[0]}"
+                + ("" if policy.name != policy.written[0] else " with other parameters"),
+                "Set policy in the settings too, or: leverframe set-policy ROUTE POLICY",
+            )
 
 
 def _reached(settings: Settings, facts: Facts) -> Finding:
@@ -111,7 +124,7 @@ def _topics(settings: Settings, facts: Facts) -> Iterator[Finding]:
     if missing:
         # A broker does not show a topic to a user without any right to it.
         said = "missing" + (", or hidden from this user: see permissions" if facts.refused else "")
-        yield fault("topics", ", ".join(sorted(missing)), said, _CREATE)
+        yield fault("topics", ", ".join(sorted(missing)), said, _create_or_correct(facts))
     for finding in bad:
         if finding.topic not in missing:
             said, _, cure = finding.detail.partition(". ")
@@ -126,6 +139,13 @@ def _topics(settings: Settings, facts: Facts) -> Iterator[Finding]:
         )
     if not bad:
         yield ok("topics", "broker", f"{len(facts.topics)} topics have the declared partitions")
+
+
+def _create_or_correct(facts: Facts) -> str:
+    if not facts.other_prefixes:
+        return _CREATE
+    names = " or ".join(repr(prefix) if prefix else "none" for prefix in facts.other_prefixes)
+    return f"Topics are there under another prefix, {names}: correct [topics] prefix. {_CREATE}"
 
 
 def _partitioners(settings: Settings, facts: Facts) -> list[Finding]:

@@ -21,6 +21,8 @@ from leverframe.agents.doctor.permissions import Refusal, probe_rights
 from leverframe.agents.doctor.replication import Replicas, replicas_of
 from leverframe.agents.doctor.sample import Sample
 from leverframe.agents.doctor.workers import WAITING_RECORDS, Group, Progress
+from leverframe.agents.operator.preflight import other_prefixes
+from leverframe.agents.operator.standing import PolicyInForce, policies_by_command
 from leverframe.agents.settings import Settings
 from leverframe.serving.patches import read_any_record
 from leverframe.streams.runtime.connect import TIMEOUT_MS, connect
@@ -28,7 +30,7 @@ from leverframe.streams.runtime.consumers import open_consumer
 from leverframe.streams.runtime.kafka import client_options
 from leverframe.streams.runtime.topic_admin import TopicFinding, check_topics
 
-__all__ = ["Facts", "gather_facts"]
+__all__ = ["Facts", "gather_facts", "topic_configs"]
 
 # Faust commits once a second.
 _WATCH_S: Final = 3.0
@@ -60,6 +62,10 @@ class Facts(Struct, frozen=True, kw_only=True):
         Newest records of both input topics and of ``control``.
     group : Group
         The workers.
+    other_prefixes : list of str
+        Under which an application's topics lie, beside the one of the settings.
+    policies : dict of str to PolicyInForce
+        Those that commands chose, by route.
     """
 
     cluster_id: str
@@ -72,26 +78,12 @@ class Facts(Struct, frozen=True, kw_only=True):
     asked: int
     samples: dict[str, Sample]
     group: Group
+    other_prefixes: list[str] = []
+    policies: dict[str, PolicyInForce] = {}
 
 
 async def gather_facts(settings: Settings) -> Facts:
-    """Ask the broker.
-
-    Parameters
-    ----------
-    settings : Settings
-        That could be read.
-
-    Returns
-    -------
-    Facts
-        For the judgements.
-
-    Raises
-    ------
-    BrokerError
-        If no broker answers.
-    """
+    """Ask the broker."""
     read_any_record()
     topics = settings.topic_names
     name = topics.prefix + settings.app.id
@@ -115,7 +107,7 @@ async def gather_facts(settings: Settings) -> Facts:
             topics=await check_topics(settings.broker, settings.declared_topics()),
             partitions=partitions,
             replicas={topic["topic"]: replicas_of(topic) for topic in described},
-            configs=await _configs(admin, partitions),
+            configs=await topic_configs(admin, partitions),
             refused=refused,
             asked=asked,
             samples={
@@ -123,6 +115,8 @@ async def gather_facts(settings: Settings) -> Facts:
                 for full in (*inputs, topics.control)
             },
             group=await _group(settings, admin, name, inputs),
+            other_prefixes=other_prefixes(topics.prefix, await admin.list_topics()),
+            policies=await _policies(settings, partitions, refused),
         )
     finally:
         await admin.close()
@@ -137,7 +131,8 @@ async def _described_topics(admin: Any, names: list[str]) -> list[dict[str, Any]
     return described
 
 
-async def _configs(admin: Any, names: Iterable[str]) -> dict[str, dict[str, str]]:
+async def topic_configs(admin: Any, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return Kafka's settings of those topics that this user may read."""
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
     if not resources:
         return {}
@@ -158,6 +153,16 @@ async def _sample(
     if any(one.operation == "Read" and one.name == topic for one in refused):
         return Sample(failure="this user may not read it")
     return await sample_topic(settings.broker, topic, partitions[topic])
+
+
+async def _policies(
+    settings: Settings, partitions: Mapping[str, int], refused: list[Refusal]
+) -> dict[str, PolicyInForce]:
+    """Those that commands chose; none where that cannot be read, which another check tells."""
+    changelog = settings.topic_names.learning_changelog
+    if changelog not in partitions or any(one.name == changelog for one in refused):
+        return {}
+    return await policies_by_command(settings, partitions[changelog])
 
 
 async def _group(settings: Settings, admin: Any, name: str, inputs: Mapping[str, int]) -> Group:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from leverframe.agents.doctor.findings import Finding, fault, ok, warning
+from leverframe.schemas.dead_letter import MAX_KEPT_BYTES
 
 __all__ = ["judge_retention"]
 
@@ -20,6 +21,14 @@ _MUST_COMPACT: Final = {
 _NEVER_DELETE: Final = {
     "learning-changelog": "the state of a route that was quiet for so long is forgotten",
     "control": "the newest message of a quiet route is deleted",
+}
+# Largest batch that the job writes; a dead letter with its headers may be larger.
+_BATCH_BYTES: Final = (512 << 10) + 1024
+_WRITTEN: Final = {
+    "rewards": _BATCH_BYTES,
+    "control": _BATCH_BYTES,
+    "traffic": _BATCH_BYTES,
+    "dead-letters": MAX_KEPT_BYTES + (16 << 10),
 }
 # Kept by age: what is lost when that is shorter than the longest window.
 _KEPT_BY_AGE: Final = ("predictions", "ground-truth", "rewards", "attribution-changelog")
@@ -57,7 +66,7 @@ def judge_retention(
         if topic in actual:
             found += _judge_cleanup(name, topic, wanted[topic], actual[topic])
             found += _judge_age(name, topic, wanted[topic], actual[topic], longest_window_ms)
-            found += _judge_limits(topic, wanted[topic], actual[topic])
+            found += _judge_limits(name, topic, wanted[topic], actual[topic])
     hidden = [topic for topic in existing if topic not in actual]
     if hidden:
         found.append(
@@ -128,19 +137,21 @@ def _judge_age(
 
 
 def _judge_limits(
-    topic: str, wanted: Mapping[str, str], actual: Mapping[str, str]
+    name: str, topic: str, wanted: Mapping[str, str], actual: Mapping[str, str]
 ) -> list[Finding]:
     """Sizes and clocks: the two settings whose wrong value is seen only on a bad day."""
     found = []
     size, stamp = "max.message.bytes", "message.timestamp.after.max.ms"
-    if size in wanted and int(actual.get(size, wanted[size])) < int(wanted[size]):
+    least = int(wanted.get(size, _WRITTEN.get(name, 0)))
+    if int(actual.get(size, least)) < least:
+        refused = "the state of a route with many arms" if size in wanted else "a full batch"
         found.append(
             fault(
                 CHECK,
                 topic,
-                f"{size} is {actual[size]}: the state of a route with many arms is refused, and "
-                "the worker ends",
-                "Set it: " + _EDIT.format(topic, f"{size}={wanted[size]}"),
+                f"{size} is {actual[size]}, {least} is needed: {refused} is refused, and the "
+                "worker ends",
+                "Set it: " + _EDIT.format(topic, f"{size}={least}"),
             )
         )
     if stamp in wanted and int(actual.get(stamp, wanted[stamp])) > int(wanted[stamp]):

@@ -1,5 +1,6 @@
 """What the commands share that read control messages."""
 
+from collections.abc import Callable
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -38,26 +39,15 @@ def subscriber(settings: Settings, **options: Any) -> Subscriber:
     )
 
 
-async def newest_messages(settings: Settings) -> dict[str, ControlMessage]:
-    """Read the control topic to its end.
+async def newest_messages(
+    settings: Settings, hear: Callable[[ControlMessage], None] | None = None
+) -> dict[str, ControlMessage]:
+    """Read the control topic to its end; return the newest message of each route, by route.
 
-    Parameters
-    ----------
-    settings : Settings
-        Say where Kafka is.
-
-    Returns
-    -------
-    dict of str to ControlMessage
-        The newest message of each route, sorted by route.
-
-    Raises
-    ------
-    BrokerError
-        If no broker answers or the topic is missing.
+    ``hear`` is called with every message on the way, partition by partition.
     """
     try:
-        async with subscriber(settings) as routing:
+        async with subscriber(settings, on_routing=hear) as routing:
             states = {name: routing.in_force(name) for name in sorted(routing.table.routes)}
     except (KafkaError, OSError) as error:
         raise unreadable(settings.topic_names.control, settings.broker.servers, error) from error

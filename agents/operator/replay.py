@@ -2,40 +2,25 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 from aiokafka import TopicPartition
 
 from leverframe.agents.operator.topics import read_to_end
 from leverframe.agents.settings import Settings
+from leverframe.schemas.control import ControlMessage
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.learning.step import InputKind, learn
 from leverframe.streams.routes.route import Routes
 from leverframe.streams.runtime.kafka import partition_of
 
-__all__ = ["read_partition", "replay"]
+__all__ = ["decided_at", "is_later", "read_partition", "replay"]
+
+_BY_REWARD: Final = frozenset({"policy", "guard", "better", "drift"})
 
 
 async def read_partition(settings: Settings, route: str) -> list[Any]:
-    """Read what was recorded in the partition of a route.
-
-    Parameters
-    ----------
-    settings : Settings
-        Say where Kafka is.
-    route : str
-        Its name.
-
-    Returns
-    -------
-    list of ConsumerRecord
-        Rewards of this route as they lie, commands and traffic between them by record time.
-
-    Raises
-    ------
-    BrokerError
-        If no broker answers.
-    """
+    """Read what was recorded in the partition of a route."""
     topics = settings.topic_names
     partition = partition_of(route.encode(), settings.topics.route_partitions)
     others = (topics.commands, topics.traffic)
@@ -71,28 +56,7 @@ def replay(
     until_ms: int | None = None,
     until_reward: int | None = None,
 ) -> dict[str, RouteState]:
-    """Fold recorded records as a worker would have.
-
-    Parameters
-    ----------
-    records : sequence of ConsumerRecord
-        In order.
-    routes : Routes
-        Settings of all routes, as the worker had them.
-    kinds : mapping of str to InputKind
-        What each topic holds, by its full name.
-    max_value_bytes : int
-        As the worker had it.
-    until_ms : int, optional
-        Leave out records written after this time, ms since the epoch.
-    until_reward : int, optional
-        Leave out what comes after the reward record at this offset.
-
-    Returns
-    -------
-    dict of str to RouteState
-        The states that came out.
-    """
+    """Fold recorded records as a worker would have."""
     chosen = [
         record
         for record in _through(records, kinds, until_reward)
@@ -113,3 +77,22 @@ def _through(
         if kinds[record.topic] == "rewards" and record.offset >= reward:
             return records[: at + (record.offset == reward)]
     return records
+
+
+def decided_at(message: ControlMessage) -> int | None:
+    """Return the reward at which a replay comes to the state that a message was published from.
+
+    Its offset; None where time, traffic or a command decided.
+    """
+    cause = message.cause
+    is_exact = cause.get("why") in _BY_REWARD or cause.get("how") == "first_reward"
+    offset = cause.get("record", {}).get("offset")
+    return offset if is_exact and isinstance(offset, int) else None
+
+
+def is_later(record: Any, message: ControlMessage, rewards_topic: str) -> bool:
+    """Tell whether a record was counted after a message: by offset where that is known."""
+    offset = decided_at(message)
+    if offset is not None and record.topic == rewards_topic:
+        return bool(record.offset > offset)
+    return bool(record.timestamp >= message.issued_at_ms)

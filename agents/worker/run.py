@@ -11,6 +11,7 @@ import faust
 import uvloop
 from msgspec import structs
 
+from leverframe.agents.datadir import claim
 from leverframe.agents.settings import Settings
 from leverframe.agents.worker.app import build_app
 from leverframe.agents.worker.logs import set_up_logging
@@ -37,11 +38,11 @@ def run_worker(settings: Settings) -> NoReturn:
     """Check the topics, then run until SIGTERM or SIGINT.
 
     Raises ``BrokerError`` if no broker answers, or a topic is missing or has another partition
-    count.
+    count, and ``SettingsError`` if another worker has the data folder or the web port.
     """
     set_up_logging(settings.app.log_level, settings.app.log_format)
     asyncio.run(require_topics(settings))
-    Path(settings.app.datadir).mkdir(parents=True, exist_ok=True)
+    claim(Path(settings.app.datadir))
     refuse_taken_ports(settings)
     if settings.app.processes > 1:
         settings = own_settings(settings, fork_into(settings.app.processes))

@@ -1,5 +1,6 @@
 """``leverframe experiment run --live``: broker, progress, a line for each run, the verdict."""
 
+import asyncio
 import logging
 import os
 import sys
@@ -12,6 +13,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from leverframe.agents.operator.preflight import require
+from leverframe.agents.settings import load_settings
 from leverframe.experiments.live.experiment import live_runs, serve_live
 from leverframe.experiments.live.run import LiveResult
 from leverframe.experiments.runs import Job
@@ -42,6 +45,7 @@ def run_live(jobs: Sequence[Job], data_folder: Path | None, console: Console) ->
         progress = stack.enter_context(
             Progress(*columns, TimeElapsedColumn(), console=console, redirect_stdout=is_seen)
         )
+        servers = _broker(stack, folder, console.print)
         tables = progress.add_task("models", total=len(jobs))
         runs = []
         for job in jobs:
@@ -52,7 +56,6 @@ def run_live(jobs: Sequence[Job], data_folder: Path | None, console: Console) ->
             console.print(f"left out, no policy to serve: {', '.join(left_out)}")
         if not runs:
             raise click.ClickException("nothing to serve: name --strategies that have a policy")
-        servers = _broker(stack, folder, console.print)
         blocks = sum(-(-run.table.served // BLOCK) for run in runs)
         bar = progress.add_task("blocks", total=blocks)
         click.echo(_HEAD)
@@ -86,6 +89,7 @@ def _line(result: LiveResult) -> str:
 def _broker(stack: ExitStack, folder: Path, say: Callable[[str], None]) -> str:
     """The user's broker, else one of our own that ends with the stack."""
     if given := os.environ.get("LEVERFRAME_BROKER"):
+        asyncio.run(require(load_settings(None, {"LEVERFRAME_BROKER": given}), ()))
         say(f"using the broker at {given}")
         return given
     from leverframe.devbroker.assets import cache_root

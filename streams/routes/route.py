@@ -10,6 +10,7 @@ from leverframe.policies.registry import make_policy
 from leverframe.policies.reward_base import RewardFunction
 from leverframe.policies.rewards import make_reward
 from leverframe.schemas.errors import PolicyError
+from leverframe.streams.routes.faults import route_faults, told
 from leverframe.streams.routes.settings import OTHER_ROUTES, Combine, RouteSettings
 
 __all__ = ["Route", "Routes", "compile_routes"]
@@ -62,12 +63,6 @@ class Route(Struct, frozen=True, kw_only=True):
 def _compile(settings: RouteSettings) -> Route:
     reward = make_reward(settings.reward.name, settings.reward.params)
     low, high = reward.range
-    default = settings.default_reward
-    if default is not None and not low <= default <= high:
-        raise PolicyError(
-            f"default_reward must lie in the range of {settings.reward.name}, {low:g} to {high:g}; "
-            f"got {default:g}"
-        )
     return Route(
         settings=settings,
         reward=reward,
@@ -80,7 +75,7 @@ def _compile(settings: RouteSettings) -> Route:
             for detector in settings.detectors
         ],
         window_ms=round(settings.window_s * 1000),
-        default_reward=default,
+        default_reward=settings.default_reward,
         matures_after_ms=_matures_after_ms(settings),
         combine_parts=settings.combine_parts,
         compares_classes=getattr(reward, "compares_classes", False),
@@ -89,13 +84,6 @@ def _compile(settings: RouteSettings) -> Route:
 
 def _matures_after_ms(settings: RouteSettings) -> int | None:
     after_s = settings.matures_after_s
-    if after_s is not None and (
-        settings.default_reward is not None or not settings.delay_correction
-    ):
-        raise PolicyError(
-            "matures_after_s goes with delay_correction on a route without default_reward; with a "
-            "default, default_after_s says when a request matures"
-        )
     if settings.default_reward is not None:
         after_s = settings.default_after_s
     elif not settings.delay_correction:
@@ -116,10 +104,14 @@ class Routes:
     Raises
     ------
     PolicyError
-        If a policy or reward function is unknown or has wrong parameters.
+        With everything that is wrong with any of them; see ``streams.routes.faults``.
     """
 
     def __init__(self, named: Mapping[str, RouteSettings], others: RouteSettings | None) -> None:
+        written = {**named, **({} if others is None else {"*": others})}
+        faults = {name: list(route_faults(settings)) for name, settings in written.items()}
+        if found := {name: each for name, each in faults.items() if each}:
+            raise PolicyError(told(found))
         self._named = {name: _compile(settings) for name, settings in named.items()}
         self._others = None if others is None else _compile(others)
         known = [*self._named.values(), *([self._others] if self._others else [])]

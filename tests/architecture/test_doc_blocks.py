@@ -69,7 +69,9 @@ def test_commands_in_sentences_are_real(text: str) -> None:
             assert found is not None, f"no command {word}"
             command = found
         elif word.startswith("--"):
-            known = {name for option in command.params for name in option.opts}
+            known = {
+                name for option in command.params for name in (*option.opts, *option.secondary_opts)
+            }
             assert word in known | {"--help", "--version"}, f"{command.name} has no {word}"
 
 

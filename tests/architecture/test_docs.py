@@ -158,6 +158,22 @@ def test_settings_page_is_up_to_date() -> None:
     assert read("settings.md") == generator("generate_settings").settings_page()
 
 
+@pytest.mark.parametrize("name", ["reward-functions.md", "policies.md", "detectors.md"])
+def test_catalogue_is_up_to_date(name: str) -> None:
+    """Lists of what settings can name are what docs/generate_catalogue.py writes, and complete."""
+    catalogue = generator("generate_catalogue")
+    assert read(name) == catalogue.catalogue_page(name)
+    family = catalogue.PAGES[name][0]
+    assert family.page == f"docs/{name}"
+    sections = read(name).split("\n## ")[1:]
+    assert [section.partition("\n")[0] for section in sections] == [f"`{k}`" for k in family.kinds]
+    stated = re.compile(r"in [(\[]|positive|negative|at least|\d to \d|below|\"beta\" or")
+    for section in sections:
+        assert "```toml" in section
+        for row in re.findall(r"^\| `.*$", section, re.MULTILINE):
+            assert stated.search(row.rpartition("` |")[2] or row), f"no range: {row}"
+
+
 def test_rollout_page_is_up_to_date() -> None:
     """docs/rollout.md is what docs/generate_rollout.py writes."""
     assert read("rollout.md") == generator("generate_rollout").rollout_page()

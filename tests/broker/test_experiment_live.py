@@ -80,7 +80,7 @@ def test_arrivals_change_what_is_replayed() -> None:
     assert run.replayed(Arrivals(order=np.sort(order))).digest == run.replayed(Arrivals()).digest
 
 
-def test_command_says_which_runs_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_says_which_runs_differ(broker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line for each run; a digest that differs from the replay's is an error that names it."""
     wrong: set[str] = set()
 
@@ -91,7 +91,7 @@ def test_command_says_which_runs_differ(monkeypatch: pytest.MonkeyPatch) -> None
         done: Callable[[LiveResult], None],
         **__: Any,
     ) -> None:
-        assert servers == "kafka:9092"
+        assert servers == broker.bootstrap
         for run in runs:
             replayed = run.replayed(Arrivals())
             digest = "0" * 16 if run.strategy in wrong else replayed.digest
@@ -108,7 +108,7 @@ def test_command_says_which_runs_differ(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(live_command, "serve_live", serve)
     arguments = ["run", "--live", "--data", "synthetic", "--strategies", "newest,ucb,oracle"]
-    environment = {"LEVERFRAME_BROKER": "kafka:9092"}
+    environment = {"LEVERFRAME_BROKER": broker.bootstrap}
     right = CliRunner().invoke(experiment, arguments, env=environment, catch_exceptions=False)
     assert right.exit_code == 0
     assert [line.split()[-1] for line in right.stdout.splitlines()] == ["state", "equal", "equal"]

@@ -1,12 +1,15 @@
 """Settings: defaults, file, environment, and every fault at once."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from leverframe.agents.settings import Settings, load_settings
-from leverframe.schemas.errors import PolicyError, SettingsError
+from leverframe.schemas.errors import SettingsError
 from leverframe.streams.routes.route import compile_routes
+from leverframe.streams.routes.settings import NamedParams
 
 FILE = """
 [app]
@@ -82,9 +85,130 @@ def test_settings_refuse_what_is_not_toml(tmp_path: Path) -> None:
 )
 def test_settings_name_a_wrong_policy_or_reward(tmp_path: Path, line: str, word: str) -> None:
     """Unknown names and parameters out of range say which."""
-    settings = loaded(tmp_path, f"[routes.a]\n{line}\n")
-    with pytest.raises(PolicyError, match=word):
-        compile_routes(settings.routes)
+    with pytest.raises(SettingsError, match=rf"routes\.a\.(policy|reward): .*{word}"):
+        loaded(tmp_path, f"[routes.a]\n{line}\n")
+
+
+WRONG = """
+[app]
+idd = 3
+[routes.checkout]
+reward = "acuracy"
+window_s = 60
+default_after_s = 90
+policy = { name = "epsilon_greedy", params = { epsilon = 3.0, foo = 1 } }
+shadow = ["ucb", "ucb", "thomson"]
+detectors = [{ name = "adwin", params = { delta = 4, memory = 2 } }, "kswim", { nam = "x" }]
+[routes.b]
+matures_after_s = 1
+reward = { name = "log_loss", params = { clip = "x" } }
+[routes.c]
+default_reward = 7
+[routes.c.guard]
+reward_floor = 0.2
+floor_margin = 0.4
+alpha = 2
+[routes.d]
+window_s = "long"
+default_after_s = 1e6
+reward = "cost_matrix"
+policy = { name = "bayes_ucb", params = { alpha = -1, spread = 0 } }
+"""
+
+
+def test_settings_report_everything_that_is_wrong_with_routes(tmp_path: Path) -> None:
+    """Names, parameters, ages and what contradicts another key: each with route and key."""
+    with pytest.raises(SettingsError) as caught:
+        loaded(tmp_path, WRONG)
+    lines = [line.strip() for line in str(caught.value).splitlines()[1:]]
+    places = [line.partition(": ")[0] for line in lines]
+    assert places == [
+        "app.idd",
+        "routes.b.matures_after_s",
+        "routes.b.reward",
+        "routes.c.default_reward",
+        "routes.c.guard.alpha",
+        "routes.c.guard",
+        "routes.checkout.default_after_s",
+        "routes.checkout.detectors[0].params",
+        "routes.checkout.detectors[0].params",
+        "routes.checkout.detectors[1].name",
+        "routes.checkout.detectors[2].nam",
+        "routes.checkout.detectors[2].name",
+        "routes.checkout.policy",
+        "routes.checkout.policy",
+        "routes.checkout.reward",
+        "routes.checkout.shadow",
+        "routes.checkout.shadow[2]",
+        "routes.d.policy",
+        "routes.d.policy",
+        "routes.d.reward",
+        "routes.d.window_s",
+    ]
+    text = "\n".join(lines)
+    for told in (
+        "must be at most window_s (60), when the request is forgotten; got 90",
+        "unknown reward function 'acuracy', did you mean 'accuracy'? known: absolute_error",
+        "unknown policy 'thomson', did you mean 'thompson'?",
+        "unknown detector 'kswim', did you mean 'kswin'?",
+        "epsilon_greedy: epsilon must lie in [0, 1], got 3.0",
+        "epsilon_greedy: unknown parameter 'foo'; known: epsilon",
+        "bayes_ucb: alpha must be positive",
+        "bayes_ucb: spread must be at least 1",
+        "cost_matrix: missing parameter `costs`",
+        "must lie in the range of accuracy, 0 to 1; got 7",
+    ):
+        assert told in text
+
+
+def test_settings_take_a_plain_name(tmp_path: Path) -> None:
+    """For reward, policy, shadows and detectors; in the file and in the environment."""
+    text = """
+    [routes.a]
+    reward = "brier"
+    policy = "epsilon_greedy"
+    shadow = ["ucb", { name = "exp3", params = { gamma = 0.2 } }]
+    detectors = ["adwin", { name = "kswin", on_drift = "hold" }]
+    """
+    settings = loaded(
+        tmp_path,
+        text,
+        LEVERFRAME_ROUTES__A__POLICY__PARAMS__EPSILON="0.5",
+        LEVERFRAME_ROUTES__B__REWARD="absolute_error",
+        LEVERFRAME_ROUTES__B__REWARD__PARAMS__SCALE="5",
+    )
+    route, other = settings.routes["a"], settings.routes["b"]
+    assert (route.reward, other.reward.name) == (NamedParams(name="brier"), "absolute_error")
+    assert route.policy == NamedParams(name="epsilon_greedy", params={"epsilon": 0.5})
+    assert [shadow.name for shadow in route.shadow] == ["ucb", "exp3"]
+    assert [(one.name, one.on_drift) for one in route.detectors] == [
+        ("adwin", "note"),
+        ("kswin", "hold"),
+    ]
+    compile_routes(settings.routes)
+
+
+def test_settings_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """As editors of Windows write it; a file that may not be read is named."""
+    path = tmp_path / "leverframe.toml"
+    path.write_bytes(b"\xef\xbb\xbf[app]\nid = 'shop'\n")
+    assert load_settings(path, {}).app.id == "shop"
+    path.write_bytes("[app]\n".encode("utf-16"))
+    with pytest.raises(SettingsError, match="is not TOML"):
+        load_settings(path, {})
+    with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
+        load_settings(tmp_path, {})
+
+
+def test_a_command_that_looks_imports_nothing_heavy() -> None:
+    """Default routes are right, and numpy is not needed to know it."""
+    code = (
+        "import sys; from leverframe.agents.settings import load_settings\n"
+        "load_settings(None, {})\n"
+        "print(sorted({'numpy', 'scipy', 'river'} & sys.modules.keys()))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"
 
 
 def test_settings_keep_secrets_out_of_their_text() -> None:

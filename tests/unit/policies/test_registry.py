@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from leverframe.policies import registry
+from leverframe.policies import factory
 from leverframe.policies.base import Policy
+from leverframe.policies.detectors import FAMILY as DETECTORS
 from leverframe.policies.epsilon_greedy import EpsilonGreedy
+from leverframe.policies.registry import FAMILY as POLICY_FAMILY
 from leverframe.policies.registry import POLICIES, make_policy
+from leverframe.policies.rewards import FAMILY as REWARDS
 from leverframe.policies.statistics import ArmStats
 from leverframe.policies.thompson import Thompson
 from leverframe.schemas.errors import PolicyError
@@ -78,7 +81,7 @@ def test_thompson_names_an_unknown_model_when_built_in_python() -> None:
 
 def test_make_policy_lists_the_known_names() -> None:
     """An unknown name is answered with all that would do."""
-    with pytest.raises(PolicyError, match="unknown policy 'thomson'; known: ab_test, bayes_ucb"):
+    with pytest.raises(PolicyError, match=r"'thomson', did you mean 'thompson'\? known: ab_test, "):
         make_policy("thomson", {})
 
 
@@ -104,14 +107,14 @@ class Last:
 
 def offer(monkeypatch: pytest.MonkeyPatch, *points: EntryPoint) -> None:
     monkeypatch.setattr(
-        registry, "entry_points", lambda group: [p for p in points if p.group == group]
+        factory, "entry_points", lambda group: [p for p in points if p.group == group]
     )
 
 
 def test_make_policy_loads_a_third_party_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     """By entry point, with the same checks of its parameters."""
     value = f"{__name__}:Last"
-    point = EntryPoint("last", value, registry.ENTRY_POINTS)
+    point = EntryPoint("last", value, POLICY_FAMILY.group)
     monkeypatch.setattr(EntryPoint, "load", lambda _: Last)
     offer(monkeypatch, point)
     policy = make_policy("last", {"share": 0.5})
@@ -123,7 +126,7 @@ def test_make_policy_loads_a_third_party_policy(monkeypatch: pytest.MonkeyPatch)
 
 def test_make_policy_keeps_built_in_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """An entry point cannot take over a built-in name; it is not even looked for."""
-    offer(monkeypatch, EntryPoint("thompson", "nowhere:Nothing", registry.ENTRY_POINTS))
+    offer(monkeypatch, EntryPoint("thompson", "nowhere:Nothing", POLICY_FAMILY.group))
     assert make_policy("thompson", {}) == Thompson()
 
 
@@ -131,6 +134,40 @@ def test_make_policy_refuses_an_entry_point_that_is_no_policy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The message says where it leads."""
-    offer(monkeypatch, EntryPoint("odd", "math:sqrt", registry.ENTRY_POINTS))
+    offer(monkeypatch, EntryPoint("odd", "math:sqrt", POLICY_FAMILY.group))
     with pytest.raises(PolicyError, match="odd: entry point math:sqrt is no dataclass"):
         make_policy("odd", {})
+
+
+@pytest.mark.parametrize("family", [POLICY_FAMILY, REWARDS, DETECTORS], ids=lambda one: one.what)
+def test_families_answer_alike(family: factory.Family) -> None:
+    """An unknown name, an unknown parameter: the same words for all three, and the page."""
+    name = min(family.kinds)
+    (unknown,) = factory.faults_of(family, name[:-1], {})
+    assert unknown.startswith(
+        f"unknown {family.what} {name[:-1]!r}, did you mean {name!r}? known: "
+    )
+    assert unknown.endswith(f"({family.page})")
+    (wrong,) = factory.faults_of(family, name, {"nonsense": 1})
+    assert wrong.startswith(f"{name}: unknown parameter 'nonsense'; known: ")
+    assert wrong.endswith(f"({family.page})")
+    with pytest.raises(PolicyError, match="unknown parameter 'nonsense'"):
+        factory.build(family, name, {"nonsense": 1})
+
+
+def test_all_faults_of_the_parameters_are_named() -> None:
+    """Unknown ones beside wrong types, else every one that lies outside its range."""
+    assert factory.faults_of(REWARDS, "label", {"low": "x", "high": True, "top": 1}) == [
+        "label: unknown parameter 'top'; known: low, high (docs/reward-functions.md)",
+        "label: low: Expected `float`, got `str`",
+        "label: high: Expected `float`, got `bool`",
+    ]
+    assert factory.faults_of(REWARDS, "label", {"low": 5, "high": 3}) != []
+    assert factory.faults_of(REWARDS, "label", {"low": 5, "high": 10}) == []
+    assert factory.faults_of(DETECTORS, "page_hinkley", {"delta": -1, "memory": 1}) == [
+        "page_hinkley: delta must not be negative",
+        "page_hinkley: memory must lie in 64 to 4096",
+    ]
+    assert factory.faults_of(REWARDS, "cost_matrix", {}) == [
+        "cost_matrix: missing parameter `costs`"
+    ]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -18,6 +19,7 @@ from rich.console import Console
 
 from leverframe.agents.cli.main import cli, main
 from leverframe.agents.cli.route_table import routes_table
+from leverframe.agents.cli.times import TIME
 from leverframe.agents.cli.watch import line
 from leverframe.schemas.control import ControlMessage
 
@@ -183,3 +185,48 @@ def test_schemas_check_finds_what_is_stale(tmp_path: Path) -> None:
     stale = runner.invoke(cli, ["schemas", "check", str(tmp_path)])
     assert stale.exit_code == 1
     assert "rewards.schema.json" in stale.output
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("1777903327113", 1_777_903_327_113),
+        ("2026-05-04T14:02:07", 1_777_903_327_999),
+        ("2026-05-04T16:02:07+02:00", 1_777_903_327_999),
+        ("2026-05-04T14:02:07.250", 1_777_903_327_250),
+    ],
+)
+def test_times_are_read_as_people_type_them(text: str, told: int) -> None:
+    """ISO times are UTC unless they say otherwise, and mean the end of the second they name."""
+    assert TIME.convert(text, None, None) == told
+
+
+@pytest.mark.parametrize("text", ["00:14:00", "00:14"])
+def test_time_of_day_is_today(text: str) -> None:
+    """In UTC."""
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    assert TIME.convert(text, None, None) == round(midnight.timestamp()) * 1000 + 840_999
+
+
+def test_what_is_no_time_is_refused() -> None:
+    """With the forms that are read."""
+    shown = CliRunner().invoke(cli, ["explain", "r", "--at", "noon"])
+    assert shown.exit_code == 2
+    assert "'noon' is no time; for example 2026-05-04T14:02:07, 14:02:07" in shown.output
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["stauts"], "status"),
+        (["topics", "chek"], "check"),
+        (["dead-letters", "redrvie"], "redrive"),
+    ],
+)
+def test_misspelt_command_is_answered_with_the_one_that_was_meant(
+    words: list[str], meant: str
+) -> None:
+    """Also within a group."""
+    shown = CliRunner().invoke(cli, words)
+    assert shown.exit_code == 2
+    assert f"Did you mean {meant!r}?" in shown.output

@@ -1,7 +1,7 @@
 """What the doctor concludes from facts, without a broker."""
 
 import binascii
-import fcntl
+import os
 import random
 import socket
 import ssl
@@ -16,11 +16,12 @@ from aiokafka.errors import KafkaConnectionError, SaslAuthenticationFailed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leverframe.agents.datadir import claim, holder
 from leverframe.agents.doctor.clocks import judge_clocks
 from leverframe.agents.doctor.examination import judge_broker
 from leverframe.agents.doctor.facts import Facts
 from leverframe.agents.doctor.findings import Finding, exit_code, fault, ok, warning
-from leverframe.agents.doctor.local import holder_of, judge_folder, judge_routes
+from leverframe.agents.doctor.local import judge_folder, judge_routes
 from leverframe.agents.doctor.partitioners import (
     MURMUR2,
     PARTITIONERS,
@@ -34,6 +35,8 @@ from leverframe.agents.doctor.retention import judge_retention
 from leverframe.agents.doctor.sample import Sample, Sampled, names_of
 from leverframe.agents.doctor.workers import Group, Progress, judge_attendance
 from leverframe.agents.settings import Settings, load_settings
+from leverframe.schemas.errors import SettingsError
+from leverframe.streams.routes.settings import NamedParams, RouteSettings
 from leverframe.streams.runtime.connect import explain
 from leverframe.streams.runtime.kafka import BrokerSettings, partition_of
 from leverframe.streams.runtime.topic_admin import TopicFinding
@@ -229,6 +232,8 @@ def topic_configs() -> tuple[dict[str, dict[str, str]], dict[str, str]]:
         ("attribution-changelog", {"retention.ms": "3000000"}, "fault"),
         ("learning-changelog", {"cleanup.policy": "compact,delete"}, "fault"),
         ("learning-changelog", {"max.message.bytes": "1048588"}, "fault"),
+        ("rewards", {"max.message.bytes": "100000"}, "fault"),
+        ("dead-letters", {"max.message.bytes": "600000"}, "fault"),
         ("predictions", {"message.timestamp.after.max.ms": "9223372036854775807"}, "warning"),
     ],
 )
@@ -352,17 +357,16 @@ def test_failures_to_connect_name_the_setting(error: Exception, told: str) -> No
 
 def test_routes_that_cannot_be_built_are_all_named() -> None:
     """Every wrong route is a line; the check goes on after the first."""
-    given_ = load_settings(
-        None,
-        {
-            "LEVERFRAME_ROUTES__A__POLICY__NAME": "nonsense",
-            "LEVERFRAME_ROUTES__B__REWARD__NAME": "nonsense",
-            "LEVERFRAME_ROUTES__C__WINDOW_S": "5",
-        },
+    given_ = Settings(
+        routes={
+            "a": RouteSettings(policy=NamedParams(name="nonsense")),
+            "b": RouteSettings(reward=NamedParams(name="nonsense")),
+            "c": RouteSettings(window_s=5),
+        }
     )
     found = judge_routes(given_, None)
     assert states(found) == ["fault", "fault"]
-    assert all(f"route {name!r}" in one.detail for name, one in zip("ab", found, strict=True))
+    assert all(f"routes.{name}." in one.detail for name, one in zip("ab", found, strict=True))
     assert judge_routes(Settings(), Path("x.toml"))[0].where == "x.toml"
 
 
@@ -381,27 +385,25 @@ def test_folder_is_looked_at_and_not_made(tmp_path: Path) -> None:
     assert judge_folder(folder_of(tmp_path)).detail == "writable"
 
 
-@pytest.mark.skipif(sys.platform not in {"linux", "darwin"}, reason="struct flock is known there")
-def test_a_workers_lock_is_seen_and_left_alone(tmp_path: Path) -> None:
-    """The holder is named by its process id; looking does not take the lock."""
-    lock = tmp_path / "leverframe" / "attribution" / "0" / "LOCK"
-    lock.parent.mkdir(parents=True)
-    lock.touch()
-    assert holder_of(lock) == 0
+def test_worker_that_has_the_folder_is_named(tmp_path: Path) -> None:
+    """By its process id, for as long as it lives; looking does not take the folder."""
+    assert holder(tmp_path) == 0
     code = (
-        "import fcntl, sys; f = open(sys.argv[1], 'r+b'); fcntl.lockf(f, fcntl.LOCK_EX); "
-        "print('held', flush=True); sys.stdin.read()"
+        "import pathlib, sys; from leverframe.agents.datadir import claim; "
+        "claim(pathlib.Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", code, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as worker:
+        assert worker.stdout is not None
+        worker.stdout.readline()
         found = judge_folder(folder_of(tmp_path))
-        assert found.detail == f"a worker runs here (process {holder.pid})"
-        holder.communicate(b"")
-    with lock.open("r+b") as file:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert found.detail == f"a worker runs here (process {worker.pid})"
+        with pytest.raises(SettingsError, match=rf"another worker \(process {worker.pid}\)"):
+            claim(tmp_path)
+        worker.communicate(b"")
+    assert holder(tmp_path) == 0
+    os.close(claim(tmp_path))
 
 
 def facts(**changes: Any) -> Facts:

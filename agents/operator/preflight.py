@@ -14,7 +14,7 @@ from leverframe.serving.patches import read_any_record
 from leverframe.streams.runtime.connect import connect
 from leverframe.streams.topology import TOPICS, Topics
 
-__all__ = ["absent", "other_prefixes", "require"]
+__all__ = ["absent", "existing_topics", "other_applications", "other_prefixes", "require"]
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ async def require(settings: Settings, topics: Iterable[str], *, counted: bool = 
     the partition of a route would look in the wrong place.
     """
     read_any_record()
-    found = await _partitions(settings)
+    found = await existing_topics(settings)
     wanted = list(topics)
     if missing := [name for name in wanted if name not in found]:
         raise BrokerError(absent(settings, missing, found))
@@ -47,7 +47,7 @@ async def require(settings: Settings, topics: Iterable[str], *, counted: bool = 
             )
 
 
-async def _partitions(settings: Settings) -> Mapping[str, int]:
+async def existing_topics(settings: Settings) -> Mapping[str, int]:
     """Partitions of every topic that this user may see, by name."""
     broker = settings.broker
     loop = asyncio.get_running_loop()
@@ -110,6 +110,29 @@ def other_prefixes(prefix: str, existing: Iterable[str]) -> list[str]:
     others = sorted(stem for stem in complete if stem != prefix)
     others.sort(key=lambda stem: -difflib.SequenceMatcher(None, prefix, stem).ratio())
     return others[:_NAMED]
+
+
+def other_applications(topics: Topics, existing: Iterable[str]) -> list[str]:
+    """Find changelogs of other [app] ids on the same topics: both would count each label.
+
+    A longer prefix with inputs of its own is another deployment, not another id.
+
+    Examples
+    --------
+    >>> names = ["predictions", "lf-learning-changelog", "b-predictions", "b-x-learning-changelog"]
+    >>> other_applications(Topics("lf"), names), other_applications(Topics("new"), names)
+    ([], ['lf-learning-changelog'])
+    """
+    names, end = set(existing), "-learning-changelog"
+    others = []
+    for name in sorted(names - {topics.learning_changelog}):
+        if not (name.startswith(topics.prefix) and name.endswith(end)):
+            continue
+        stem = name.removesuffix(end)
+        inner = (stem[:at] for at in range(len(topics.prefix) + 1, len(stem)))
+        if not any(prefix + "predictions" in names for prefix in inner):
+            others.append(name)
+    return others
 
 
 def _count_of(topic: str, topics: Topics) -> str:

@@ -9,6 +9,7 @@ from aiokafka import TopicPartition
 from leverframe.agents.operator.topics import read_to_end
 from leverframe.agents.settings import Settings
 from leverframe.schemas.control import ControlMessage
+from leverframe.streams.learning.restart import is_restart, states_at_begin
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.learning.step import InputKind, learn
 from leverframe.streams.routes.route import Routes
@@ -20,16 +21,27 @@ _BY_REWARD: Final = frozenset({"policy", "guard", "better", "drift"})
 
 
 async def read_partition(settings: Settings, route: str) -> list[Any]:
-    """Read what was recorded in the partition of a route."""
+    """Read what was recorded of a route: since it was started anew, where it was, with the mark."""
     topics = settings.topic_names
     partition = partition_of(route.encode(), settings.topics.route_partitions)
     others = (topics.commands, topics.traffic)
     tps = [TopicPartition(topic, partition) for topic in (topics.rewards, *others)]
     found = await read_to_end(settings.broker, tps)
-    mine = [record for record in found if record.key == route.encode()]
-    rewards = [record for record in mine if record.topic == topics.rewards]
+    marks = [r for r in found if r.topic == topics.rewards and is_restart(r)]
+    mark = max(marks, key=lambda record: record.offset, default=None)
+    mine = [r for r in found if r.key == route.encode() and _is_counted(r, mark)]
+    rewards = [mark] if mark is not None else []
+    rewards += [record for record in mine if record.topic == topics.rewards]
     between = [record for record in mine if record.topic != topics.rewards]
     return _merged(rewards, sorted(between, key=lambda record: record.timestamp))
+
+
+def _is_counted(record: Any, mark: Any) -> bool:
+    if mark is None:
+        return True
+    if record.topic == mark.topic:
+        return bool(record.offset > mark.offset)
+    return bool(record.timestamp >= mark.timestamp)
 
 
 def _merged(rewards: Sequence[Any], others: Iterable[Any]) -> list[Any]:
@@ -65,7 +77,8 @@ def replay(
     runs = [
         (kinds[topic], list(run)) for topic, run in groupby(chosen, key=lambda record: record.topic)
     ]
-    return learn(runs, {}, routes, max_value_bytes=max_value_bytes).states
+    begin = states_at_begin(records)
+    return begin | learn(runs, begin, routes, max_value_bytes=max_value_bytes).states
 
 
 def _through(

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import faust
 
+from leverframe.agents.ledgers import AGENTS, AgentName, inputs_of, ledger_settings
 from leverframe.agents.settings import Settings
 from leverframe.agents.web.server import add_web
 from leverframe.agents.worker.attribution import AttributionShell
@@ -79,11 +80,7 @@ def build_app(
     make_light_records()
     shorten_transaction_wait()
     outlive_brokers()
-    topics = settings.topic_names
-    by_agent: dict[str, tuple[str, ...]] = {
-        "attribution": (topics.predictions, topics.ground_truth),
-        "learning": (topics.rewards, topics.commands, topics.control_acks, topics.traffic),
-    }
+    by_agent: dict[str, tuple[str, ...]] = {one: inputs_of(settings, one) for one in AGENTS}
     routes = compile_routes(settings.routes)
     app: faust.App = _faust_app(settings)
     inputs = Inputs(app, settings, by_agent, on_failure)
@@ -91,15 +88,13 @@ def build_app(
     learning = LearningShell(settings, routes, inputs)
     memory = Memory(settings.app.block_cache_mb << 20, settings.app.memtable_mb << 20)
 
-    def partitions(
-        name: str, changelog: str, begin: Callable[[Ledger], WorkT]
-    ) -> Partitions[WorkT]:
-        ledgers = _ledger_settings(settings, name, changelog, memory)
+    def partitions(name: AgentName, begin: Callable[[Ledger], WorkT]) -> Partitions[WorkT]:
+        ledgers = ledger_settings(settings, name, memory)
         flow = ConsumerFlow(app, by_agent[name])
         return Partitions(Agent(partial(_open, ledgers, inputs), begin, flow), on_failure)
 
-    attributing = partitions("attribution", topics.attribution_changelog, attribution.begin)
-    folding = partitions("learning", topics.learning_changelog, learning.begin)
+    attributing = partitions("attribution", attribution.begin)
+    folding = partitions("learning", learning.begin)
     agents: dict[str, Partitions[Any]] = {"attribution": attributing, "learning": folding}
     for name, own in agents.items():
         _add_agent(app, name, by_agent[name], own)
@@ -118,19 +113,6 @@ def build_app(
     if settings.notifications.url:
         app.task(Notifier(settings).follow)
     return app
-
-
-def _ledger_settings(
-    settings: Settings, agent: str, changelog: str, memory: Memory
-) -> LedgerSettings:
-    return LedgerSettings(
-        app_id=settings.topics.prefix + settings.app.id,
-        agent=agent,
-        changelog=changelog,
-        datadir=Path(settings.app.datadir) / settings.app.id,
-        broker=settings.broker,
-        memory=memory,
-    )
 
 
 async def _open(settings: LedgerSettings, inputs: Inputs, partition: int) -> Ledger:

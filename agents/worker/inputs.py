@@ -50,7 +50,8 @@ class Inputs:
         on_failure: Callable[[BaseException], None],
     ) -> None:
         topics = settings.topic_names
-        self.lost: Counter[str] = Counter()
+        # Each with 0 from the begin: a series that begins with its first loss shows no rise.
+        self.lost = Counter(dict.fromkeys((one for own in by_agent.values() for one in own), 0))
         self._app = app
         self._by_agent = by_agent
         self._control = topics.control

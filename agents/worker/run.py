@@ -12,6 +12,7 @@ import uvloop
 from msgspec import structs
 
 from leverframe.agents.datadir import claim
+from leverframe.agents.operator.preflight import existing_topics, other_applications
 from leverframe.agents.settings import Settings
 from leverframe.agents.worker.app import build_app
 from leverframe.agents.worker.logs import set_up_logging
@@ -99,8 +100,19 @@ def own_settings(settings: Settings, number: int) -> Settings:
 
 
 async def require_topics(settings: Settings) -> None:
-    """Raise ``BrokerError``, naming every topic that is missing or has the wrong shape."""
+    """Raise ``BrokerError``, naming every topic that is missing or has the wrong shape.
+
+    ``SettingsError`` where another application counts the same topics.
+    """
     findings = await check_topics(settings.broker, settings.declared_topics())
     wrong = [f"{f.topic}: {f.state}; {f.detail}" for f in findings if f.state != "ok"]
     if wrong:
         raise BrokerError("the topics are not as declared:\n  " + "\n  ".join(wrong))
+    if others := other_applications(settings.topic_names, await existing_topics(settings)):
+        raise SettingsError(
+            f"[app] id {settings.app.id!r}: another application counts these topics "
+            f"({', '.join(others)}); both would count each label, and rewards would hold it twice. "
+            "Use its id to go on; its id and leverframe restart-from to count anew; a [topics] "
+            "prefix of its own for an application beside it. If it is gone for good, delete its "
+            "changelogs."
+        )

@@ -22,7 +22,7 @@ from leverframe.schemas.command import Action, Command
 from leverframe.schemas.reward import Reward
 from leverframe.streams.envelope import InputRecord
 from leverframe.streams.learning.linear import LARGEST_FEATURE
-from leverframe.streams.learning.state import RouteState
+from leverframe.streams.learning.restart import states_at_begin
 from leverframe.streams.learning.step import InputKind, learn
 from leverframe.streams.routes.route import Route, Routes
 from leverframe.streams.routes.settings import NamedParams
@@ -96,7 +96,7 @@ def target_propensities(
     """
     instead = structs.replace(route.settings, policy=policy, shadow=[])
     routes = Routes({name: instead}, None)
-    states: dict[str, RouteState] = {}
+    states = states_at_begin(records)
     times: list[int] = []
     weights: list[dict[str, float]] = []
     for at in range(0, len(records), _CHUNK):

@@ -33,6 +33,7 @@ from leverframe.streams.learning.drift import note_label
 from leverframe.streams.learning.guard import note_first_label
 from leverframe.streams.learning.linear import RECENT_CONTEXTS
 from leverframe.streams.learning.messages import complete_cause, control_message
+from leverframe.streams.learning.restart import is_restart
 from leverframe.streams.learning.rollout import carry_out, check_move
 from leverframe.streams.learning.state import RouteState, new_route
 from leverframe.streams.learning.weights import reweigh
@@ -130,6 +131,8 @@ class _Step:
         return Coordinates(self.record.partition, self.record.offset)
 
     def set_aside(self, record: InputRecord, error: RecordError) -> None:
+        if is_restart(record):
+            return
         self.out.dead_letters.append(dead_letter(record, error))
         self.out.counts["dead_letter:" + error.reason, ""] += 1
 

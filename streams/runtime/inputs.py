@@ -12,13 +12,15 @@ things can have happened to a topic meanwhile:
 """
 
 from collections.abc import Collection, Mapping
+from contextlib import AsyncExitStack
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from msgspec import Struct, field
 
 from leverframe.schemas.errors import LedgerError
-from leverframe.streams.runtime.kafka import BrokerSettings, client_options
+from leverframe.streams.runtime.consumers import open_consumer
+from leverframe.streams.runtime.kafka import BrokerSettings
 from leverframe.streams.runtime.ledger import Positions
 from leverframe.streams.runtime.topic_ids import read_topic_ids
 
@@ -141,27 +143,20 @@ class InputReader:
     def __init__(self, broker: BrokerSettings, group: str) -> None:
         self._broker = broker
         self._group = group
+        self._open = AsyncExitStack()
         self._consumer: Any = None
 
     async def start(self) -> None:
         """Connect; again after ``stop``."""
         if self._consumer is None:
             # In the group's name, to ask for what it committed; it never joins.
-            consumer = AIOKafkaConsumer(
-                **client_options(self._broker), group_id=self._group, enable_auto_commit=False
-            )
-            try:
-                await consumer.start()
-            except BaseException:
-                await consumer.stop()
-                raise
-            self._consumer = consumer
+            consuming = open_consumer(self._broker, group_id=self._group)
+            self._consumer = await self._open.enter_async_context(consuming)
 
     async def stop(self) -> None:
         """Disconnect."""
-        if self._consumer is not None:
-            consumer, self._consumer = self._consumer, None
-            await consumer.stop()
+        self._consumer = None
+        await self._open.aclose()
 
     async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
         """Return the ids of those topics that exist."""
@@ -184,6 +179,14 @@ class InputReader:
             )
             for tp in tps
         }
+
+    async def offsets_at(self, topic: str, count: int, time_ms: int) -> dict[int, int]:
+        """Return the first offset from a time on in each of ``count`` partitions, else the end."""
+        await self.start()
+        tps = [TopicPartition(topic, partition) for partition in range(count)]
+        found = await self._consumer.offsets_for_times(dict.fromkeys(tps, time_ms))
+        ends = await self._consumer.end_offsets(tps)
+        return {tp.partition: ends[tp] if found[tp] is None else found[tp].offset for tp in tps}
 
     async def _committed(self, tp: TopicPartition) -> int:
         return await self._consumer.committed(tp) or 0

@@ -11,7 +11,8 @@ transaction will have changed. Transactions themselves follow one another.
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -24,11 +25,23 @@ from leverframe.streams.runtime.kafka import BrokerSettings
 from leverframe.streams.runtime.store import CachePosition, Memory, Store
 from leverframe.streams.runtime.transactions import Transaction
 
-__all__ = ["FIRST_KEY", "Ledger", "LedgerSettings", "Output", "Positions", "transactional_id"]
+__all__ = [
+    "FIRST_AGENT_KEY",
+    "FIRST_KEY",
+    "POSITIONS_KEY",
+    "Ledger",
+    "LedgerSettings",
+    "Output",
+    "Positions",
+    "transactional_id",
+]
 
 POSITIONS_KEY: Final = b"\x00positions"
 # Keys that begin with NUL are the ledger's own.
 FIRST_KEY: Final = b"\x01"
+# The first of them that an agent keeps, rather than the ledger or its cache.
+FIRST_AGENT_KEY: Final = b"\x00e"
+_STEP_ENTRIES: Final = 5_000
 _GRACE_S: Final = 15.0
 
 
@@ -169,6 +182,18 @@ class Ledger:
         now_ms = time.time_ns() // 1_000_000
         self._store.write(entries, CachePosition(next_offset, now_ms, self.changelog_id))
         self._ahead = {}
+
+    def entries(self, begin: bytes = FIRST_AGENT_KEY) -> Iterator[tuple[bytes, bytes]]:
+        """Yield all that the agent keeps from a key on, indexes too; not the ledger's positions."""
+        return (entry for entry in self.scan(begin) if entry[0] != POSITIONS_KEY)
+
+    async def forget_all(self) -> int:
+        """Delete all that the agent keeps, in steps, and return how much; positions stay."""
+        begin, forgotten = FIRST_AGENT_KEY, 0
+        while found := [*islice(self.entries(begin), _STEP_ENTRIES)]:
+            await self.commit({key: None for key, _ in found}, [])
+            begin, forgotten = found[-1][0], forgotten + len(found)
+        return forgotten
 
     @property
     def name(self) -> str:

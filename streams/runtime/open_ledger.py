@@ -14,7 +14,7 @@ from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.runtime.restore import restore
 from leverframe.streams.topology import MAX_ENTRY_BYTES
 
-__all__ = ["open_ledger"]
+__all__ = ["open_ledger", "open_producer"]
 
 log = make_logger(__name__)
 
@@ -57,6 +57,24 @@ async def open_ledger(settings: LedgerSettings, partition: int) -> Ledger:
 
 
 async def _attempt(settings: LedgerSettings, partition: int) -> Ledger:
+    producer = await open_producer(settings, partition)
+    try:
+        path = settings.datadir / settings.agent / str(partition)
+        restored = await restore(
+            path, settings.memory, settings.changelog, partition, settings.broker
+        )
+    except BaseException:
+        # Cancelled too: the partition left while it was being restored.
+        await producer.stop()
+        raise
+    ledger = Ledger(settings, partition, restored.store, producer)
+    ledger.restored = restored.applied
+    ledger.changelog_id = restored.topic_id
+    return ledger
+
+
+async def open_producer(settings: LedgerSettings, partition: int) -> AIOKafkaProducer:
+    """Start the producer of a partition: from now on no earlier owner can commit."""
     producer = AIOKafkaProducer(
         **client_options(settings.broker),
         transactional_id=transactional_id(settings, partition),
@@ -71,15 +89,7 @@ async def _attempt(settings: LedgerSettings, partition: int) -> Ledger:
         # Waits for the producer id, and so for the abort of an earlier owner's open transaction.
         await producer.begin_transaction()
         await producer.abort_transaction()
-        path = settings.datadir / settings.agent / str(partition)
-        restored = await restore(
-            path, settings.memory, settings.changelog, partition, settings.broker
-        )
     except BaseException:
-        # Cancelled too: the partition left while it was being restored.
         await producer.stop()
         raise
-    ledger = Ledger(settings, partition, restored.store, producer)
-    ledger.restored = restored.applied
-    ledger.changelog_id = restored.topic_id
-    return ledger
+    return producer

@@ -40,6 +40,8 @@ READING = [
     "evaluate r --policy ucb",
     "explain r",
     "replay r",
+    "restart-from now --yes",
+    "state rebuild",
     "status",
     "status --follow",
     "watch",

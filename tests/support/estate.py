@@ -1,0 +1,84 @@
+"""What tests do to an application's topics from outside: pairs, stops, topics made anew."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from harness import Deployment
+
+from leverframe.schemas.codec import encode
+from leverframe.schemas.ground_truth import GroundTruth
+from leverframe.schemas.prediction import Prediction
+from leverframe.streams.runtime.topic_admin import create_topics
+
+PATIENCE_S = 60.0
+
+
+async def send(
+    deployment: Deployment, names: Iterable[str], *, ahead_s: float | None = None
+) -> None:
+    """Send both halves of pairs, one after the other; with a clock that is ahead if asked."""
+    topics = deployment.settings.topic_names
+    time_ms = None if ahead_s is None else round((time.time() + ahead_s) * 1000)
+    producer = AIOKafkaProducer(bootstrap_servers=deployment.settings.broker.servers)
+    await producer.start()
+    try:
+        for name in names:
+            said = Prediction(request_id=name, route="r", arm="a", prediction=1, propensity=1.0)
+            label = GroundTruth(request_id=name, label=1)
+            for topic, record in ((topics.predictions, said), (topics.ground_truth, label)):
+                await producer.send(topic, encode(record), name.encode(), timestamp_ms=time_ms)
+        await producer.flush()
+    finally:
+        await producer.stop()
+
+
+def pairs(letter: str, count: int = 10) -> list[str]:
+    return [f"{letter}{number}" for number in range(count)]
+
+
+async def stop(worker: Any) -> None:
+    worker.terminate()
+    await asyncio.to_thread(worker.wait, PATIENCE_S)
+
+
+async def delete(deployment: Deployment, *topics: str) -> None:
+    """Delete topics and wait until they are gone."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=deployment.settings.broker.servers)
+    await admin.start()
+    try:
+        await admin.delete_topics(list(topics))
+        while set(topics) & set(await admin.list_topics()):
+            await asyncio.sleep(0.05)
+    finally:
+        await admin.close()
+
+
+async def make_anew(deployment: Deployment, *topics: str) -> None:
+    await delete(deployment, *topics)
+    settings = deployment.settings
+    await create_topics(settings.broker, settings.declared_topics(), 1)
+
+
+def run(deployment: Deployment, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the command line beside the workers, on the folder of the first."""
+    environment = {
+        **os.environ,
+        **deployment.environment,
+        "LEVERFRAME_APP__DATADIR": str(deployment.datadir("w")),
+        **more,
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "leverframe.agents.cli.main", *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )

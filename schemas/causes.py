@@ -23,6 +23,7 @@ __all__ = [
     "HeartbeatCause",
     "PartitionerMismatch",
     "PolicyCause",
+    "RecentEvidence",
     "RegisteredCause",
     "RollbackNotEffective",
     "UnknownCause",
@@ -59,6 +60,24 @@ class Version(Struct, frozen=True):
     seq: int
 
 
+class RecentEvidence(Struct, frozen=True, kw_only=True):
+    """What the newest labels of an arm say: about 200 of them, in whole time buckets.
+
+    Attributes
+    ----------
+    labels : int
+        That many.
+    mean : float
+        Reward mapped to [0, 1].
+    since_ms : int
+        Stream time at which the oldest bucket begins, ms since the epoch.
+    """
+
+    labels: int
+    mean: float
+    since_ms: int
+
+
 class ArmEvidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known of an arm.
 
@@ -69,11 +88,13 @@ class ArmEvidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     verdict : str
         The guard's: ``healthy``, ``harmful``, ``inconclusive`` or ``no_data``.
     labels : int
-        Counted now.
+        Counted in its life.
     mean : float or None
-        Reward mapped to [0, 1]; None without labels.
+        Of these, reward mapped to [0, 1]; None without labels.
     bounds : list of float
         Lower and upper end of the mean's confidence sequence.
+    recent : RecentEvidence, optional
+        Its newest labels alone; left out where none lie in the time buckets that are kept.
     label_delay_ms : list of float or None, optional
         In heartbeats: quantiles 0.5, 0.9 and 0.99 of the time from prediction to label.
     join : dict, optional
@@ -85,6 +106,7 @@ class ArmEvidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     labels: int
     mean: float | None
     bounds: list[float]
+    recent: RecentEvidence | UnsetType = UNSET
     label_delay_ms: list[float | None] | UnsetType = UNSET
     join: dict[str, Any] | UnsetType = UNSET
 

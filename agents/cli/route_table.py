@@ -32,10 +32,10 @@ def routes_table(
     """
     has_shadow = any(message.cause.get("shadow") for message in messages.values())
     table = Table(box=None, pad_edge=False, header_style="bold")
-    titles = ["route", "arm", "weight", "labels", "mean", "delay p50/p99", "state", "verdict"]
-    titles += ["evidence", "epoch.seq", "heard", "followers"]
+    titles = ["route", "arm", "weight", "labels", "mean", "of late", "delay p50/p99", "state"]
+    titles += ["verdict", "evidence", "epoch.seq", "heard", "followers"]
     for title in [*titles, "shadow policies"][: None if has_shadow else -1]:
-        right = title in {"weight", "labels", "mean", "evidence", "epoch.seq", "heard"}
+        right = title in {"weight", "labels", "mean", "of late", "evidence", "epoch.seq", "heard"}
         table.add_column(title, justify="right" if right else "left", no_wrap=True)
     for route, message in messages.items():
         told = evidence.get(route, message)
@@ -127,7 +127,7 @@ def _by_weight(item: tuple[str, float]) -> tuple[float, str]:
 
 
 def _row(message: Any, evidence: Any, arm: str, weight: float) -> list[str]:
-    """Arm, weight, labels, mean, label delay, state and verdict."""
+    """Arm, weight, labels, their mean, that of late, label delay, state and verdict."""
     known = _arms(evidence).get(arm, {})
     mean = known.get("mean")
     state = "champion" if arm == message.champion else known.get("phase", "")
@@ -136,6 +136,7 @@ def _row(message: Any, evidence: Any, arm: str, weight: float) -> list[str]:
         f"{weight:.3f}",
         f"{known['labels']:,}" if "labels" in known else "",
         "" if mean is None else f"{mean:.4f}",
+        _recent(known.get("recent")),
         _delays(known.get("label_delay_ms")),
         "quarantined" if arm in message.quarantined else state,
         known.get("verdict", ""),
@@ -155,6 +156,11 @@ def _age(at_ms: float, now_ms: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit} ago"
     return f"{seconds:.1f} s ago"
+
+
+def _recent(known: Mapping[str, Any] | None) -> str:
+    """Mean of the newest labels, and how many they are."""
+    return "" if known is None else f"{known['mean']:.4f} of {known['labels']:,}"
 
 
 def _delays(quantiles: list[float | None] | None) -> str:

@@ -101,11 +101,35 @@ def _move(before: float | None, after: float | None) -> str:
 
 
 def _evidence(cause: Mapping[str, Any], arm: str) -> str:
+    """What is known of an arm: first since its rewards changed, then in all its life."""
+    since = _since_the_change(cause, arm)
     known = cause.get("arms", {}).get(arm)
     if not known or known["mean"] is None:
-        return ""
+        return since and f": {since}"
     low, high = known["bounds"]
-    return (
-        f": mean {known['mean']:.3f} of {known['labels']:,} labels, between {low:.3f} and "
-        f"{high:.3f}, {known['verdict']}"
-    )
+    tail = f"between {low:.3f} and {high:.3f}, {known['verdict']}"
+    recent = known.get("recent")
+    if not since and recent and recent["labels"] < known["labels"]:
+        begun = datetime.fromtimestamp(recent["since_ms"] / 1000, tz=UTC)
+        since = f"{_mean_of(recent)} newest labels (since {begun:%H:%M:%S})"
+    if since:
+        return f": {since}; {_mean_of(known)} in its life, {tail}"
+    return f": {_mean_of(known)} labels, {tail}"
+
+
+def _since_the_change(cause: Mapping[str, Any], arm: str) -> str:
+    """The part of the evidence that made the job act on an arm, where its cause tells it."""
+    is_own = cause.get("arm") == arm
+    if cause.get("why") == "guard":
+        if is_own and cause.get("mean") is not None:
+            return f"{_mean_of(cause)} labels since it began to look bad"
+        if cause.get("compared_with") == arm and cause.get("reference_mean") is not None:
+            told = {"mean": cause["reference_mean"], "labels": cause["reference_labels"]}
+            return f"{_mean_of(told)} labels meanwhile"
+    if cause.get("why") == "drift" and is_own:
+        return f"mean {cause['mean_after']:.3f} since the change, {cause['mean_before']:.3f} before"
+    return ""
+
+
+def _mean_of(told: Mapping[str, Any]) -> str:
+    return f"mean {told['mean']:.3f} of {told['labels']:,}"

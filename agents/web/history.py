@@ -24,7 +24,7 @@ __all__ = ["FIELDS", "History", "RouteHistory"]
 _HOUR_MS: Final = 3_600_000
 _MOST_ROUTES: Final = 10_000
 
-FIELDS: Final = ("weight", "mean", "low", "high", "labels")
+FIELDS: Final = ("weight", "mean", "low", "high", "labels", "recent")
 """What a point holds of each arm."""
 
 
@@ -208,11 +208,12 @@ def _values(weight: float | None, known: dict[str, Any] | None) -> tuple[float, 
     if weight is None:
         return (nan,) * len(FIELDS)
     if not known:
-        return (weight, nan, nan, nan, nan)
+        return (weight, nan, nan, nan, nan, nan)
     mean, (low, high) = known.get("mean"), known.get("bounds", (nan, nan))
     if mean is None:
-        return (weight, nan, nan, nan, known.get("labels", 0))
-    return (weight, mean, low, high, known.get("labels", nan))
+        return (weight, nan, nan, nan, known.get("labels", 0), nan)
+    recent = known.get("recent", {}).get("mean", nan)
+    return (weight, mean, low, high, known.get("labels", nan), recent)
 
 
 def _value_at(values: Any, at: int) -> float | None:

@@ -176,6 +176,8 @@ class _Pages:
                 **SECURITY_HEADERS,
                 "Content-Type": "text/event-stream",
                 "Cache-Control": "no-store",
+                # A proxy that gathers events (nginx does) would show nothing for minutes.
+                "X-Accel-Buffering": "no",
             }
         )
         await stream.prepare(request)

@@ -7,7 +7,16 @@ from leverframe.agents.web.history import RouteHistory
 
 __all__ = ["detail", "summary"]
 
-_ARM_KEYS: Final = ("phase", "verdict", "labels", "mean", "bounds", "label_delay_ms", "join")
+_ARM_KEYS: Final = (
+    "phase",
+    "verdict",
+    "labels",
+    "mean",
+    "bounds",
+    "recent",
+    "label_delay_ms",
+    "join",
+)
 
 
 def summary(known: RouteHistory, now_ms: int) -> dict[str, Any]:

@@ -6,6 +6,8 @@ same records in the same order makes the same decisions.
 
 import math
 
+from msgspec import UNSET
+
 from leverframe.policies.guard.interval import confidence_interval
 from leverframe.policies.guard.verdict import arm_alpha, judge
 from leverframe.policies.units import NANO
@@ -19,6 +21,7 @@ from leverframe.streams.learning.guard import (
     settle_bets,
     verdict_of,
 )
+from leverframe.streams.learning.recent_mean import recent_evidence
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.learning.weights import is_weighing_due
 from leverframe.streams.routes.route import Route
@@ -107,5 +110,6 @@ def arms_now(state: RouteState, route: Route, now_ms: int) -> dict[str, ArmEvide
             labels=arm.count,
             mean=round(total / arm.count, DIGITS) if arm.count else None,
             bounds=[round(low, DIGITS), round(high, DIGITS)],
+            recent=recent_evidence(arm, route.settings.bucket_ms) or UNSET,
         )
     return known

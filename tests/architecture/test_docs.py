@@ -207,7 +207,12 @@ def test_wire_page_lists_every_cause() -> None:
     """Each kind of cause has its row in docs/wire.md, with its fields, those left out marked."""
     section = read("wire.md").partition("\n## Causes\n")[2].partition("\n## ")[0]
     rows = dict(re.findall(r"^\| `(\w+)`[^|]*\| ([^|]+) \|", section, re.MULTILINE))
-    inner = {"arms": causes.ArmEvidence, "record": causes.Coordinates, "since": causes.Version}
+    inner = {
+        "arms": causes.ArmEvidence,
+        "recent": causes.RecentEvidence,
+        "record": causes.Coordinates,
+        "since": causes.Version,
+    }
     kinds = {str(msgspec.inspect.type_info(kind).tag): kind for kind in get_args(causes.Known)}
     del rows["why"]
     assert list(rows) == [*kinds, *inner]

@@ -108,12 +108,14 @@ export function rewardsChart(holder, history, marks, shown) {
     const first = series.length;
     series.push({ label: `${arm} high`, stroke: "transparent", width: 0, points: { show: false } });
     series.push({ label: `${arm} low`, stroke: "transparent", width: 0, points: { show: false } });
-    series.push({ label: arm, stroke: colour(at), width: 2, points: { show: false } });
+    series.push({ label: `${arm}, its life`, stroke: colour(at), width: 1, dash: [4, 4], points: { show: false } });
+    // A break shows in the newest labels at once; in the mean of a long life hardly ever.
+    series.push({ label: `${arm}, of late`, stroke: colour(at), width: 2, points: { show: false } });
     bands.push({ series: [first, first + 1], fill: `${colour(at)}2e` });
   });
   const columns = (now) => [
     seconds(now),
-    ...now.arms.flatMap((_, at) => (shown[at] ? [now.high[at], now.low[at], now.mean[at]] : [])),
+    ...now.arms.flatMap((_, at) => (shown[at] ? [now.high[at], now.low[at], now.mean[at], now.recent[at]] : [])),
   ];
   return fitted(
     holder,
@@ -132,7 +134,7 @@ export function rewardsChart(holder, history, marks, shown) {
 
 // What live updates append; a point of the same time as the last takes its place.
 export function append(history, fresh) {
-  const fields = ["weight", "mean", "low", "high", "labels"];
+  const fields = ["weight", "mean", "low", "high", "labels", "recent"];
   for (const arm of fresh.arms) {
     if (history.arms.includes(arm)) continue;
     history.arms.push(arm);

@@ -99,6 +99,7 @@ export async function detail(main, status, name) {
             h("td", { "data-title": "verdict" }, known.verdict ? badge(VERDICTS[known.verdict] ?? "notice", known.verdict) : ""),
             number("labels", whole(known.labels)),
             number("mean reward", known.mean === null ? "" : fixed(known.mean)),
+            number("of late", known.recent ? `${fixed(known.recent.mean)} of ${whole(known.recent.labels)}` : ""),
             number("between", known.mean === null || low === null ? "" : `${fixed(low)} to ${fixed(high)}`),
             number("with label", percent(known.join?.coverage)),
             number("delay", [seconds(delays[0]), seconds(delays[2])].filter(Boolean).join(" / ")),
@@ -112,7 +113,7 @@ export async function detail(main, status, name) {
     const since = (history.at_ms.at(-1) ?? 0) - SPANS[span] * 1000;
     const from = Math.max(0, history.at_ms.findIndex((ms) => ms >= since));
     const cut = { at_ms: history.at_ms.slice(from), arms: history.arms };
-    for (const field of ["weight", "mean", "low", "high"]) cut[field] = history[field].map((values) => values.slice(from));
+    for (const field of ["weight", "mean", "low", "high", "recent"]) cut[field] = history[field].map((values) => values.slice(from));
     return cut;
   }
 
@@ -128,7 +129,7 @@ export async function detail(main, status, name) {
   function describeCharts() {
     const spoken = Object.entries(now.weights).map(([arm, weight]) => `${arm} ${percent(weight)}`).join(", ");
     weights.setAttribute("aria-label", `Weights over time, stacked. Now: ${spoken}`);
-    rewards.setAttribute("aria-label", "Mean reward of each arm over time with its confidence sequence; the values of now are in the table of arms");
+    rewards.setAttribute("aria-label", "Mean reward of each arm over time: of its newest labels, and of its life with its confidence sequence; the values of now are in the table of arms");
   }
 
   function drawLegend() {
@@ -175,7 +176,7 @@ export async function detail(main, status, name) {
             h("td", {}, h("time", { datetime: new Date(mark.at_ms).toISOString(), title: day(mark.at_ms) }, clock(mark.at_ms))),
             h("td", {}, badge(KINDS[mark.kind] ?? "notice", mark.kind)),
             h("td", { class: "text" }, mark.kind === "shift" ? `${mark.text}${many}` : mark.text),
-            h("td", {}, h("button", { type: "button", "aria-label": `Why, at ${clock(mark.at_ms)}`, onclick: () => ((isFollowing = false), explain(mark.at_ms, 1)) }, "Why?")),
+            h("td", {}, h("button", { type: "button", "aria-label": `Why, at ${clock(mark.at_ms)}`, onclick: () => ((isFollowing = false), explainInSight(mark.at_ms)) }, "Why?")),
           );
         }),
     );
@@ -193,6 +194,12 @@ export async function detail(main, status, name) {
     } catch (error) {
       replace(why, h("p", { class: "problem" }, error.message));
     }
+  }
+
+  // Whoever asks far below sees the answer, on a phone too.
+  async function explainInSight(atMs) {
+    await explain(atMs, 1);
+    why.scrollIntoView({ block: "nearest" });
   }
 
   function drawSide() {
@@ -227,17 +234,17 @@ export async function detail(main, status, name) {
     );
   }
 
-  const titles = ["arm", "weight", "state", "verdict", "labels", "mean reward", "between", "with label", "delay p50 / p99"];
+  const titles = ["arm", "weight", "state", "verdict", "labels", "mean reward", "of late", "between", "with label", "delay p50 / p99"];
   replace(
     main,
     h("p", {}, h("a", { href: "#/" }, "← All routes")),
     head,
-    h("section", { class: "card", "aria-label": "Arms" }, h("div", { class: "scroll" }, h("table", { class: "stack" }, h("thead", {}, h("tr", {}, [...titles, told.actions ? "press" : ""].map((title, at) => h("th", { scope: "col", class: at === 1 || at > 3 && at < 9 ? "number" : null }, title)))), arms))),
+    h("section", { class: "card", "aria-label": "Arms" }, h("div", { class: "scroll" }, h("table", { class: "stack" }, h("thead", {}, h("tr", {}, [...titles, told.actions ? "press" : ""].map((title, at) => h("th", { scope: "col", class: at === 1 || at > 3 && at < 10 ? "number" : null }, title)))), arms))),
     h("div", { class: "row" }, spans, legend),
-    h("div", { class: "grid" }, h("section", { class: "card" }, h("h2", {}, "Weights"), weights), h("section", { class: "card" }, h("h2", {}, "Mean reward and its confidence sequence"), rewards)),
+    h("div", { class: "grid" }, h("section", { class: "card" }, h("h2", {}, "Weights"), weights), h("section", { class: "card" }, h("h2", {}, "Mean reward of late"), rewards, h("p", { class: "muted" }, "Dashed: of the arm's life, with its confidence sequence."))),
     h("p", {}),
     h("section", { class: "card" }, h("div", { class: "row" }, h("h2", {}, "Why are the weights what they are?"), h("button", { type: "button", onclick: () => ((isFollowing = true), explain(undefined, 3)) }, "The last three changes")), why),
-    h("div", { class: "grid" }, h("section", { class: "card" }, h("h2", {}, "What happened"), h("div", { class: "tall", tabindex: 0, role: "region", "aria-label": "What happened" }, h("table", {}, timeline))), h("div", {}, h("section", { class: "card" }, h("h2", {}, "Those who follow"), follow), h("section", { class: "card" }, h("h2", {}, "Join of predictions and labels"), join))),
+    h("div", { class: "grid" }, h("section", { class: "card" }, h("h2", {}, "What happened"), h("div", { class: "tall", tabindex: 0, role: "region", "aria-label": "What happened" }, h("table", { class: "timeline" }, timeline))), h("div", {}, h("section", { class: "card" }, h("h2", {}, "Those who follow"), follow), h("section", { class: "card" }, h("h2", {}, "Join of predictions and labels"), join))),
   );
   const drawAll = () => (drawHead(), drawArms(), drawTimeline(), drawSide());
   drawSpans();

@@ -67,6 +67,19 @@ def test_status_shows_arms_states_and_shadows() -> None:
         assert word in second
 
 
+def test_status_shows_the_mean_of_late_beside_that_of_the_life() -> None:
+    """An arm that broke shows it, with how many labels say so; one of an older job shows none."""
+    recent = {"labels": 240, "mean": 0.2, "since_ms": 0}
+    known = arms(a=0.9, b=0.8)
+    known["a"]["recent"] = recent
+    console = Console(width=240, file=io.StringIO())
+    console.print(routes_table({"checkout": message(cause={"why": "policy", "arms": known})}, 0))
+    title, first, second = console.file.getvalue().splitlines()[:3]  # type: ignore[attr-defined]
+    assert "mean        of late" in title
+    assert "0.9000  0.2000 of 240" in first
+    assert "0.8000   " in second
+
+
 def walked(
     command: click.Command = cli, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:

@@ -76,6 +76,17 @@ def test_room_shrinks_with_the_number_of_routes() -> None:
     assert retention_for(10_000).whole >= 3
 
 
+def test_a_point_holds_the_mean_of_late_where_it_is_known() -> None:
+    """The chart shows a break by it; a job of an older version does not tell it."""
+    history = History()
+    known = arms(a=0.9, b=0.8)
+    known["a"]["recent"] = {"labels": 240, "mean": 0.25, "since_ms": T0}
+    history.note(message(1, T0, cause={"why": "heartbeat", "arms": known}))
+    columns = history.routes["r"].columns(0)
+    assert columns["recent"] == [[0.25], [None]]
+    assert columns["mean"] == [[0.9], [0.8]]
+
+
 @given(st.lists(st.tuples(st.integers(0, 60_000), st.booleans()), min_size=1, max_size=60))
 def test_every_change_is_kept_where_it_happened(steps: list[tuple[int, bool]]) -> None:
     """Heartbeats may stand for one another; a change of weights never loses its own point."""

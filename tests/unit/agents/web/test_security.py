@@ -220,6 +220,16 @@ def test_an_open_page_keeps_no_server_from_stopping() -> None:
     assert asyncio.run(scenario()) < 5
 
 
+def test_live_updates_ask_proxies_not_to_gather_them() -> None:
+    """Behind nginx an event would else come when a buffer is full."""
+
+    async def ask(client: Client, _: Feed) -> None:
+        async with client.get("/api/changes") as answer:
+            assert answer.headers["X-Accel-Buffering"] == "no"
+
+    asked(ask)
+
+
 def test_an_open_page_hears_of_silence() -> None:
     """Nothing comes from the job, and the page is told that nothing does."""
 

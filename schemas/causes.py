@@ -339,6 +339,8 @@ class PartitionerMismatch(_Cause, frozen=True, kw_only=True, tag="suspected_part
         That never met their other half.
     orphan_share : float
         Of the predictions.
+    orphan_label_share : float, optional
+        Of the labels; on routes with a default reward, whose predictions may well stay alone.
     cure : str
         What to run.
     record : Coordinates
@@ -348,6 +350,7 @@ class PartitionerMismatch(_Cause, frozen=True, kw_only=True, tag="suspected_part
     orphan_predictions: int
     orphan_labels: int
     orphan_share: float
+    orphan_label_share: float | UnsetType = UNSET
     cure: str
     record: Coordinates | UnsetType = UNSET
 

@@ -6,10 +6,27 @@ from msgspec import Meta, Struct
 
 from leverframe.schemas.fields import ArmName, EpochMs, RouteName, Serial
 
-__all__ = ["NEARBY_ORPHAN_LABELS", "AgedCount", "ServedCount", "Traffic"]
+__all__ = [
+    "CHECKED",
+    "MISPLACED",
+    "NEARBY_CHECKED",
+    "NEARBY_MISPLACED",
+    "NEARBY_ORPHAN_LABELS",
+    "AgedCount",
+    "ServedCount",
+    "Traffic",
+]
 
 NEARBY_ORPHAN_LABELS: Final = "nearby_orphan_label"
 """Labels of the same partition, of any route, whose prediction never came."""
+CHECKED: Final = "checked_prediction"
+"""Predictions without a label whose partition was compared with that of their key: a sample."""
+MISPLACED: Final = "misplaced_prediction"
+"""Those of them that Kafka's default partitioner would have put elsewhere."""
+NEARBY_CHECKED: Final = "nearby_checked_label"
+"""The same of labels whose prediction never came, of any route."""
+NEARBY_MISPLACED: Final = "nearby_misplaced_label"
+"""Those of them that lie elsewhere."""
 
 MOST: Final = 10**9
 """No worker sees more predictions in a second; sums of such counts stay whole numbers."""

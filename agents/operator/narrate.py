@@ -119,6 +119,12 @@ def _not_followed(cause: WeightsNotFollowed) -> str:
 
 
 def _mismatch(cause: PartitionerMismatch) -> str:
+    if isinstance(cause.orphan_label_share, float):
+        return (
+            f"predictions and labels do not meet: {cause.orphan_labels:,} labels "
+            f"({cause.orphan_label_share:.1%}) stayed alone, and one side lies in other partitions "
+            f"than its keys'; {cause.cure}"
+        )
     return (
         f"predictions and labels do not meet: {cause.orphan_predictions:,} predictions "
         f"({cause.orphan_share:.1%}) and {cause.orphan_labels:,} labels stayed alone; {cause.cure}"

@@ -14,6 +14,7 @@ __all__ = ["Attention", "Level", "attention"]
 _LATELY_MS: Final = 3_600_000
 # Fewer would make the coverage of a route that has just begun look bad.
 _ENOUGH_PREDICTIONS: Final = 100
+_ENOUGH_DEFAULTS: Final = 1_000
 _POOR_COVERAGE: Final = 0.05
 
 
@@ -125,6 +126,11 @@ def _held(beat: Mapping[str, Any]) -> list[Attention]:
 def _join(beat: Mapping[str, Any]) -> list[Attention]:
     join = beat.get("joins", {})
     coverage = join.get("coverage")
+    # No label may well be an answer there (no click); that none ever came is a sign all the same.
+    if join.get("default_reward") is not None:
+        if join.get("labelled") or join.get("revision") or join.get("expiry", 0) < _ENOUGH_DEFAULTS:
+            return []
+        return [Attention(Level.warning, f"none of {join['expiry']:,} predictions got a label")]
     if coverage is None or coverage >= _POOR_COVERAGE:
         return []
     if join.get("prediction", 0) < _ENOUGH_PREDICTIONS:

@@ -16,6 +16,7 @@ from leverframe.schemas.codec import encode, encode_reward
 from leverframe.schemas.reward import Reward
 from leverframe.streams.attribution.entries import decode_entry, encode_entry
 from leverframe.streams.attribution.expiry import index_changes, sweep
+from leverframe.streams.attribution.placement import check_placement
 from leverframe.streams.attribution.step import attribute
 from leverframe.streams.attribution.traffic import (
     AgedTally,
@@ -49,6 +50,7 @@ class AttributionShell:
         self.set_aside = DeadLetterLog()
         self.turn = Turn()
         self.route_partitions = settings.topics.route_partitions
+        self.partitions = settings.topics.partitions
         self._targets: dict[str, tuple[int, bytes]] = {}
 
     def begin(self, ledger: Ledger) -> "AttributionWork":
@@ -146,6 +148,7 @@ class AttributionWork:
 
     async def _sweep(self, portion: Portion, limit_ms: int) -> None:
         swept = sweep(portion.entries, limit_ms, self._shell.routes)
+        check_placement(portion.entries, swept, self._is_misplaced)
         traffic = self._take_traffic(max(0, limit_ms)) if portion.has_traffic else []
         changes: dict[bytes, bytes | None] = dict.fromkeys(portion.keys)
         changes |= {request_id.encode(): None for request_id in swept.expired}
@@ -155,6 +158,11 @@ class AttributionWork:
         changes |= index_changes(swept.expiring, portion.keys[0][2:])
         await self._ledger.commit(changes, [*self._rewards(swept.rewards), *traffic])
         self._note(swept.counts, swept.aged)
+
+    def _is_misplaced(self, request_id: str) -> bool:
+        """Whether Kafka's default partitioner would have put a request elsewhere."""
+        home = partition_of(request_id.encode(), self._shell.partitions)
+        return home != self._ledger.partition
 
     def _stream_time_ms(self, idle: Mapping[str, Idle]) -> int:
         """The slower input's time, so that a backlog of labels never finds its predictions gone."""

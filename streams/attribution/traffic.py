@@ -6,7 +6,16 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from leverframe.schemas.prediction import Prediction
-from leverframe.schemas.traffic import NEARBY_ORPHAN_LABELS, AgedCount, ServedCount, Traffic
+from leverframe.schemas.traffic import (
+    CHECKED,
+    MISPLACED,
+    NEARBY_CHECKED,
+    NEARBY_MISPLACED,
+    NEARBY_ORPHAN_LABELS,
+    AgedCount,
+    ServedCount,
+    Traffic,
+)
 from leverframe.streams.attribution.entries import Waiting
 from leverframe.streams.health.ages import FINEST_MS, bin_start
 
@@ -26,6 +35,11 @@ __all__ = [
 _MOST_KEYS: Final = 2000
 # Three lists of so many names of up to 128 characters stay below Kafka's limit of 1 MB.
 _ITEMS_OF_A_RECORD: Final = 200
+_NEARBY: Final = {
+    "orphan_label": NEARBY_ORPHAN_LABELS,
+    NEARBY_CHECKED: NEARBY_CHECKED,
+    NEARBY_MISPLACED: NEARBY_MISPLACED,
+}
 OTHER_ARMS: Final = "(others)"
 
 
@@ -133,12 +147,15 @@ def traffic_of(
         if route:
             total = totals.setdefault(route, {})
             total[what] = total.get(what, 0) + count
-            arms.setdefault(route, {}).setdefault(arm, {})[what] = count
+            if what not in {CHECKED, MISPLACED}:
+                arms.setdefault(route, {}).setdefault(arm, {})[what] = count
     ages = _ages_of(aged, newest, now_ms)
-    orphans = joins.get(("orphan_label", "", ""), 0)
+    orphans = {
+        told: joins[what, "", ""] for what, told in _NEARBY.items() if joins.get((what, "", ""))
+    }
     records = []
     for route in dict.fromkeys([*parts, *totals, *ages]):
-        own_joins = totals.get(route, {}) | ({NEARBY_ORPHAN_LABELS: orphans} if orphans else {})
+        own_joins = totals.get(route, {}) | orphans
         part, by_arm = parts.get(route, []), list(arms.get(route, {}).items())
         by_age = ages.get(route, [])
         longest = max(1, len(part), len(by_arm), len(by_age))

@@ -10,7 +10,14 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from leverframe.schemas.causes import PartitionerMismatch
-from leverframe.schemas.traffic import NEARBY_ORPHAN_LABELS, Traffic
+from leverframe.schemas.traffic import (
+    CHECKED,
+    MISPLACED,
+    NEARBY_CHECKED,
+    NEARBY_MISPLACED,
+    NEARBY_ORPHAN_LABELS,
+    Traffic,
+)
 from leverframe.streams.health.ages import Ages
 
 __all__ = ["JOIN_COUNTS", "JoinHealth"]
@@ -39,6 +46,8 @@ _AT: Final = {what: at for at, what in enumerate(JOIN_COUNTS)}
 _STRANGERS: Final = 32
 _BLOCK: Final = 200
 _ORPHAN_SHARE: Final = 0.3
+_ENOUGH_CHECKED: Final = 100
+_CURE: Final = "run leverframe doctor: it says which producer hashes keys differently"
 
 
 class JoinHealth(Struct, array_like=True):
@@ -58,6 +67,9 @@ class JoinHealth(Struct, array_like=True):
     block : list of int
         Since the orphans were last judged: predictions that never got a label, predictions that
         did, and labels nearby that never met a prediction.
+    placed : list of int
+        On routes with a default reward, since then: lonely predictions that were checked, those of
+        them in a partition that is not their key's, and the same of labels nearby.
     """
 
     totals: dict[str, int] = field(default_factory=dict)
@@ -65,14 +77,21 @@ class JoinHealth(Struct, array_like=True):
     ages: dict[str, Ages] = field(default_factory=dict)
     newest_ms: int = 0
     block: list[int] = field(default_factory=lambda: [0, 0, 0])
+    placed: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
 
     def hear(
-        self, traffic: Traffic, registered: Collection[str], window_ms: int
+        self,
+        traffic: Traffic,
+        registered: Collection[str],
+        window_ms: int,
+        *,
+        has_default: bool = False,
     ) -> PartitionerMismatch | None:
         """Take in what attribution tells of about a second.
 
         Of arms that are not registered only the totals are kept. Returns evidence that labels and
-        predictions lie in different partitions.
+        predictions lie in different partitions; ``has_default``: predictions without a label get
+        the route's default reward.
         """
         self.newest_ms = max(self.newest_ms, traffic.until_ms)
         for what, count in traffic.joins.items():
@@ -90,7 +109,7 @@ class JoinHealth(Struct, array_like=True):
         for ages in self.ages.values():
             ages.grow_older(self.newest_ms, window_ms)
         self.ages = {arm: ages for arm, ages in self.ages.items() if ages.bins or arm in registered}
-        return self._orphans(traffic)
+        return self._misplaced(traffic) if has_default else self._orphans(traffic)
 
     def _count(self, arm: str, counts: Mapping[str, int]) -> None:
         kept = self.arms.setdefault(arm, [])
@@ -102,10 +121,8 @@ class JoinHealth(Struct, array_like=True):
     def _orphans(self, traffic: Traffic) -> PartitionerMismatch | None:
         """Halves that both stay alone: an outage of labels leaves orphans on one side only."""
         counted = ("orphan_prediction", "labelled", NEARBY_ORPHAN_LABELS)
-        self.block = [
-            min(_MOST, kept + traffic.joins.get(what, 0))
-            for kept, what in zip(self.block, counted, strict=True)
-        ]
+        joins = traffic.joins
+        self.block = _sums(self.block, [joins.get(what, 0) for what in counted])
         predictions, labelled, labels = self.block
         if predictions + labelled < _BLOCK:
             return None
@@ -117,7 +134,37 @@ class JoinHealth(Struct, array_like=True):
             orphan_predictions=predictions,
             orphan_labels=labels,
             orphan_share=round(share, 4),
-            cure="run leverframe doctor: it says which producer hashes keys differently",
+            cure=_CURE,
+        )
+
+    def _misplaced(self, traffic: Traffic) -> PartitionerMismatch | None:
+        """Where no label is the rule (no click), labels that stay alone must prove themselves.
+
+        One side lies in other partitions than its keys', and the other one does not. Labels of
+        requests that are not ours, or that come after the window, lie as predictions do.
+        """
+        joins = traffic.joins
+        alone = joins.get("expiry", 0) + joins.get("orphan_prediction", 0)
+        # A label after the default was counted is a revision, and has met its prediction.
+        met = joins.get("labelled", 0) + joins.get("revision", 0)
+        self.block = _sums(self.block, [alone, met, joins.get(NEARBY_ORPHAN_LABELS, 0)])
+        counted = (CHECKED, MISPLACED, NEARBY_CHECKED, NEARBY_MISPLACED)
+        self.placed = _sums(self.placed, [joins.get(what, 0) for what in counted])
+        checked, misplaced, checked_labels, misplaced_labels = self.placed
+        if min(checked, checked_labels) < _ENOUGH_CHECKED:
+            return None
+        predictions, labelled, labels = self.block
+        self.block, self.placed = [0, 0, 0], [0, 0, 0, 0]
+        apart = abs(misplaced / checked - misplaced_labels / checked_labels)
+        label_share = labels / max(1, labels + labelled)
+        if min(apart, label_share) < _ORPHAN_SHARE:
+            return None
+        return PartitionerMismatch(
+            orphan_predictions=predictions,
+            orphan_labels=labels,
+            orphan_share=round(predictions / max(1, predictions + labelled), 4),
+            orphan_label_share=round(label_share, 4),
+            cure=_CURE,
         )
 
     def summary(self) -> dict[str, Any]:
@@ -138,6 +185,10 @@ class JoinHealth(Struct, array_like=True):
         oldest = [at for at in since if at is not None]
         age_ms = max(0, self.newest_ms - min(oldest)) if oldest else None
         return {"waiting": sum(counts), "oldest_waiting_ms": age_ms}
+
+
+def _sums(kept: list[int], more: list[int]) -> list[int]:
+    return [min(_MOST, one + other) for one, other in zip(kept, more, strict=True)]
 
 
 def _share(part: int, whole: int) -> float | None:

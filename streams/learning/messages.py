@@ -1,5 +1,7 @@
 """Control messages: from a route's state to what serving systems are told."""
 
+from typing import Any
+
 from msgspec import UNSET, structs
 
 from leverframe.schemas.causes import (
@@ -60,6 +62,12 @@ def control_message(
     )
 
 
+def _joins(state: RouteState, route: Route) -> dict[str, Any]:
+    """How the join fares, and whether a prediction without a label is as usual."""
+    default = route.default_reward
+    return state.join.summary() | ({} if default is None else {"default_reward": default})
+
+
 def heartbeat(state: RouteState, route: Route, now_ms: int) -> ControlMessage:
     """Say again what is in force, at wall time, so that subscribers know that somebody watches.
 
@@ -81,7 +89,7 @@ def heartbeat(state: RouteState, route: Route, now_ms: int) -> ControlMessage:
         arms=arms,
         last_known_good=[structs.asdict(reign) for reign in reversed(state.last_known_good)]
         or UNSET,
-        joins=state.join.summary() if state.join.totals else UNSET,
+        joins=_joins(state, route) if state.join.totals else UNSET,
         shadow=state.shadow or UNSET,
         pinned=UNSET if state.pinned is None else state.pinned,
         frozen=True if state.frozen else UNSET,

@@ -227,7 +227,9 @@ class _Step:
         state = self._state(traffic.route)
         self.out.states[traffic.route] = state
         arms = {name: arm.registration for name, arm in state.arms.items()}
-        orphans = state.join.hear(traffic, arms, route.window_ms)
+        orphans = state.join.hear(
+            traffic, arms, route.window_ms, has_default=route.default_reward is not None
+        )
         if not arms:
             # Nobody to judge yet, but their predictions must not be forgotten.
             return

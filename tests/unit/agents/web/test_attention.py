@@ -49,6 +49,16 @@ def test_few_predictions_say_nothing_about_coverage() -> None:
     assert levels({"joins": {"prediction": 20, "coverage": 0.0}}) == []
 
 
+def test_no_label_is_an_answer_where_a_default_reward_stands_for_it() -> None:
+    """Clicks of 3.9 % are no fault; that none ever came is one."""
+    clicks = {"prediction": 9_000, "coverage": 0.039, "default_reward": 0.0, "expiry": 8_000}
+    assert levels({"joins": clicks | {"labelled": 351}}) == []
+    assert levels({"joins": clicks | {"coverage": 0.0, "revision": 351}}) == []
+    assert levels({"joins": clicks | {"coverage": 0.0, "expiry": 900}}) == []
+    text = "none of 8,000 predictions got a label"
+    assert levels({"joins": clicks | {"coverage": 0.0}}) == [(Level.warning, text)]
+
+
 def test_silence_is_critical_and_comes_first() -> None:
     """Beyond its ttl nobody speaks for the route."""
     found = levels({"frozen": True}, now_ms=T0 + 60_000)

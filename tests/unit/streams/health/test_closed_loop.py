@@ -12,10 +12,20 @@ from records import (
     routes,
 )
 
+from leverframe.agents.operator.narrate import why
 from leverframe.schemas.codec import encode
 from leverframe.schemas.control import ControlAck, ControlMessage
 from leverframe.schemas.prediction import Prediction
-from leverframe.schemas.traffic import NEARBY_ORPHAN_LABELS, AgedCount, ServedCount, Traffic
+from leverframe.schemas.traffic import (
+    CHECKED,
+    MISPLACED,
+    NEARBY_CHECKED,
+    NEARBY_MISPLACED,
+    NEARBY_ORPHAN_LABELS,
+    AgedCount,
+    ServedCount,
+    Traffic,
+)
 from leverframe.streams.attribution.traffic import (
     OTHER_ARMS,
     AgedCounts,
@@ -65,12 +75,13 @@ def traffic(counts: dict[str, int], at: int, version: tuple[int, int] | None = N
 class Job:
     """A route with two arms at 0.5 each, in service."""
 
-    def __init__(self, **following: float) -> None:
+    def __init__(self, default_reward: float | None = None, **following: float) -> None:
         self.states: dict[str, RouteState] = {}
         self.routes: Routes = routes(
             policy="epsilon_greedy",
             nursery_labels=0,
             max_step=1.0,
+            default_reward=default_reward,
             following=FollowingSettings(**following),  # type: ignore[arg-type]
         )
         self.messages: list[ControlMessage] = []
@@ -378,3 +389,58 @@ def test_traffic_of_hostile_names_stays_below_the_limit_of_a_record() -> None:
     told = traffic_of(served, joins, aged, T0)
     assert sum(len(seen.arms) for seen in told) == len(names)
     assert max(len(encode(seen)) for seen in told) < 900_000
+
+
+def defaulted(at: int, *, met: int, labels: int, lie: tuple[int, int, int, int]) -> Record:
+    """A second of a route with a default reward: 1,000 predictions without a label.
+
+    ``lie``: predictions checked, those misplaced, labels checked, those misplaced.
+    """
+    sample = dict(zip((CHECKED, MISPLACED, NEARBY_CHECKED, NEARBY_MISPLACED), lie, strict=True))
+    joins = {"expiry": 1000, "labelled": met, NEARBY_ORPHAN_LABELS: labels, **sample}
+    return record("traffic", Traffic(route="r", served=[], until_ms=T0 + at, joins=joins), at)
+
+
+@pytest.mark.parametrize(
+    "lie", [(100, 0, 60, 60), (100, 75, 60, 0)], ids=["labels elsewhere", "predictions elsewhere"]
+)
+def test_a_foreign_partitioner_is_found_beside_a_default_reward(
+    lie: tuple[int, int, int, int],
+) -> None:
+    """Few labels are as usual there; which side lies in the wrong partitions is not."""
+    job = Job(default_reward=0.0)
+    assert job.take(defaulted(0, met=20, labels=60, lie=lie)) == []
+    (message,) = job.take(defaulted(SECOND, met=20, labels=60, lie=lie))
+    assert message.cause["why"] == "suspected_partitioner_mismatch"
+    assert message.cause["orphan_label_share"] == 0.75
+    assert "120 labels (75.0%) stayed alone" in why(message)
+    assert "suspected_partitioner_mismatch" in job.state.loop.alarms
+
+
+@pytest.mark.parametrize(
+    ("met", "labels", "lie"),
+    [
+        (40, 0, (100, 0, 0, 0)),
+        (40, 500, (100, 0, 50, 0)),
+        (40, 500, (100, 75, 50, 37)),
+        (400, 50, (100, 0, 50, 50)),
+    ],
+    ids=["no click", "labels not ours", "both hash alike", "a few"],
+)
+def test_lonely_halves_are_as_usual_beside_a_default_reward(
+    met: int, labels: int, lie: tuple[int, int, int, int]
+) -> None:
+    """Neither clicks that never come nor labels of other requests are a mismatch."""
+    job = Job(default_reward=0.0)
+    for second in range(4):
+        assert job.take(defaulted(second * SECOND, met=met, labels=labels, lie=lie)) == []
+
+
+def test_heartbeat_says_that_no_label_is_an_answer() -> None:
+    """The page must not call few labels a fault where a default reward stands for none."""
+    job = Job(default_reward=0.0)
+    job.take(defaulted(0, met=20, labels=0, lie=(0, 0, 0, 0)))
+    assert heartbeat(job.state, job.route, T0).cause["joins"]["default_reward"] == 0.0
+    plain = Job()
+    plain.take(orphaned(0, 100, 0, 0))
+    assert "default_reward" not in heartbeat(plain.state, plain.route, T0).cause["joins"]

@@ -9,7 +9,7 @@ from records import routes
 
 from leverframe.agents.worker.attribution import is_caught_up
 from leverframe.schemas.errors import LedgerError
-from leverframe.streams.attribution.entries import Attributed, EarlyLabel, Waiting
+from leverframe.streams.attribution.entries import Attributed, EarlyLabel, Entry, Waiting
 from leverframe.streams.attribution.expiry import (
     IDS_IN_ONE,
     bucket_of,
@@ -18,7 +18,8 @@ from leverframe.streams.attribution.expiry import (
     is_due,
     sweep,
 )
-from leverframe.streams.attribution.traffic import AgedCounts
+from leverframe.streams.attribution.placement import MOST_CHECKED, check_placement
+from leverframe.streams.attribution.traffic import AgedCounts, traffic_of
 from leverframe.streams.runtime.kafka import partition_of
 from leverframe.streams.runtime.ledger import Positions
 from leverframe.streams.runtime.partition import Idle
@@ -247,6 +248,28 @@ def test_sweep_counts_the_default_reward_and_keeps_the_account_open() -> None:
     assert sweep(dict(due.changed), 1900, rule).rewards == []
     late = sweep({"x": waiting}, 2001, rule)
     assert (late.expired, late.changed, len(late.rewards)) == (["x"], {}, 1)
+
+
+def test_of_what_stayed_alone_a_sample_is_checked_for_its_place() -> None:
+    """Predictions without a label, whether a default stands for it or not, and stray labels."""
+    rule = routes(window_s=2.0, default_reward=0.0, default_after_s=0.5)
+    open_ = Waiting(0, 2000, "r", "a", 1, 0.5, None, None, None, 0, True)
+    entries: dict[str, Entry | None] = {f"x{i}": open_ for i in range(MOST_CHECKED + 9)}
+    entries |= {"closed": Attributed(WAITING, 1, 0, 1.0, 0, 0, matured=True), "gone": None}
+    entries |= {"here": EarlyLabel(0, 500, 1, 0), "there": EarlyLabel(0, 500, 1, 0)}
+    entries |= {"waits": EarlyLabel(0, 5000, 1, 0)}
+    found = sweep(entries, 1000, rule)
+    check_placement(entries, found, {"x3", "x4", "there", "closed", "waits"}.__contains__)
+    traffic = traffic_of({}, found.counts, {}, 1000)
+    joins = {what: count for what, count in traffic[0].joins.items() if "_" in what}
+    assert joins == {
+        "checked_prediction": MOST_CHECKED,
+        "misplaced_prediction": 2,
+        "nearby_orphan_label": 2,
+        "nearby_checked_label": 2,
+        "nearby_misplaced_label": 1,
+    }
+    assert "checked_prediction" not in traffic[0].arms["a"]
 
 
 def test_expiry_index_sorts_by_time() -> None:

@@ -26,6 +26,7 @@ def summary(known: RouteHistory, now_ms: int) -> dict[str, Any]:
     """
     newest = known.newest
     found = attention(known, now_ms)
+    places = {arm: at for at, arm in enumerate(known.arms)}
     arms = known.newest_with_arms.cause.get("arms", {})
     return {
         "route": newest.route,
@@ -37,6 +38,8 @@ def summary(known: RouteHistory, now_ms: int) -> dict[str, Any]:
         "heard_ms": known.heard_ms,
         "champion": newest.champion,
         "weights": newest.weights,
+        # Of each arm among all that were seen, retired ones included: its colour on every page.
+        "places": [places[arm] for arm in newest.weights],
         "quarantined": newest.quarantined,
         "labels": sum(one.get("labels", 0) for one in arms.values()),
         "coverage": _beat(known).get("joins", {}).get("coverage"),

@@ -5,14 +5,15 @@ from typing import Any, Final
 
 import numpy as np
 
+from leverframe.agents.web.palette import colour
 from leverframe.experiments.demo.models import ARMS
 from leverframe.experiments.demo.observer import Observer
 from leverframe.experiments.demo.summary import Milestones
 
 __all__ = ["draw"]
 
-# Okabe-Ito: told apart with any kind of colour vision.
-COLOURS: Final = {"logistic-v1": "#0072B2", "bayes-v1": "#999999", "forest-v2": "#E69F00"}
+# The dashboard's: arms are registered in this order.
+COLOURS: Final = {arm: colour(place) for place, arm in enumerate(ARMS)}
 _BIN_S: Final = 0.5
 
 

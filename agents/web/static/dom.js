@@ -39,7 +39,7 @@ export function ago(ms, nowMs) {
   return `${Math.round(seconds / 3600)} h ago`;
 }
 
-// Okabe and Ito's colours first: told apart also by those who see red and green alike.
+// Okabe and Ito's colours first: told apart also by those who see red and green alike. As in agents/web/palette.py.
 const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a800", "#7a5cc0", "#8c564b", "#708090"];
 export const colour = (at) => COLOURS[at % COLOURS.length];
 export const swatch = (at) => h("span", { class: "swatch", "aria-hidden": "true", style: { background: colour(at) } });

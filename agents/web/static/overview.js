@@ -10,7 +10,7 @@ function shares(line) {
   return h(
     "div",
     { class: "share", role: "img", "aria-label": `Weights: ${spoken}`, title: spoken },
-    arms.map(([, weight], at) => h("span", { style: { width: `${weight * 100}%`, background: colour(at) } })),
+    arms.map(([, weight], at) => h("span", { style: { width: `${weight * 100}%`, background: colour(line.places[at]) } })),
   );
 }
 

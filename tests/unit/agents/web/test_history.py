@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from leverframe.agents.web.history import FIELDS, History
 from leverframe.agents.web.retention import IN_FULL, Retention, retention_for
+from leverframe.agents.web.summary import summary
 from leverframe.schemas.control import ControlKind
 from leverframe.streams.topology import DAY_MS
 
@@ -85,6 +86,16 @@ def test_a_point_holds_the_mean_of_late_where_it_is_known() -> None:
     columns = history.routes["r"].columns(0)
     assert columns["recent"] == [[0.25], [None]]
     assert columns["mean"] == [[0.9], [0.8]]
+
+
+def test_an_arm_keeps_its_place_when_another_is_retired() -> None:
+    """Its colour is the same in the list of routes as on its route's page."""
+    history = History()
+    history.note(message(1, T0, weights={"a": 0.5, "b": 0.3, "c": 0.2}))
+    history.note(message(2, T0, weights={"b": 0.6, "c": 0.4}))
+    known = history.routes["r"]
+    assert summary(known, T0)["places"] == [1, 2]
+    assert known.columns(0)["arms"] == ["a", "b", "c"]
 
 
 @given(st.lists(st.tuples(st.integers(0, 60_000), st.booleans()), min_size=1, max_size=60))

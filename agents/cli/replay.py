@@ -69,7 +69,9 @@ def replay(
     told_of = printable(str(state.champion))
     click.echo(f"{len(recorded.records):,} records, epoch {state.epoch}, champion {told_of}")
     for name, arm in state.arms.items():
-        click.echo(printable(_arm_line(name, arm, state.weights.get(name, 0.0))))
+        click.echo(
+            printable(_arm_line(name, arm, state.weights.get(name, 0.0), recorded.recent(arm)))
+        )
     is_part = until is not None or until_reward is not None
     compared = "" if is_part or live is None else recorded.beside_newest(digest)
     click.echo(f"state digest {digest}{printable(compared)}")
@@ -102,6 +104,13 @@ class _Recorded:
             until_reward=until_reward,
         )
         return states.get(self._route)
+
+    def recent(self, arm: Any) -> Any:
+        """Return what the newest labels of an arm say, as in control messages; None without any."""
+        from leverframe.streams.learning.recent_mean import recent_evidence
+
+        route = self._routes.get(self._route)
+        return None if route is None else recent_evidence(arm, route.settings.bucket_ms)
 
     def beside_newest(self, digest: str) -> str:
         """Compare with the newest control message, or with one that the records reach for sure."""
@@ -162,6 +171,7 @@ class _Recorded:
 
 
 def _print_json(recorded: _Recorded, state: Any, digest: str, live: str | None) -> None:
+    import msgspec
     import orjson
 
     from leverframe.policies.units import NANO
@@ -175,15 +185,21 @@ def _print_json(recorded: _Recorded, state: Any, digest: str, live: str | None) 
         "champion": state.champion,
         "weights": state.weights,
         "arms": {
-            name: {"labels": arm.count, "reward_sum": arm.sum_nano / NANO, "phase": arm.phase}
+            name: {
+                "labels": arm.count,
+                "reward_sum": arm.sum_nano / NANO,
+                "recent": recorded.recent(arm),
+                "phase": arm.phase,
+            }
             for name, arm in state.arms.items()
         },
     }
-    click.echo(printable(orjson.dumps(told).decode()))
+    click.echo(printable(orjson.dumps(told, default=msgspec.to_builtins).decode()))
 
 
-def _arm_line(name: str, arm: Any, weight: float) -> str:
+def _arm_line(name: str, arm: Any, weight: float, recent: Any) -> str:
     from leverframe.policies.units import NANO
 
     mean = f"{arm.sum_nano / NANO / arm.count:.6f}" if arm.count else "-"
-    return f"  {name}: {arm.phase}, weight {weight:.4f}, {arm.count:,} labels, mean {mean}"
+    late = "" if recent is None else f", of late {recent.mean:.6f} of {recent.labels:,}"
+    return f"  {name}: {arm.phase}, weight {weight:.4f}, {arm.count:,} labels, mean {mean}{late}"

@@ -83,6 +83,12 @@ async def explained(deployment: Deployment) -> None:
     replayed = orjson.loads(await asyncio.to_thread(said, "replay", *recompute, "--json"))
     assert replayed["digest"] == last.state_digest
     assert replayed["weights"] == last.weights
+    for arm, known in last.cause.get("arms", {}).items():
+        assert replayed["arms"][arm]["recent"] == known["recent"]
+    whole = orjson.loads(await asyncio.to_thread(said, "replay", "--json"))
+    recent = whole["arms"]["arm-0"]["recent"]
+    in_words = f"of late {recent['mean']:.6f} of {recent['labels']}"
+    assert in_words in await asyncio.to_thread(said, "replay")
 
 
 def test_worker_joins_learns_and_commits_to_the_end(deploy: Callable[..., Any]) -> None:

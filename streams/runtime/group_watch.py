@@ -25,6 +25,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from msgspec import Struct
 
 from leverframe.schemas.errors import BrokerError, GroupError
+from leverframe.serving.tasks import tasks_of
 from leverframe.streams.runtime.attendance import Attendance, owned_partitions
 from leverframe.streams.runtime.connect import find_error
 from leverframe.streams.runtime.kafka import BrokerSettings
@@ -94,11 +95,7 @@ class GroupWatch:
         self._coordinator._push_error_to_user = self._hear  # noqa: SLF001
         self._coordinator._send_req = self._guarded  # noqa: SLF001
         self._client.cluster.add_listener(self._judge_metadata)
-        for task in (
-            self._coordinator._coordination_task,  # noqa: SLF001
-            self._consumer._fetcher._fetch_task,  # noqa: SLF001
-            self._client._sync_task,  # noqa: SLF001
-        ):
+        for task in tasks_of(self._consumer):
             task.add_done_callback(self._note_end)
 
     async def look(self) -> None:

@@ -23,7 +23,6 @@ _REJOIN: Final = (
     errors.IllegalGenerationError,
     errors.CommitFailedError,
 )
-_NAMES: Final = "correct [topics] prefix and [app] id"
 # The first that fits.
 _CURES: Final[tuple[tuple[tuple[type[errors.KafkaError], ...], str], ...]] = (
     (
@@ -37,8 +36,8 @@ _CURES: Final[tuple[tuple[tuple[type[errors.KafkaError], ...], str], ...]] = (
     (
         (errors.GroupAuthorizationFailedError,),
         (
-            "{user} may not read the group {group}: allow Read on it (kafka-acls.sh --add), or "
-            + _NAMES
+            "{user} may not read the group {group} ([topics] prefix and [app] id): allow Read on "
+            "it (kafka-acls.sh --add)"
         ),
     ),
     (
@@ -69,7 +68,7 @@ _CURES: Final[tuple[tuple[tuple[type[errors.KafkaError], ...], str], ...]] = (
     ),
     (
         (errors.InvalidGroupIdError,),
-        "the broker takes no group named {group}: " + _NAMES,
+        "the broker takes no group named {group}: correct [topics] prefix and [app] id",
     ),
     (
         (errors.UnsupportedVersionError, errors.IncompatibleBrokerVersion),

@@ -243,6 +243,8 @@ class Subscriber:
 
     def _note_place(self, tp: Any, records: Sequence[Any]) -> None:
         """Notice that a partition begins anew: somebody has made the topic again."""
+        if not records:
+            return
         if records[0].offset < self._next.get(tp, 0):
             if not self._read_again or tp in self._read_again:
                 self._read_again.clear()

@@ -30,7 +30,7 @@ def quoted(error: Exception) -> errors.KafkaError:
     [
         (errors.InvalidSessionTimeoutError(), "[app] session_timeout_s = 2: it must lie between"),
         (errors.GroupAuthorizationFailedError("g"), "user 'worker' may not read the group"),
-        (errors.TopicAuthorizationFailedError({"t", "s"}), "user 'worker' may not read s, t: "),
+        (errors.TopicAuthorizationFailedError(["t", "s"]), "user 'worker' may not read s, t: "),
         (errors.TopicAuthorizationFailedError("t"), "may not read t: allow Read"),
         (errors.InconsistentGroupProtocolError(), "has a member that is no worker"),
         (errors.InvalidGroupIdError(), "no group named 'a-leverframe': correct [topics] prefix"),

@@ -52,8 +52,10 @@ def signature_of(topic: str, key: bytes, value: bytes, secret: bytes) -> bytes:
     ----------
     topic : str
         Full name.
-    key, value : bytes
-        As they are published.
+    key : bytes
+        As it is published.
+    value : bytes
+        As it is published.
     secret : bytes
         Shared with the readers.
 

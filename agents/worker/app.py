@@ -119,11 +119,10 @@ def build_app(
 
 def _charge(
     settings: Settings,
-    inputs: Mapping[str, Sequence[str]],
+    by_agent: Mapping[str, Sequence[str]],
     on_failure: Callable[[BaseException], None],
 ) -> Charge:
     topics = settings.topic_names
-    advisory = frozenset({topics.control_acks, topics.traffic})
     return Charge(
         broker=settings.broker,
         member=Member(
@@ -132,8 +131,8 @@ def _charge(
             session_timeout_s=settings.app.session_timeout_s,
         ),
         declared=settings.declared_topics(),
-        inputs=frozenset(name for names in inputs.values() for name in names) - advisory,
-        advisory=advisory,
+        reads=frozenset(name for names in by_agent.values() for name in names),
+        advisory=frozenset({topics.control_acks, topics.traffic}),
         on_fatal=on_failure,
     )
 

@@ -56,10 +56,10 @@ class Charge(Struct, frozen=True, kw_only=True):
         What this worker is to its group.
     declared : sequence of DeclaredTopic
         The topics, as they must stay.
-    inputs : frozenset of str
-        Full names of those that the group must read.
+    reads : frozenset of str
+        Full names of those that the group reads.
     advisory : frozenset of str
-        Full names of those that the job can do without.
+        Full names of those among them that the job can do without.
     on_fatal : callable
         Gets what ends the process; called in the consumer's thread.
     """
@@ -67,7 +67,7 @@ class Charge(Struct, frozen=True, kw_only=True):
     broker: BrokerSettings
     member: Member
     declared: Sequence[DeclaredTopic]
-    inputs: frozenset[str]
+    reads: frozenset[str]
     advisory: frozenset[str]
     on_fatal: Callable[[BaseException], None]
 
@@ -85,7 +85,7 @@ class GroupWatch:
         wanted = [
             TopicPartition(topic.name, partition)
             for topic in charge.declared
-            if topic.name in charge.inputs
+            if topic.name in charge.reads - charge.advisory
             for partition in range(topic.partitions)
         ]
         self.attendance = Attendance(wanted, charge.member.session_timeout_s)
@@ -188,7 +188,8 @@ class GroupWatch:
 
     def _judge_missing(self, counts: Mapping[str, int], now_s: float) -> None:
         for topic in self._declared:
-            if counts.get(topic.name) or topic.name in self._charge.advisory:
+            # The ledgers know more of what they count (agents/worker/inputs.py).
+            if counts.get(topic.name) or topic.name in self._charge.reads:
                 self._missing_since_s.pop(topic.name, None)
             elif now_s - self._missing_since_s.setdefault(topic.name, now_s) >= _MISSING_S:
                 self._refuse(topic, None)

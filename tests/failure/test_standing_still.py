@@ -94,17 +94,27 @@ def test_worker_ends_where_partitions_were_added(deploy: Callable[..., Any], top
     asyncio.run(drill())
 
 
-def test_worker_ends_where_an_input_is_gone(deploy: Callable[..., Any]) -> None:
-    """Nobody can count what cannot be read: within 10 s, exit code 2, and the cure."""
+@pytest.mark.parametrize(
+    ("topic", "code", "says"),
+    [
+        ("control", 2, "control: missing; create it: leverframe topics create"),
+        ("ground-truth", 1, "ground-truth is gone: nothing can be counted"),
+    ],
+    ids=["an output", "an input"],
+)
+def test_worker_ends_where_a_topic_is_gone(
+    deploy: Callable[..., Any], topic: str, code: int, says: str
+) -> None:
+    """Nobody reads or hears it any more: it ends soon, with the reason and the cure."""
 
     async def drill() -> None:
         deployment = await deploy()
         worker = deployment.start()
         await is_open(deployment)
-        gone = deployment.settings.topic_names.ground_truth
+        gone = f"{deployment.settings.topics.prefix}{topic}"
         await change(deployment, lambda admin: admin.delete_topics([gone]))
-        assert await wait_for_end(worker, _NOTICED_S + _SLACK_S, deployment.log) == 2
-        assert f"{gone}: missing; create it: leverframe topics create" in deployment.log()
+        assert await wait_for_end(worker, _NOTICED_S + 2 * _SLACK_S, deployment.log) == code
+        assert says in deployment.log()
 
     asyncio.run(drill())
 

@@ -144,7 +144,7 @@ class Watched:
             broker=BrokerSettings(),
             member=MEMBER,
             declared=topics,
-            inputs=frozenset({"in"}),
+            reads=frozenset({"in", "acks"}),
             advisory=frozenset({"acks"}),
             on_fatal=self.failures.append,
         )

@@ -7,6 +7,7 @@
     |-- SettingsError               the configuration is wrong: exit code 2
     |-- PolicyError                 a policy was configured or called wrongly
     |-- BrokerError                 Kafka is missing, wrong or refuses us: exit code 2
+    |-- GroupError                  the consumer group cannot go on: the process ends
     |-- LedgerError                 the exactly-once state cannot go on: the process ends
     `-- ControlError                a control message was refused by a subscriber
 """
@@ -16,6 +17,7 @@ from typing import ClassVar
 __all__ = [
     "BrokerError",
     "ControlError",
+    "GroupError",
     "LedgerError",
     "LeverframeError",
     "PolicyError",
@@ -75,10 +77,18 @@ class PolicyError(LeverframeError):
 class BrokerError(LeverframeError):
     """Kafka cannot be reached, a topic has the wrong shape, or the broker refuses us.
 
-    Nothing was started. The operator follows the cure that the message names.
+    Nothing was started, or a running worker ends. The operator follows the cure that the message
+    names.
     """
 
     exit_code: ClassVar[int] = 2
+
+
+class GroupError(LeverframeError):
+    """The worker's place in its consumer group cannot be kept, or what keeps it has ended.
+
+    The process ends and acknowledges nothing more; the platform restarts it, nothing is lost.
+    """
 
 
 class LedgerError(LeverframeError):

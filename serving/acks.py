@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
 from leverframe.schemas.codec import encode
 from leverframe.schemas.control import ControlAck, ControlMessage
@@ -115,7 +114,7 @@ class Acknowledger:
                         value = encode(self._ack(message))
                         await producer.send(self._topic, value, key=message.route.encode())
                     await producer.flush()
-                except (KafkaError, OSError) as error:
+                except Exception as error:  # noqa: BLE001 - whatever it is, it may be over soon
                     log.warning(
                         "cannot acknowledge on %s: %r",
                         self._topic,

@@ -25,7 +25,7 @@ from leverframe.schemas.signing import KafkaRecord
 from leverframe.serving.acks import Acknowledger
 from leverframe.serving.patches import outlive_brokers, read_any_record
 from leverframe.serving.routing import Assignment, InForce, RoutingTable
-from leverframe.serving.tasks import end_task
+from leverframe.serving.tasks import dead_task, end_task
 
 __all__ = ["Subscriber", "ThreadSubscriber"]
 
@@ -33,6 +33,12 @@ log = logging.getLogger(__name__)
 
 # A whole topic at once would need its memory several times over.
 _RECORDS_AT_ONCE: Final = 500
+# A topic that is made anew has other partitions, of which the client hears when it asks again;
+# aiokafka asks every 5 minutes.
+_METADATA_AGE_MS: Final = 3_000
+_RETRY_S: Final = 1.0
+# An outage is one line in so many seconds, not one for each try.
+_COMPLAIN_EVERY_S: Final = 10.0
 
 Callback = Callable[[ControlMessage], None]
 Told = TypeVar("Told")
@@ -40,6 +46,12 @@ Told = TypeVar("Told")
 
 class Subscriber:
     """Asyncio form.
+
+    It follows for as long as it lives. A record that cannot be used is left out and counted in
+    ``refused``; an error of the broker or of the client is waited out and counted in
+    ``interrupted``; a topic that was made anew is read again from its start and counted in
+    ``reread``. What is in force stays so meanwhile, until a higher message comes or ``ttl_ms`` has
+    passed.
 
     Parameters
     ----------
@@ -85,6 +97,11 @@ class Subscriber:
         self._on_rollback = on_rollback
         self._on_weights = on_weights
         self._held: dict[str, tuple[bool, Mapping[str, float]]] = {}
+        self._next: dict[Any, int] = {}
+        self._read_again: set[Any] = set()
+        self._complained_s = -_COMPLAIN_EVERY_S
+        self.interrupted = 0
+        self.reread = 0
         self._options = dict(options or {})
         self._task: asyncio.Task[None] | None = None
         self._acknowledger: Acknowledger | None = None
@@ -113,20 +130,7 @@ class Subscriber:
         """
         outlive_brokers()
         read_any_record()
-        consumer = AIOKafkaConsumer(
-            self._control,
-            bootstrap_servers=self._servers,
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=50,
-            **self._options,
-        )
-        try:
-            await consumer.start()
-        except BaseException:
-            await consumer.stop()
-            raise
+        consumer = await self._connected()
         if self._acks is not None:
             self._acknowledger = Acknowledger(
                 self._servers, self._acks, self._replica, self._options
@@ -153,13 +157,57 @@ class Subscriber:
         states = [self.in_force(route) for route in self.table.routes]
         return following and not any(state.is_fallback for state in states if state is not None)
 
-    async def _follow(self, consumer: Any) -> None:
-        tps = list(consumer.assignment())
+    @property
+    def refused(self) -> int:
+        """Records that could not be used: unreadable, unsigned, forged."""
+        return self.table.refused
+
+    async def _connected(self) -> Any:
+        options: dict[str, Any] = {"metadata_max_age_ms": _METADATA_AGE_MS, **self._options}
+        consumer = AIOKafkaConsumer(
+            self._control,
+            bootstrap_servers=self._servers,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=50,
+            **options,
+        )
         try:
+            await consumer.start()
+        except BaseException:
+            await consumer.stop()
+            raise
+        return consumer
+
+    async def _follow(self, consumer: Any) -> None:
+        """Follow for ever: where one consumer cannot go on, another begins."""
+        while True:
+            try:
+                await self._read(consumer)
+            except Exception as error:
+                if not self._ready.is_set():
+                    raise  # whoever starts is told
+                await self._complain(error)
+            consumer = await self._connected_again()
+
+    async def _connected_again(self) -> Any:
+        self._next.clear()
+        while True:
+            try:
+                return await self._connected()
+            except Exception as error:  # noqa: BLE001 - whatever it is, it may be over soon
+                self._look()
+                await self._complain(error)
+
+    async def _read(self, consumer: Any) -> None:
+        try:
+            tps = list(consumer.assignment())
             ends = await consumer.end_offsets(tps)
             while True:
                 fetched = await self._fetch(consumer)
-                for records in fetched.values():
+                for tp, records in fetched.items():
+                    self._note_place(tp, records)
                     for record in records:
                         if record.value is not None:
                             self._take(record)
@@ -172,22 +220,54 @@ class Subscriber:
             await consumer.stop()
 
     async def _fetch(self, consumer: Any) -> Mapping[Any, Any]:
+        ended = dead_task(consumer)
+        if ended is not None:
+            raise RuntimeError(ended)
         fetching = consumer.getmany(timeout_ms=200, max_records=_RECORDS_AT_ONCE)
         try:
             fetched: Mapping[Any, Any] = await fetching
         except KafkaError as error:
+            await self._complain(error)
+            return {}
+        return fetched
+
+    async def _complain(self, error: Exception) -> None:
+        """Count what keeps us from reading, write of it now and then, and wait a little."""
+        self.interrupted += 1
+        if time.monotonic() - self._complained_s >= _COMPLAIN_EVERY_S:
+            self._complained_s = time.monotonic()
             log.warning(
                 "control topic: %r; trying again", error, extra={"event": "control_unreadable"}
             )
-            await asyncio.sleep(0.2)
-            return {}
-        return fetched
+        await asyncio.sleep(_RETRY_S)
+
+    def _note_place(self, tp: Any, records: Sequence[Any]) -> None:
+        """Notice that a partition begins anew: somebody has made the topic again."""
+        if not records:
+            return
+        if records[0].offset < self._next.get(tp, 0):
+            if not self._read_again or tp in self._read_again:
+                self._read_again.clear()
+                self.reread += 1
+                log.warning(
+                    "%s was made anew: it is read again from its start, and what is in force "
+                    "stays until a higher message comes",
+                    self._control,
+                    extra={"event": "control_made_anew"},
+                )
+            self._read_again.add(tp)
+        self._next[tp] = records[-1].offset + 1
 
     def _take(self, record: KafkaRecord) -> None:
         try:
             message = self.table.offer(record)
         except ControlError as error:
             log.warning("%s", error, extra={"event": "control_refused"})
+            return
+        except Exception:
+            # Whatever a record can do to us: the next one may be the rollback.
+            self.table.refused += 1
+            log.exception("a control record is left out", extra={"event": "control_refused"})
             return
         if message is None:
             return

@@ -25,6 +25,7 @@ from leverframe.agents.operator.preflight import other_prefixes
 from leverframe.agents.operator.standing import PolicyInForce, policies_by_command
 from leverframe.agents.settings import Settings
 from leverframe.serving.patches import read_any_record
+from leverframe.streams.runtime.attendance import owned_partitions
 from leverframe.streams.runtime.connect import TIMEOUT_MS, connect
 from leverframe.streams.runtime.consumers import open_consumer
 from leverframe.streams.runtime.kafka import client_options
@@ -92,15 +93,14 @@ async def gather_facts(settings: Settings) -> Facts:
     try:
         await admin.start()
         nodes = sorted(client.cluster.brokers(), key=lambda node: node.nodeId)
-        wanted = [topic.name for topic in settings.declared_topics()]
-        described = await _described_topics(admin, wanted)
+        declared = [topic.name for topic in settings.declared_topics()]
+        described = await _described_topics(admin, declared)
         partitions = {topic["topic"]: len(topic["partitions"]) for topic in described}
         refused, asked = await probe_rights(client, topics, name)
-        inputs = {
-            full: partitions[full]
-            for full in (topics.predictions, topics.ground_truth)
-            if full in partitions
-        }
+        # Those that the job cannot do without, those with the labels first.
+        wanted = (topics.predictions, topics.ground_truth, topics.rewards, topics.commands)
+        read = {full: partitions[full] for full in wanted if full in partitions}
+        inputs = {full: read[full] for full in wanted[:2] if full in read}
         return Facts(
             cluster_id=(await admin.describe_cluster())["cluster_id"] or "without an id",
             brokers={f"{n.host}:{n.port}": await client.ready(n.nodeId) for n in nodes},
@@ -114,7 +114,7 @@ async def gather_facts(settings: Settings) -> Facts:
                 full: await _sample(settings, full, partitions, refused)
                 for full in (*inputs, topics.control)
             },
-            group=await _group(settings, admin, name, inputs),
+            group=await _group(settings, admin, name, inputs, read),
             other_prefixes=other_prefixes(topics.prefix, await admin.list_topics()),
             policies=await _policies(settings, partitions, refused),
         )
@@ -165,9 +165,15 @@ async def _policies(
     return await policies_by_command(settings, partitions[changelog])
 
 
-async def _group(settings: Settings, admin: Any, name: str, inputs: Mapping[str, int]) -> Group:
-    """Members and lag; looked at twice where something waits, to see whether it moves."""
-    tps = [TopicPartition(topic, p) for topic, count in inputs.items() for p in range(count)]
+async def _group(
+    settings: Settings,
+    admin: Any,
+    name: str,
+    inputs: Mapping[str, int],
+    read: Mapping[str, int],
+) -> Group:
+    """Members, what they read, and lag; looked at twice where something waits: it may move."""
+    tps = _partitions(inputs)
     try:
         async with open_consumer(settings.broker) as consumer:
             code, _, state, _, _, members, *_ = await _described(admin, name)
@@ -186,12 +192,17 @@ async def _group(settings: Settings, admin: Any, name: str, inputs: Mapping[str,
         name=name,
         state=state,
         members=[host.lstrip("/") for _, _, host, *_ in members],
+        unread=sorted(set(_partitions(read)) - owned_partitions(one[4] for one in members)),
         progress={
             topic: Progress(waiting=waiting[topic], moved=after[topic] - before[topic])
             for topic in inputs
         },
         watched_s=watched_s,
     )
+
+
+def _partitions(counts: Mapping[str, int]) -> list[TopicPartition]:
+    return [TopicPartition(topic, p) for topic, count in counts.items() for p in range(count)]
 
 
 async def _described(admin: Any, name: str) -> Any:

@@ -1,12 +1,14 @@
 """Whether a worker runs, keeps up, and speaks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from aiokafka import TopicPartition
 from msgspec import Struct
 
-from leverframe.agents.doctor.findings import Finding, ok, warning
+from leverframe.agents.doctor.findings import Finding, fault, ok, warning
 from leverframe.agents.doctor.sample import Sample
+from leverframe.streams.runtime.attendance import name_partitions
 
 __all__ = ["Group", "Progress", "judge_attendance"]
 
@@ -14,6 +16,8 @@ CHECK: Final = "worker"
 # Markers of transactions count as offsets and are never committed: a few are always "waiting".
 WAITING_RECORDS: Final = 100
 _NAMED: Final = 5
+# As Kafka names a group that has shared out its partitions.
+_STABLE: Final = "Stable"
 
 
 class Progress(Struct, frozen=True, kw_only=True):
@@ -42,6 +46,8 @@ class Group(Struct, frozen=True, kw_only=True):
         As the broker says.
     members : list of str
         Hosts of the workers.
+    unread : sequence of TopicPartition
+        Partitions of the inputs that no member reads.
     progress : dict of str to Progress
         By full name of the input topic.
     watched_s : float
@@ -53,6 +59,7 @@ class Group(Struct, frozen=True, kw_only=True):
     name: str
     state: str = ""
     members: list[str] = []
+    unread: Sequence[TopicPartition] = ()
     progress: dict[str, Progress] = {}
     watched_s: float = 0.0
     failure: str = ""
@@ -97,6 +104,8 @@ def judge_attendance(group: Group, control: Sample) -> list[Finding]:
     ]
     hosts = ", ".join(sorted(set(group.members)))
     said = f"{len(group.members)} in the group ({group.state}; {hosts}); {lag}"
+    if group.unread:
+        return [_judge_unread(group, said), *_judge_routes(control)]
     if not stuck:
         return [ok(CHECK, group.name, said), *_judge_routes(control)]
     return [
@@ -108,6 +117,17 @@ def judge_attendance(group: Group, control: Sample) -> list[Finding]:
         ),
         *_judge_routes(control),
     ]
+
+
+def _judge_unread(group: Group, said: str) -> Finding:
+    unread = f"{said}; no member reads {name_partitions(group.unread)}"
+    if group.state != _STABLE:
+        return warning(CHECK, group.name, unread, "The group shares its partitions: ask again")
+    cure = (
+        "Start the workers again; end any program in the group that is no worker (a console "
+        "consumer, a mirror): kafka-consumer-groups.sh --describe --members"
+    )
+    return fault(CHECK, group.name, unread, cure)
 
 
 def _judge_routes(control: Sample) -> list[Finding]:

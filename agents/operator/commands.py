@@ -179,7 +179,16 @@ class _Conversation:
             if message is None or message.cause.get("command_id") != self._command.command_id:
                 return None
             return message
-        if orjson.loads(record.value).get("command_id") != self._command.command_id:
+        if not _is_of(record.value, self._command.command_id):
             return None
         headers = {name.removeprefix(HEADER_PREFIX): v for name, v in record.headers}
         raise LeverframeError(f"{headers['reason'].decode()}: {headers['detail'].decode()}")
+
+
+def _is_of(value: bytes, command_id: str) -> bool:
+    """Whether a dead letter holds this command; others' may hold anything."""
+    try:
+        letter = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(letter, dict) and letter.get("command_id") == command_id

@@ -7,7 +7,7 @@ command line can load is one line: ``app = build_app(load_settings(path))``.
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -24,13 +24,14 @@ from leverframe.agents.worker.membership import ConsumerFlow, Membership
 from leverframe.agents.worker.metrics import metrics_page
 from leverframe.agents.worker.notifier import Notifier
 from leverframe.schemas.control import ControlMessage
-from leverframe.schemas.errors import LeverframeError
+from leverframe.schemas.errors import GroupError, LeverframeError
 from leverframe.serving.patches import (
     make_light_records,
     outlive_brokers,
     shorten_transaction_wait,
 )
 from leverframe.streams.routes.route import compile_routes
+from leverframe.streams.runtime.group_watch import Charge
 from leverframe.streams.runtime.kafka import BrokerSettings, client_options
 from leverframe.streams.runtime.ledger import Ledger, LedgerSettings
 from leverframe.streams.runtime.logger import make_logger
@@ -38,6 +39,7 @@ from leverframe.streams.runtime.microbatch import MicrobatchSchema, MicrobatchTr
 from leverframe.streams.runtime.open_ledger import open_ledger
 from leverframe.streams.runtime.partition import Agent, Batch, WorkT
 from leverframe.streams.runtime.partitions import Partitions
+from leverframe.streams.runtime.refusals import Member
 from leverframe.streams.runtime.store import Memory
 
 __all__ = ["build_app"]
@@ -82,7 +84,7 @@ def build_app(
     outlive_brokers()
     by_agent: dict[str, tuple[str, ...]] = {one: inputs_of(settings, one) for one in AGENTS}
     routes = compile_routes(settings.routes)
-    app: faust.App = _faust_app(settings)
+    app: faust.App = _faust_app(settings, _charge(settings, by_agent, on_failure))
     inputs = Inputs(app, settings, by_agent, on_failure)
     attribution = AttributionShell(settings, routes, inputs)
     learning = LearningShell(settings, routes, inputs)
@@ -97,7 +99,7 @@ def build_app(
     folding = partitions("learning", learning.begin)
     agents: dict[str, Partitions[Any]] = {"attribution": attributing, "learning": folding}
     for name, own in agents.items():
-        _add_agent(app, name, by_agent[name], own)
+        _add_agent(app, name, by_agent[name], own, on_failure)
     membership = Membership(app, agents, by_agent)
     membership.connect(settings.app.tick_s)
     app.task(inputs.watch)
@@ -113,6 +115,26 @@ def build_app(
     if settings.notifications.url:
         app.task(Notifier(settings).follow)
     return app
+
+
+def _charge(
+    settings: Settings,
+    by_agent: Mapping[str, Sequence[str]],
+    on_failure: Callable[[BaseException], None],
+) -> Charge:
+    topics = settings.topic_names
+    return Charge(
+        broker=settings.broker,
+        member=Member(
+            group=topics.prefix + settings.app.id,
+            user=settings.broker.username,
+            session_timeout_s=settings.app.session_timeout_s,
+        ),
+        declared=settings.declared_topics(),
+        reads=frozenset(name for names in by_agent.values() for name in names),
+        advisory=frozenset({topics.control_acks, topics.traffic}),
+        on_fatal=on_failure,
+    )
 
 
 async def _open(settings: LedgerSettings, inputs: Inputs, partition: int) -> Ledger:
@@ -135,20 +157,31 @@ async def _open(settings: LedgerSettings, inputs: Inputs, partition: int) -> Led
     return ledger
 
 
-def _add_agent(app: Any, name: str, topics: Sequence[str], partitions: Partitions[Any]) -> None:
+def _add_agent(
+    app: Any,
+    name: str,
+    topics: Sequence[str],
+    partitions: Partitions[Any],
+    on_failure: Callable[[BaseException], None],
+) -> None:
     """One agent over all its input topics: order per partition is what everything rests on."""
     channel = app.topic(*topics, schema=MicrobatchSchema())
 
     async def run(stream: Any) -> None:
-        async for event in stream.noack().events():
-            message = event.message
-            batch = Batch(message.topic, message.value, event.ack)
-            partitions.handle(message.partition, batch)
+        try:
+            async for event in stream.noack().events():
+                message = event.message
+                batch = Batch(message.topic, message.value, event.ack)
+                partitions.handle(message.partition, batch)
+        except Exception as error:  # noqa: BLE001 - Faust would begin again behind the record
+            on_failure(error)
+        if not app.should_stop:
+            on_failure(GroupError(f"nothing is handed to {name} any more; start the worker again"))
 
     app.agent(channel, name=name, concurrency=1)(run)
 
 
-def _faust_app(settings: Settings) -> Any:
+def _faust_app(settings: Settings, charge: Charge) -> Any:
     topics = settings.topic_names
     broker = settings.broker
     web = settings.app.web_port > 0
@@ -181,6 +214,7 @@ def _faust_app(settings: Settings) -> Any:
         loghandlers=[],
     )
     app.transport = MicrobatchTransport(app.conf.broker_consumer, app)
+    app.transport.charge = charge
     return app
 
 

@@ -122,4 +122,5 @@ class Membership:
             opening = sorted(assigned - own.works.keys())
             if opening:
                 return f"{name}: partitions {opening} are being opened"
-        return None
+        unread: str | None = self._app.consumer.why_unread()
+        return unread

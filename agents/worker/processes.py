@@ -18,7 +18,8 @@ __all__ = ["fork_into"]
 
 log = make_logger()
 
-_GRACE_S: Final = 30
+# More than a process takes that cannot end in order (agents/worker/run.py), and less than 20 s.
+_GRACE_S: Final = 18
 
 
 def fork_into(count: int) -> int:

@@ -2,8 +2,12 @@
 
 import asyncio
 import gc
+import logging
+import os
+import signal
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -14,7 +18,7 @@ from msgspec import structs
 from leverframe.agents.datadir import claim
 from leverframe.agents.operator.preflight import existing_topics, other_applications
 from leverframe.agents.settings import Settings
-from leverframe.agents.worker.app import build_app
+from leverframe.agents.worker.app import build_app, end_process
 from leverframe.agents.worker.logs import set_up_logging
 from leverframe.agents.worker.processes import fork_into
 from leverframe.schemas.errors import BrokerError, SettingsError
@@ -26,13 +30,42 @@ __all__ = ["refuse_taken_ports", "run_worker"]
 log = make_logger()
 
 SWITCH_INTERVAL_S: Final = 0.0005
+# Kubernetes kills 30 s after it has asked. Most ends take one or two seconds.
+LONGEST_END_S: Final = 15.0
 
 
 class Worker(faust.Worker):
-    """Faust's worker with our own log, and nothing drawn on the terminal."""
+    """Faust's worker with our own log, nothing drawn on the terminal, and an end for certain."""
 
     def _setup_logging(self) -> None:
         """Keep the logging that ``agents.worker.logs`` made."""
+
+    def _schedule_shutdown(self, signal: signal.Signals) -> None:
+        """End in order; if that takes too long, as without a broker, end all the same."""
+        ending = threading.Timer(LONGEST_END_S, leave)
+        ending.daemon = True
+        ending.start()
+        super()._schedule_shutdown(signal)
+
+    def _crash(self, reason: BaseException) -> None:
+        """End the process with whatever ends a task of Faust's: it would wait for the others."""
+        if not self.should_stop:
+            end_process(reason)
+        super()._crash(reason)
+
+
+def leave() -> None:
+    """Leave at once, in the middle of an orderly end.
+
+    Nothing is lost: what was not committed was not acknowledged, and is read again.
+    """
+    log.warning(
+        "worker_left",
+        message=f"the orderly end took longer than {LONGEST_END_S:g} s, the worker leaves without; "
+        "nothing is lost, its partitions move when its session has passed",
+    )
+    logging.shutdown()
+    os._exit(1)
 
 
 def run_worker(settings: Settings) -> NoReturn:

@@ -13,6 +13,7 @@ from leverframe.experiments.demo.models import load_data
 from leverframe.experiments.demo.replica import ServerOptions, row_of
 from leverframe.schemas.codec import encode
 from leverframe.schemas.ground_truth import GroundTruth
+from leverframe.serving.patches import read_any_record
 
 __all__ = ["label"]
 
@@ -28,6 +29,7 @@ def label(options: ServerOptions, stop: Event) -> None:
 
 
 async def _label(options: ServerOptions, truths: list[int], stop: Event) -> None:
+    read_any_record()
     rng = np.random.default_rng(options.seed)
     producer = AIOKafkaProducer(bootstrap_servers=options.servers, linger_ms=2)
     consumer = AIOKafkaConsumer(

@@ -12,7 +12,9 @@ from aiokafka.errors import KafkaError
 from leverframe.agents.settings import Settings
 from leverframe.schemas.codec import decode
 from leverframe.schemas.control import ControlMessage
+from leverframe.schemas.errors import RecordError
 from leverframe.schemas.reward import Reward
+from leverframe.serving.patches import read_any_record
 from leverframe.serving.subscriber import Subscriber
 
 __all__ = ["Health", "Observer"]
@@ -21,7 +23,7 @@ _WINDOW: Final = 200
 
 
 class Health(dict[str, int]):
-    """Counts of the join: predictions, labels, rewards, waiting, dead letters and lag."""
+    """Counts: predictions, labels, rewards, waiting, dead letters, lag, refused records."""
 
 
 class Observer:
@@ -102,6 +104,7 @@ class Observer:
 
     async def _follow_rewards(self) -> None:
         topics = self._settings.topic_names
+        read_any_record()
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._settings.broker.servers,
             isolation_level="read_committed",
@@ -116,7 +119,11 @@ class Observer:
             while True:
                 for records in (await consumer.getmany(timeout_ms=100)).values():
                     for record in records:
-                        reward = decode(Reward, record.value)
+                        try:
+                            reward = decode(Reward, record.value or b"")
+                        except RecordError:
+                            self.health.update(refused=self.health.get("refused", 0) + 1)
+                            continue
                         self.rewards.append((self.now_s, reward))
                         if reward.reward is not None:
                             self.recent[reward.arm].append(reward.reward)

@@ -19,6 +19,7 @@ from leverframe.schemas.codec import decode
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.errors import LeverframeError
 from leverframe.schemas.reward import Reward
+from leverframe.serving.patches import read_any_record
 from leverframe.streams.learning.state import decode_route
 from leverframe.streams.runtime.kafka import client_options
 
@@ -57,6 +58,7 @@ class Follower:
             names.attribution_changelog: self._take_entry,
             names.learning_changelog: self._take_state,
         }
+        read_any_record()
         self._consumer = AIOKafkaConsumer(
             **client_options(self._settings.broker),
             isolation_level="read_committed",

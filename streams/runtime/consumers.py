@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -11,6 +11,9 @@ from leverframe.serving.patches import read_any_record
 from leverframe.streams.runtime.kafka import BrokerSettings, client_options
 
 __all__ = ["open_consumer"]
+
+# Whoever follows a topic hears soon that it was made anew; aiokafka asks every 5 minutes.
+_METADATA_AGE_MS: Final = 3_000
 
 
 @asynccontextmanager
@@ -31,7 +34,7 @@ async def open_consumer(
         **client_options(broker),
         isolation_level="read_committed",
         enable_auto_commit=False,
-        **options,
+        **{"metadata_max_age_ms": _METADATA_AGE_MS, **options},
     )
     try:
         await consumer.start()

@@ -13,21 +13,28 @@ membership, rebalancing, flow control and agents, and changes what stands in the
 - Halves of a pair must lie on one worker: partitions are assigned by range, which gives equally
   partitioned topics to the same member.
 - Input is read committed, since our own ``rewards`` are transactional.
+- What cannot go on ends the process (``group_watch``): Faust would log it, or never hear of it.
 """
 
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 import faust
 import faust.streams
+from aiokafka import TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from leverframe.schemas.errors import LeverframeError
+from leverframe.streams.runtime.group_watch import Charge, GroupWatch
 from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.runtime.partition import Reading
+from leverframe.streams.runtime.refusals import is_passing
 from leverframe.streams.runtime.slices import slices
 
 __all__ = [
@@ -71,7 +78,50 @@ class MicrobatchSchema(faust.Schema[Any, Any]):
 
 
 class MicrobatchThread(AIOKafkaConsumerThread):
-    """The consumer's thread, reading committed data in large fetches."""
+    """The consumer's thread, reading committed data in large fetches.
+
+    ``watch`` is set once the consumer has started, where the transport has a charge.
+    """
+
+    watch: GroupWatch | None = None
+
+    async def on_start(self) -> None:
+        """Start the consumer, and watch over it."""
+        await super().on_start()
+        charge: Charge | None = cast("Any", self.consumer.transport).charge
+        if charge is not None:
+            self.watch = GroupWatch(self._ensure_consumer(), charge)
+            self.watch.attach()
+            self.add_future(self.watch.look())
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit; where the group has moved on, what was done is read again and skipped."""
+        mine = self.assignment()
+        own = {tp: offset for tp, offset in offsets.items() if tp in mine}
+        self.tp_last_committed_at.update(dict.fromkeys(own, time.monotonic()))
+        try:
+            await self._ensure_consumer().commit(
+                {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in own.items()}
+            )
+        except IllegalStateError:
+            return False
+        except KafkaError as error:
+            if not is_passing(error):
+                self._fail(error)
+            return False
+        return True
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super()._fetch_records(*args, **kwargs)
+        except KafkaError as error:
+            self._fail(error)
+            return {}
+
+    def _fail(self, error: KafkaError) -> None:
+        if self.watch is None:
+            raise error
+        self.watch.fail(error)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -98,6 +148,7 @@ class MicrobatchConsumer(Consumer):
     """Yields micro-batches and commits what was acknowledged, no more and no less."""
 
     transport: "MicrobatchTransport"
+    _thread: MicrobatchThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -196,6 +247,11 @@ class MicrobatchConsumer(Consumer):
         is_read = end is not None and state.has_valid_position and state.position >= end
         return Reading(end, is_read, self.fetched.get(tp, 0))
 
+    def why_unread(self) -> str | None:
+        """Say which inputs of the group have had no reader for too long; None where all have."""
+        watch = self._thread.watch
+        return None if watch is None else watch.attendance.why_unread(time.monotonic())
+
     def stay_in_group(self) -> None:
         """Tell aiokafka that somebody is there: it leaves the group when nobody fetches.
 
@@ -237,5 +293,7 @@ class MicrobatchTransport(Transport):
     """Faust transport of micro-batches; set ``app.transport`` to one."""
 
     Consumer = MicrobatchConsumer
+    # What the consumer is watched over for; set before it starts.
+    charge: Charge | None = None
     # Called with the partitions that leave, before Faust waits for their work to end.
     before_revocation: Callable[[Iterable[TP]], None] | None = None

@@ -12,7 +12,7 @@ from leverframe.streams.runtime.connect import explain, find_error
 from leverframe.streams.runtime.kafka import BrokerSettings, client_options
 from leverframe.streams.topology import DeclaredTopic
 
-__all__ = ["TopicFinding", "check_topics", "create_topics"]
+__all__ = ["TopicFinding", "check_topics", "create_topics", "judge_topic"]
 
 _EXISTS: Final = 36
 
@@ -43,10 +43,11 @@ async def _findings(
     present = [topic.name for topic in declared if topic.name in existing]
     described = await admin.describe_topics(present) if present else []
     counts = {topic["topic"]: len(topic["partitions"]) for topic in described}
-    return [_finding(topic, counts.get(topic.name)) for topic in declared]
+    return [judge_topic(topic, counts.get(topic.name)) for topic in declared]
 
 
-def _finding(topic: DeclaredTopic, partitions: int | None) -> TopicFinding:
+def judge_topic(topic: DeclaredTopic, partitions: int | None) -> TopicFinding:
+    """Compare a topic's number of partitions with what was declared; None where it is missing."""
     if partitions is None:
         return TopicFinding(
             topic=topic.name, state="missing", detail="create it: leverframe topics create"

@@ -8,17 +8,9 @@ from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
+from odd_headers import RawKey
 
 from leverframe.serving.patches import FetchedRecord, make_light_records, read_any_record
-
-
-class RawKey(str):
-    """A header key that encodes to bytes that are not UTF-8."""
-
-    __slots__ = ()
-
-    def encode(self, *_: object) -> bytes:  # type: ignore[override] # that is the point
-        return b"\xff\xfe"
 
 
 def batch(base_offset: int, headers: list[list[tuple[str, bytes]]]) -> bytes:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, SaslAuthenticationFailed
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -308,6 +309,17 @@ def control(age_ms: int, ttl_ms: int = 15_000) -> Sample:
     return Sample(records=[heard], taken_at_ms=1_000_000)
 
 
+UNREAD = [TopicPartition(PREDICTIONS, 2), TopicPartition(PREDICTIONS, 3)]
+
+
+def test_partitions_that_nobody_reads_are_named() -> None:
+    """A group may have members, and a partition none of them."""
+    seen = Group(name="g", state="Stable", members=["h"], unread=UNREAD)
+    told, _ = judge_attendance(seen, control(1_000))
+    assert f"no member reads partitions 2, 3 of {PREDICTIONS}" in told.detail
+    assert "end any program in the group that is no worker" in told.cure
+
+
 def group(waiting: int, moved: int, watched_s: float, *members: str) -> Group:
     progress = {PREDICTIONS: Progress(waiting=waiting, moved=moved)}
     return Group(name="g", members=list(members), progress=progress, watched_s=watched_s)
@@ -323,6 +335,9 @@ def group(waiting: int, moved: int, watched_s: float, *members: str) -> Group:
         (group(5_000, 0, 0), 1_000, ["warning", "ok"]),
         (group(0, 0, 0, "h"), 20_000, ["ok", "warning"]),
         (Group(name="g", failure="x"), 1_000, ["warning"]),
+        (Group(name="g", state="Stable", members=["h"], unread=UNREAD), 1_000, ["fault", "ok"]),
+        (Group(name="g", state="Dead", members=["h"], unread=UNREAD), 1_000, ["warning", "ok"]),
+        (Group(name="g", unread=UNREAD), 1_000, ["warning", "ok"]),
     ],
 )
 def test_workers_are_judged_by_group_lag_and_voice(

@@ -14,11 +14,12 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from harness import Deployment, Script, produce, reader, verify
+from patience import PATIENCE_S
 
 from leverframe.schemas.codec import encode
 from leverframe.schemas.ground_truth import GroundTruth
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.broker
 
 
 def doctor(
@@ -30,7 +31,7 @@ def doctor(
         env={**mine, "LEVERFRAME_APP__DATADIR": str(folder), **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 from harness import Deployment, control_messages, read_all, wait_for_count
+from patience import PATIENCE_S, until
 
 from leverframe.agents.operator.commands import ask
 from leverframe.schemas.codec import decode, encode
@@ -28,7 +29,7 @@ from leverframe.schemas.control import ControlAck
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.broker
 
 ROOT = Path(__file__).parents[2]
 ROUTE = "biopsy"
@@ -39,15 +40,6 @@ SETTINGS = {
     "LEVERFRAME_ROUTES__BIOPSY__NURSERY_LABELS": "100000",
 }
 PROMPTLY_S = 5.0
-
-
-def until(condition: Callable[[], Any], what: str, patience_s: float = 30) -> Any:
-    """Wait until something is true, and return it."""
-    deadline = time.monotonic() + patience_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {patience_s} s: {what}"
-        time.sleep(0.02)
-    return found
 
 
 def python(deployment: Deployment, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
@@ -85,7 +77,7 @@ class Server:
         headers = {"content-type": "application/json"}
         request = urllib.request.Request(self._base + path, data, headers)  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
@@ -109,7 +101,7 @@ class Server:
     def stop(self) -> None:
         self.process.terminate()
         try:
-            self.process.wait(20)
+            self.process.wait(PATIENCE_S)
         finally:
             self.process.kill()
 
@@ -148,7 +140,7 @@ def biopsies() -> tuple[list[list[float]], list[int]]:
 
 async def register(deployment: Deployment, *arms: str) -> dict[str, float]:
     """Register arms and return the weights."""
-    who = {"params": None, "actor": "test", "timeout_s": 60}
+    who = {"params": None, "actor": "test", "timeout_s": PATIENCE_S}
     for arm in arms:
         await ask(deployment.settings, ROUTE, "register_arm", arm=arm, **who)  # type: ignore[arg-type]
     return (await control_messages(deployment))[ROUTE][-1].weights
@@ -200,7 +192,7 @@ def test_predictions_over_http_are_rewarded(
                 request_id = answer["request_id"]
                 value = encode(GroundTruth(request_id=request_id, label=truth))
                 await producer.send(settings.topic_names.ground_truth, value, request_id.encode())
-        await wait_for_count(deployment, len(answers), patience_s=30)
+        await wait_for_count(deployment, len(answers))
 
     asyncio.run(label())
 
@@ -233,7 +225,7 @@ def test_rollback_reaches_the_server(
     effective_s = time.monotonic() - began
     answers = server.predict(60)
     assert {answer["arm"] for answer in answers} == {"v1"}
-    err = terminal.communicate(timeout=30)[1]
+    err = terminal.communicate(timeout=PATIENCE_S)[1]
     assert terminal.returncode == 0, err
 
     messages = asyncio.run(control_messages(deployment))[ROUTE]
@@ -300,7 +292,7 @@ def batch(deployment: Deployment, text: str, *arguments: str) -> tuple[int, str]
     """Score; return the exit code and what was said."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     scorer = python(deployment, "examples.batch_scorer", ROUTE, *arguments, **pipes)
-    said = scorer.communicate(text, timeout=60)[1]
+    said = scorer.communicate(text, timeout=PATIENCE_S)[1]
     return scorer.returncode, said
 
 
@@ -309,7 +301,9 @@ def test_batch_scorer_follows_the_weights(deploy: Callable[..., Any], tmp_path: 
     deployment = asyncio.run(deploy(**SETTINGS))
     deployment.start()
     weights = asyncio.run(register(deployment, "v1", "v2", "v3"))
-    rows = python(deployment, "examples.models", stdout=subprocess.PIPE).communicate(timeout=60)[0]
+    rows = python(deployment, "examples.models", stdout=subprocess.PIPE).communicate(
+        timeout=PATIENCE_S
+    )[0]
     output = tmp_path / "answers.csv"
     code, said = batch(deployment, rows, "--output", str(output))
     assert code == 0, said

@@ -17,7 +17,7 @@ from leverframe.experiments.runs import Job, Plan
 from leverframe.experiments.strategies import STRATEGIES
 from leverframe.experiments.table import BLOCK, DELAY
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.broker
 
 # A bare policy by counts, one by time, the shipped limits and guard, and commands that promote.
 SERVED = ("thompson", "ucb", "discounted_thompson", "thompson_shipped", "validation")

@@ -10,12 +10,13 @@ import pytest
 from browser import Watched, browsing, find_browser
 from harness import Deployment, Script, produce, wait_for_rewards
 from page_probes import NAMELESS, POOR_CONTRAST
+from patience import PATIENCE_S
 from playwright.async_api import expect
 
 from leverframe.agents.operator.commands import ask
 from leverframe.devbroker.ports import free_ports
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.broker
 
 TOKEN = "a-token-of-sixteen"  # noqa: S105 - known to all
 HOSTILE = "<img src=x onerror=document.title='taken'>"
@@ -37,7 +38,7 @@ def dashboard(
         deployment.start()
         script = Script(pairs=900, seed=9)
         await produce(deployment, script, 3000)
-        await wait_for_rewards(deployment, script.pairs, 40)
+        await wait_for_rewards(deployment, script.pairs)
         await order(deployment, HOSTILE, "register_arm", "<b>arm</b>")
         return deployment
 
@@ -51,7 +52,7 @@ def dashboard(
 async def order(deployment: Deployment, route: str, action: Any, arm: str | None = None) -> Any:
     """As the command line does."""
     return await ask(
-        deployment.settings, route, action, arm=arm, params=None, actor="test", timeout_s=20
+        deployment.settings, route, action, arm=arm, params=None, actor="test", timeout_s=PATIENCE_S
     )
 
 
@@ -89,7 +90,7 @@ def test_overview_lists_what_needs_a_look_first(dashboard: tuple[Deployment, str
             await expect(page.get_by_role("link", name=HOSTILE)).to_be_visible()
             await order(deployment, "route-3", "pin", "arm-1")
             pinned = rows.filter(has=page.get_by_role("link", name="route-3"))
-            await expect(pinned).to_contain_text("pinned to arm-1", timeout=8000)
+            await expect(pinned).to_contain_text("pinned to arm-1", timeout=PATIENCE_S * 1000)
             levels = await page.locator("tbody .badge").all_inner_texts()
             order_of = ["critical", "warning", "notice", "fine"].index
             assert levels == sorted(levels, key=order_of)
@@ -154,7 +155,7 @@ def test_a_rollback_is_pressed_and_confirmed(dashboard: tuple[Deployment, str]) 
             watched.problems.clear()  # the browser itself tells of every 403
             await dialog.get_by_label("Token").fill(TOKEN)
             await dialog.get_by_role("button", name="Yes, rollback").click()
-            await expect(dialog).to_contain_text("Done: version", timeout=20_000)
+            await expect(dialog).to_contain_text("Done: version", timeout=PATIENCE_S * 1000)
             await dialog.get_by_role("button", name="Close").click()
             row = page.get_by_role("row").filter(
                 has=page.get_by_role("cell", name="arm-1", exact=True)

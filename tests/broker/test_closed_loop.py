@@ -62,7 +62,7 @@ def test_command_says_which_replicas_applied_it(deploy: Callable[..., Any]) -> N
                 assert answer.behind == []
                 assert answer.applied_in_ms is not None
                 assert answer.applied_in_ms < 10_000
-            answer = await order(deployment, "rollback", "c", acks_s=1.0)
+            answer = await order(deployment, "rollback", "c", acks_s=10.0)
             assert answer.behind == ["web-2"]
 
     asyncio.run(scenario())

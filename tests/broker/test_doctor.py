@@ -72,7 +72,7 @@ def test_healthy_application_has_no_fault(deploy: Callable[..., Any]) -> None:
     """A worker that runs, pairs that meet: exit code 0, every check answers, nothing is written."""
 
     async def scenario() -> None:
-        deployment = await deploy()
+        deployment = await deploy(**{"LEVERFRAME_ROUTES__*__TTL_S": "60"})
         deployment.start()
         script = Script(pairs=500, seed=1)
         await produce(deployment, script, per_second=2000)

@@ -17,10 +17,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from harness import Deployment, Script, produce, read_all, verify, wait_for_rewards
-from patience import PATIENCE_S
+from patience import PATIENCE_S, eventually
 from records import label_record, prediction_record
 
 from leverframe.serving.subscriber import Subscriber
+from leverframe.serving.tasks import end_task
 from leverframe.streams.runtime.kafka import partition_of
 
 pytestmark = pytest.mark.broker
@@ -169,16 +170,17 @@ def test_replay_says_that_the_state_has_moved_on(deploy: Callable[..., Any]) -> 
     async def scenario() -> None:
         deployment = await deploy()
         deployment.start()
-        script = Script(pairs=12_000, seed=4, routes=1)
+        script = Script(pairs=1_000_000, seed=4, routes=1)
         producing = asyncio.create_task(produce(deployment, script, per_second=1500))
         await wait_for_rewards(deployment, 2000)
-        told = ""
-        for _ in range(5):
+
+        async def told_while_labels_flow() -> str:
             told = await said(deployment, "replay", "route-0")
-            if "moved on" in told:
-                break
-        await producing
-        assert "; the state has moved on (" in told, told
+            assert not producing.done()
+            return told if "; the state has moved on (" in told else ""
+
+        told = await eventually(told_while_labels_flow, "the state has moved on")
+        await end_task(producing)
         assert "both had" in told
         again = told.partition("--until-reward ")[2].partition(")")[0]
         fixed = await said(deployment, "replay", "route-0", "--until-reward", again)

@@ -115,7 +115,7 @@ def test_rules_and_panels_work_on_what_a_worker_exports(
 
     async def scenario() -> Deployment:
         deployment: Deployment = await deploy(
-            LEVERFRAME_APP__WEB_PORT=str(port), **{"LEVERFRAME_ROUTES__*__TTL_S": "3"}
+            LEVERFRAME_APP__WEB_PORT=str(port), **{"LEVERFRAME_ROUTES__*__TTL_S": "6"}
         )
         deployment.start()
         script = Script(seed=6, pairs=PAIRS, routes=2)

@@ -92,7 +92,7 @@ class Reader:
         for process in self._stay.values():
             process.send_signal(signal.SIGINT)
         for name, process in self._stay.items():
-            assert process.wait(20) == 0, f"{name}\n{self.logs()}"
+            assert process.wait(PATIENCE_S) == 0, f"{name}\n{self.logs()}"
 
     def end(self) -> None:
         """Leave nothing behind, whatever happened."""

@@ -31,6 +31,7 @@ from leverframe.agents.operator.commands import ask
 from leverframe.agents.operator.control import newest_messages
 from leverframe.agents.operator.replay import read_partition, replay
 from leverframe.agents.worker.learning import input_kinds
+from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.dead_letter import MAX_KEPT_BYTES
 from leverframe.schemas.errors import LeverframeError
 from leverframe.serving.subscriber import Subscriber
@@ -63,9 +64,18 @@ async def explained(deployment: Deployment) -> None:
             whole, env=environment, capture_output=True, check=True, text=True
         ).stdout
 
+    async def newest() -> ControlMessage:
+        published = (await control_messages(deployment))["route-3"]
+        return [one for one in published if one.kind != "heartbeat"][-1]
+
+    async def rests() -> bool:
+        before = await newest()
+        await asyncio.sleep(1)
+        return await newest() == before
+
+    await eventually(rests, "the route changes no more")
+    last = await newest()
     [change] = orjson.loads(await asyncio.to_thread(said, "explain", "--json"))
-    published = (await control_messages(deployment))["route-3"]
-    last = [one for one in published if one.kind != "heartbeat"][-1]
     assert (change["message"]["epoch"], change["message"]["seq"]) == (last.epoch, last.seq)
     text = await asyncio.to_thread(said, "explain", "--last", "100")
     assert "was registered (first_reward)" in text
@@ -309,7 +319,7 @@ def test_worker_says_what_is_wrong_and_exits_with_2(deploy: Callable[..., Any]) 
         deployment = await deploy()
         deployment.environment["LEVERFRAME_TOPICS__PARTITIONS"] = "7"
         worker = deployment.start()
-        assert await asyncio.to_thread(worker.wait, 30) == 2
+        assert await asyncio.to_thread(worker.wait, PATIENCE_S) == 2
         log = deployment.log()
         assert "has 4 partitions, the settings say 7" in log
         assert "Traceback" not in log

@@ -49,7 +49,7 @@ def test_workers_that_join_and_leave_lose_and_double_nothing(deploy: Callable[..
         deployment.start("second")
         await owns(deployment, "second")
         first.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(first.wait, 20) == 0, deployment.log("first")[-2000:]
+        assert await asyncio.to_thread(first.wait, PATIENCE_S) == 0, deployment.log("first")[-2000:]
         deployment.start("third")
         await owns(deployment, "third")
         await producing

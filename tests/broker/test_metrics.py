@@ -47,7 +47,9 @@ def test_worker_serves_the_health_of_the_join(deploy: Callable[..., Any]) -> Non
 
     async def scenario() -> dict[str, dict[tuple[str, ...], float]]:
         deployment: Deployment = await deploy(
-            LEVERFRAME_APP__WEB_PORT=str(port), **{"LEVERFRAME_ROUTES__*__TTL_S": "1.5"}
+            LEVERFRAME_APP__WEB_PORT=str(port),
+            LEVERFRAME_APP__SESSION_TIMEOUT_S="60",
+            **{"LEVERFRAME_ROUTES__*__TTL_S": "1.5"},
         )
         deployment.start()
         script = Script(seed=5, pairs=PAIRS, routes=2)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from doc_blocks import ROOT, Block, blocks_of
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 
 from leverframe.devbroker.ports import free_ports
 
@@ -80,6 +80,17 @@ class Reader:
             self._stay[words[1]] = subprocess.Popen(
                 words, cwd=self.folder, env=self.environment, stdout=log, stderr=log
             )
+        if words[1] == "worker":
+            until(self._is_ready, self.logs)
+
+    def _is_ready(self) -> bool:
+        """Whoever types the next command has seen the worker come up."""
+        try:
+            address = f"http://127.0.0.1:{self.port}/health/ready"
+            with urllib.request.urlopen(address, timeout=PATIENCE_S) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
 
     def logs(self) -> str:
         return "\n".join(

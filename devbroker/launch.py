@@ -25,7 +25,7 @@ from leverframe.schemas.errors import BrokerError
 
 __all__ = ["Launch", "last_lines", "new_cluster_id"]
 
-_START_TIMEOUT_S: Final = 60.0
+_START_TIMEOUT_S: Final = 150.0
 _TAIL_LINES: Final = 15
 
 

@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any
+
+from patience import PATIENCE_S
 
 from drills.cluster import Cluster
 from drills.drill import Drill, Stage
 from drills.fleet import until
 
 __all__ = ["drills_on"]
-
-_PATIENCE_S: Final = 90.0
 
 
 async def _flows(stage: Stage, what: str) -> None:
@@ -19,7 +19,7 @@ async def _flows(stage: Stage, what: str) -> None:
     before = dict(stage.pauses.ends)
     await until(
         lambda: all(stage.pauses.ends[tp] > end for tp, end in before.items()),
-        _PATIENCE_S,
+        PATIENCE_S,
         f"all partitions go on after {what}",
     )
 

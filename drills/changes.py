@@ -8,12 +8,13 @@ import time
 from pathlib import Path
 from typing import Final
 
+from patience import PATIENCE_S
+
 from drills.drill import Drill, Stage
 from drills.fleet import flows, until
 
 __all__ = ["DRILLS", "OLD_REF"]
 
-_BACK_S: Final = 60.0
 _JUMP_S: Final = 290.0
 _HOME: Final = Path(__file__).parents[1]
 OLD_REF: list[str] = []
@@ -27,7 +28,7 @@ async def jump_clocks(stage: Stage, times: int) -> None:
         await stage.fleet.dismiss(name)
         jump_s = _JUMP_S * (1 if number % 4 < 2 else 0.1)
         stage.fleet.start(name, base={"DRILL_CLOCK_S": str(jump_s)})
-        await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"{name} joined")
+        await until(lambda n=name: stage.fleet.has_joined(n), PATIENCE_S, f"{name} joined")
         # Two jumps happen meanwhile (launcher.py): that is the injection.
         await asyncio.sleep(16)
         await flows(stage.pauses)
@@ -43,14 +44,14 @@ async def upgrade(stage: Stage, times: int) -> None:
     names = [f"w{number}" for number in range(times)]
     for name in names:
         stage.fleet.start(name, base=old)
-        await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"old {name} joined")
+        await until(lambda n=name: stage.fleet.has_joined(n), PATIENCE_S, f"old {name} joined")
     await flows(stage.pauses)
     stage.pauses.reset()
     for name in names:
         if code := await stage.fleet.dismiss(name):
             raise AssertionError(f"old {name} ended with {code} after SIGTERM")
         stage.fleet.start(name, base={})
-        await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"new {name} joined")
+        await until(lambda n=name: stage.fleet.has_joined(n), PATIENCE_S, f"new {name} joined")
         await flows(stage.pauses)
         stage.injected(f"{name} is new now")
     stage.notes["from"] = ref
@@ -74,7 +75,7 @@ async def compare_throughput(stage: Stage, times: int) -> None:
     """Under all the load there is: how much is done in a minute with a rebalance, and without."""
     ratios = []
     for number in range(times):
-        await until(lambda: stage.fleet.has_joined("w1"), _BACK_S, "both work")
+        await until(lambda: stage.fleet.has_joined("w1"), PATIENCE_S, "both work")
         await flows(stage.pauses)
         calm = await _done_in(stage, 30.0)
         task = asyncio.create_task(_done_in(stage, 60.0))

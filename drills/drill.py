@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import Deployment
+from patience import PATIENCE_S
 
 from drills.arrivals import Arrivals
 from drills.expectation import Comparison
@@ -180,7 +181,7 @@ async def run_drill(drill: Drill, place: Place, times: int, at_least: int = 0) -
 async def _start(stage: Stage, workers: int) -> None:
     for number in range(workers):
         stage.fleet.start(f"w{number}")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not stage.pauses.moved_s and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
     stage.pauses.reset()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness import Deployment
+from patience import PATIENCE_S
 
 __all__ = ["Fleet", "flows", "kill", "until"]
 
@@ -35,7 +36,9 @@ async def flows(pauses: Any) -> None:
     """Wait until every partition has moved since now."""
     began_s = time.monotonic()
     await until(
-        lambda: min(pauses.moved_s.values(), default=0.0) > began_s, 90.0, "all partitions flow"
+        lambda: min(pauses.moved_s.values(), default=0.0) > began_s,
+        PATIENCE_S,
+        "all partitions flow",
     )
 
 
@@ -83,7 +86,7 @@ class Fleet:
         """Send a signal to a worker that was started here."""
         self.running[name].send_signal(number)
 
-    async def dismiss(self, name: str, patience_s: float = 30) -> int:
+    async def dismiss(self, name: str, patience_s: float = PATIENCE_S) -> int:
         """End a worker by SIGTERM for good; return its exit code."""
         worker = self.running.pop(name)
         worker.send_signal(signal.SIGTERM)

@@ -4,10 +4,11 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from aiokafka import TopicPartition
 from harness import Deployment, learned, read_all, reader, route_states
+from patience import PATIENCE_S
 
 from drills.arrivals import Arrivals
 from drills.expectation import Comparison, compare, expected_statistics
@@ -16,8 +17,6 @@ from leverframe.schemas.control import ControlMessage
 from leverframe.serving.subscriber import Subscriber
 
 __all__ = ["Verdict", "judge"]
-
-_SETTLE_S: Final = 90.0
 
 
 @dataclass
@@ -41,7 +40,7 @@ async def judge(
     arrivals: Arrivals,
     requests: int,
     subscriber: Subscriber | None,
-    settle_s: float = _SETTLE_S,
+    settle_s: float = PATIENCE_S,
 ) -> Verdict:
     """Wait until nothing is left to do, then compare everything with the script."""
     faults: list[str] = []

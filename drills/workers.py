@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from itertools import cycle, islice
 from typing import Final
 
+from patience import PATIENCE_S
+
 from drills.damage import DAMAGES, damage
 from drills.drill import Drill, Stage
 from drills.fleet import flows, kill, until
@@ -15,7 +17,6 @@ from drills.launcher_points import NAMED, Point
 
 __all__ = ["DRILLS", "harm_disks", "kill_at_points"]
 
-_BACK_S: Final = 60.0
 _RESUMED_S: Final = 3.0
 HARMS: Final = (*DAMAGES, "disk full")
 
@@ -23,7 +24,7 @@ HARMS: Final = (*DAMAGES, "disk full")
 async def _hurt_and_back(stage: Stage, name: str, what: str) -> None:
     """Count what was just done to a worker, and wait until it works again."""
     stage.injected(what)
-    await until(lambda: stage.fleet.has_joined(name), _BACK_S, f"{name} is back after {what}")
+    await until(lambda: stage.fleet.has_joined(name), PATIENCE_S, f"{name} is back after {what}")
 
 
 async def kill_at_random(stage: Stage, times: int) -> None:
@@ -36,7 +37,7 @@ async def kill_at_random(stage: Stage, times: int) -> None:
         stage.fleet.running[name].kill()
         stage.injected(f"{name} killed")
         if number % 10 == 9:
-            await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"{name} is back")
+            await until(lambda n=name: stage.fleet.has_joined(n), PATIENCE_S, f"{name} is back")
 
 
 async def kill_at_points(stage: Stage, times: int, points: Sequence[Point] = NAMED) -> None:
@@ -53,7 +54,9 @@ async def kill_at_points(stage: Stage, times: int, points: Sequence[Point] = NAM
         stage.fleet.start(name, DRILL_FAULT=fault, DRILL_BULK="400")
         if point.is_of_a_rebalance:
             await _rebalance(stage, name, others[0], before)
-        await until(lambda b=before: stage.fleet.reached() > b, _BACK_S, f"{name} reached {fault}")
+        await until(
+            lambda b=before: stage.fleet.reached() > b, PATIENCE_S, f"{name} reached {fault}"
+        )
         await _hurt_and_back(stage, name, f"{name} killed at {fault}")
 
 
@@ -61,7 +64,7 @@ async def _rebalance(stage: Stage, name: str, other: str, before: int) -> None:
     """Let the armed worker join, then let another leave and come back."""
     fleet = stage.fleet
     await until(
-        lambda: fleet.has_joined(name) or fleet.reached() > before, _BACK_S, f"{name} joined"
+        lambda: fleet.has_joined(name) or fleet.reached() > before, PATIENCE_S, f"{name} joined"
     )
     if fleet.reached() == before:
         fleet.signal(other, signal.SIGTERM)
@@ -86,7 +89,7 @@ async def _fill_disk(stage: Stage, name: str) -> None:
     """Let no file of a running worker grow: each write fails, as on a full disk."""
     worker = stage.fleet.running[name]
     resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (4096, 4096))
-    await until(lambda: worker.poll() is not None, _BACK_S, f"{name} ends when its disk is full")
+    await until(lambda: worker.poll() is not None, PATIENCE_S, f"{name} ends when its disk is full")
 
 
 async def freeze(stage: Stage, times: int) -> None:
@@ -94,7 +97,7 @@ async def freeze(stage: Stage, times: int) -> None:
     fleet = stage.fleet
     for number in range(times):
         zombie, heir = ("w0", "w1") if number % 2 else ("w1", "w0")
-        await until(lambda: all(map(fleet.has_joined, ("w0", "w1"))), _BACK_S, "both work")
+        await until(lambda: all(map(fleet.has_joined, ("w0", "w1"))), PATIENCE_S, "both work")
         await flows(stage.pauses)
         if number % 2:
             await _freeze_in_transaction(stage, zombie, number // 2)
@@ -106,7 +109,7 @@ async def freeze(stage: Stage, times: int) -> None:
         fleet.signal(zombie, signal.SIGCONT)
         stage.injected(f"{zombie} frozen, {heir} took over, {zombie} resumed")
         await flows(stage.pauses)
-        await until(lambda z=zombie: fleet.has_joined(z), _BACK_S, "the zombie left or rejoined")
+        await until(lambda z=zombie: fleet.has_joined(z), PATIENCE_S, "the zombie left or rejoined")
         stage.notes["ended"] = stage.notes.get("ended", 0) + len(fleet.exits) - exits
     logs = (stage.deployment.log(name) for name in fleet.running)
     stage.notes["fenced"] = sum(log.count("this one was fenced") for log in logs)
@@ -120,7 +123,7 @@ async def _freeze_in_transaction(stage: Stage, zombie: str, number: int) -> None
     point = ("inside", "after", "begun", "half-sent")[number % 4]
     fault = f"attribution/{point}@{stage.rng.randrange(20, 60)}"
     fleet.start(zombie, DRILL_FAULT=fault, DRILL_ACTION="stop")
-    await until(lambda: fleet.reached() > before, _BACK_S, f"frozen {point} a transaction")
+    await until(lambda: fleet.reached() > before, PATIENCE_S, f"frozen {point} a transaction")
 
 
 async def join_and_leave(stage: Stage, times: int) -> None:
@@ -131,7 +134,7 @@ async def join_and_leave(stage: Stage, times: int) -> None:
         if number % 2 == 0:
             name = f"w{count + number // 2}"
             fleet.start(name)
-            await until(lambda n=name: fleet.has_joined(n), _BACK_S, f"{name} joined")
+            await until(lambda n=name: fleet.has_joined(n), PATIENCE_S, f"{name} joined")
             stage.injected(f"{name} joined")
         else:
             name = min(fleet.running, key=lambda n: int(n[1:]))
@@ -147,7 +150,7 @@ async def measure_takeover(stage: Stage, times: int) -> None:
     longest_s = 0.0
     for number in range(times):
         name = f"w{number % 2}"
-        await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"{name} works")
+        await until(lambda n=name: stage.fleet.has_joined(n), PATIENCE_S, f"{name} works")
         await flows(stage.pauses)
         stage.pauses.reset()
         kill(stage.fleet.running.pop(name))
@@ -167,7 +170,7 @@ async def stop_gently(stage: Stage, times: int) -> None:
     resumed: list[float] = []
     for number in range(times):
         name = f"w{number % 2}"
-        await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"{name} works")
+        await until(lambda n=name: stage.fleet.has_joined(n), PATIENCE_S, f"{name} works")
         await flows(stage.pauses)
         stage.pauses.reset()
         if code := await stage.fleet.dismiss(name):
@@ -176,7 +179,7 @@ async def stop_gently(stage: Stage, times: int) -> None:
         pauses.append(round(stage.pauses.longest_s, 2))
         began_s = time.monotonic()
         stage.fleet.start(name)
-        await until(lambda n=name: stage.fleet.has_joined(n), _BACK_S, f"{name} resumed")
+        await until(lambda n=name: stage.fleet.has_joined(n), PATIENCE_S, f"{name} resumed")
         resumed.append(round(time.monotonic() - began_s, 2))
         stage.injected(f"{name}: pause {pauses[-1]:.2f} s, resumed in {resumed[-1]:.2f} s")
     stage.notes |= {"pause_s": max(pauses), "pauses_s": pauses, "resumed_s": resumed}

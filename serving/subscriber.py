@@ -23,6 +23,7 @@ from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.errors import ControlError
 from leverframe.schemas.signing import KafkaRecord
 from leverframe.serving.acks import Acknowledger
+from leverframe.serving.forked import note_started
 from leverframe.serving.patches import outlive_brokers, read_any_record
 from leverframe.serving.routing import Assignment, InForce, RoutingTable
 from leverframe.serving.tasks import dead_task, end_task
@@ -110,6 +111,7 @@ class Subscriber:
         self.table = RoutingTable(secrets, time.monotonic)
         self.assign = self.table.assign
         self.in_force = self.table.in_force
+        self.is_forked = False
 
     async def __aenter__(self) -> Self:
         """Start, and wait until the topic was read to its end."""
@@ -142,6 +144,7 @@ class Subscriber:
         waiting.cancel()
         if self._task.done():
             self._task.result()
+        note_started(self)
 
     async def stop(self) -> None:
         """Stop following; what is in force stays readable."""
@@ -154,6 +157,7 @@ class Subscriber:
     def is_healthy(self) -> bool:
         """Whether the topic is being followed and no known route has fallen back."""
         following = self._task is not None and not self._task.done() and self._ready.is_set()
+        following = following and not self.is_forked
         states = [self.in_force(route) for route in self.table.routes]
         return following and not any(state.is_fallback for state in states if state is not None)
 

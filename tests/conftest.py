@@ -1,5 +1,6 @@
 """Fixtures that all tests share."""
 
+import gc
 import os
 import sys
 import uuid
@@ -65,3 +66,5 @@ def deploy(broker: Any, unique_prefix: str, tmp_path: Path) -> Iterator[Callable
     yield make
     for deployment in made:
         deployment.stop_all()
+    # What a test left open is told here, not in whichever test runs when it is collected.
+    gc.collect()

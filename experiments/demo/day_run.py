@@ -37,7 +37,7 @@ __all__ = ["DayOptions", "run_day"]
 
 _KILL_AT_HOUR: Final = 12
 _HOURS: Final = 32  # the last label comes 7 hours after midnight
-_PATIENCE_S: Final = 90.0
+_PATIENCE_S: Final = 300.0
 _QUIET_S: Final = 3.0
 
 

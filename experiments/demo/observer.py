@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict, deque
+from contextlib import suppress
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -83,19 +84,11 @@ class Observer:
         """Weights in force."""
         return self.newest.weights if self.newest is not None else {}
 
-    async def until(self, condition: Any, timeout_s: float) -> bool:
-        """Wait until a condition on what was seen holds."""
-        deadline = time.monotonic() + timeout_s
-        while not condition():
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                return False
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), min(remaining, 1.0))
-            except TimeoutError:
-                continue
-        return True
+    async def wait_for_news(self, timeout_s: float) -> None:
+        """Wait until something more was seen, or for that time."""
+        self._changed.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), timeout_s)
 
     def _on_message(self, message: ControlMessage) -> None:
         if message.route == self._route:

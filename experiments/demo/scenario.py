@@ -18,10 +18,12 @@ from msgspec import Struct
 from leverframe.agents.operator.commands import ask
 from leverframe.agents.settings import Settings, load_settings
 from leverframe.devbroker.ports import HOST, free_ports
+from leverframe.experiments.demo.acts import Act
 from leverframe.experiments.demo.models import ARMS, CHALLENGER, load_data, train
 from leverframe.experiments.demo.observer import Observer
 from leverframe.experiments.demo.plot import draw
 from leverframe.experiments.demo.processes import demo_broker, running_servers, running_worker
+from leverframe.experiments.demo.stage import Stage, UnreachedError
 from leverframe.experiments.demo.summary import Milestones, Summary, summarize, write_results
 from leverframe.experiments.demo.view import make_view
 from leverframe.schemas.errors import LeverframeError
@@ -33,6 +35,9 @@ ROUTE: Final = "shuttle"
 # Labels that are needed before the next act, so that each is seen to be decided by data.
 _QUIET_LABELS: Final = 300
 _LEAD_LABELS: Final = 6000
+# The shift takes some 2,000 labels and the rollback some 1,000: with this many it is not slow, it
+# does not happen.
+_MOST_LABELS: Final = 40_000
 
 
 class DemoOptions(Struct, frozen=True, kw_only=True):
@@ -41,7 +46,7 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     duration_s : float
-        Longest time of the three acts together; the demo ends earlier when its story is told.
+        Longest time of all acts together; the demo ends earlier when its story is told.
     seed : int
         Of data split, requests and models.
     rate : float
@@ -136,14 +141,14 @@ async def _play(
     await observer.start()
     drawing = asyncio.create_task(_draw(view, observer, check))
     try:
-        story = asyncio.create_task(_story(settings, options, observer, view.say, broken))
+        story = asyncio.create_task(_tell(settings, options, observer, view.say, broken))
         await asyncio.wait({story, drawing}, return_when=asyncio.FIRST_COMPLETED)
         if drawing.done():
             story.cancel()
             drawing.result()
-        milestones, seen_ms = story.result()
+        milestones = story.result()
         view.refresh(observer)
-        summary = summarize(observer, milestones, data, models, seen_ms)
+        summary = summarize(observer, milestones, data, models)
         write_results(options.output, observer, summary)
         await asyncio.to_thread(draw, options.output / "traffic.png", observer, milestones)
         return summary
@@ -161,21 +166,41 @@ async def _draw(view: Any, observer: Observer, check: Callable[[], None]) -> Non
         await asyncio.sleep(0.25)
 
 
+async def _tell(
+    settings: Settings,
+    options: DemoOptions,
+    observer: Observer,
+    say: Callable[[str], None],
+    broken: Any,
+) -> Milestones:
+    milestones = Milestones()
+    try:
+        await _story(settings, options, observer, say, broken, milestones)
+    except UnreachedError as error:
+        milestones.failure = str(error)
+    return milestones
+
+
 async def _story(
     settings: Settings,
     options: DemoOptions,
     observer: Observer,
     say: Callable[[str], None],
     broken: Any,
-) -> tuple[Milestones, float | None]:
-    milestones = Milestones()
-    deadline = time.monotonic() + options.duration_s
-
-    def left() -> float:
-        return max(0.0, deadline - time.monotonic())
+    milestones: Milestones,
+) -> None:
+    stage = Stage(observer, CHALLENGER, say, options.rate, options.duration_s)
 
     async def register(arm: str) -> None:
-        await ask(settings, ROUTE, "register_arm", arm=arm, params=None, actor="demo", timeout_s=60)
+        await ask(
+            settings,
+            ROUTE,
+            "register_arm",
+            arm=arm,
+            params=None,
+            actor="demo",
+            timeout_s=max(60.0, options.duration_s),
+        )
 
     for arm in ARMS:
         if arm != CHALLENGER:
@@ -183,33 +208,27 @@ async def _story(
     say(
         f"two models serve at {options.rate:.0f} requests a second; labels come about a second late"
     )
-    await observer.until(lambda: len(observer.rewards) >= _QUIET_LABELS, left())
+    await stage.wait_for(Act(goal="labels", labels=_QUIET_LABELS, arm=CHALLENGER))
     say(f"a better model arrives: {CHALLENGER} (random forest, all nine sensors)")
     milestones.registered_s = observer.now_s
     await register(CHALLENGER)
-    if not await observer.until(lambda: observer.weights.get(CHALLENGER, 0) > 0.5, left()):
-        return milestones, None
+    await stage.wait_for(Act(goal="traffic", labels=_MOST_LABELS, arm=CHALLENGER))
     milestones.shifted_s = observer.now_s
     say(f"{CHALLENGER} has most of the traffic")
-    target = len(observer.rewards) + _LEAD_LABELS
-    await observer.until(lambda: len(observer.rewards) >= target, left() / 2)
+    await stage.wait_for(Act(goal="labels", labels=_LEAD_LABELS, arm=CHALLENGER))
     say(f"now its input is corrupted on purpose: {CHALLENGER} sees its columns four places off")
     milestones.broken_s = observer.now_s
     milestones.broken_ms = time.time_ns() // 1_000_000
     broken.set()
-
-    def rolled_back() -> bool:
-        newest = observer.newest
-        return newest is not None and CHALLENGER in newest.quarantined
-
-    if not await observer.until(rolled_back, left()):
-        return milestones, None
-    seen_ms = time.time_ns() / 1e6
+    await stage.wait_for(
+        Act(goal="rollback", labels=_MOST_LABELS, arm=CHALLENGER, is_rollback_wrong=False)
+    )
+    milestones.seen_ms = time.time_ns() / 1e6
     milestones.rolled_back_s = observer.now_s
     say(f"{CHALLENGER} is off the line")
-    target = len(observer.rewards) + _QUIET_LABELS
-    await observer.until(lambda: len(observer.rewards) >= target, min(5.0, left()))
-    return milestones, seen_ms
+    await stage.wait_for(
+        Act(goal="labels", labels=_QUIET_LABELS, arm=CHALLENGER, is_rollback_wrong=False)
+    )
 
 
 def _tell_how_to_go_on(

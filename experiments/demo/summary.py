@@ -31,6 +31,10 @@ class Milestones(Struct, kw_only=True):
         The same moment by the wall clock, ms since the epoch.
     rolled_back_s : float or None
         The rollback was seen by a subscriber.
+    seen_ms : float or None
+        The same moment by the wall clock, ms since the epoch.
+    failure : str or None
+        Why the story did not reach its end.
     """
 
     registered_s: float | None = None
@@ -38,6 +42,8 @@ class Milestones(Struct, kw_only=True):
     broken_s: float | None = None
     broken_ms: int | None = None
     rolled_back_s: float | None = None
+    seen_ms: float | None = None
+    failure: str | None = None
 
 
 class Summary(Struct, kw_only=True, frozen=True):
@@ -46,7 +52,9 @@ class Summary(Struct, kw_only=True, frozen=True):
     Attributes
     ----------
     shifted, rolled_back : bool
-        Whether traffic really moved, and the broken arm was really taken off.
+        Whether traffic really moved, and the arm was taken off after it was broken.
+    failure : str or None
+        Why the story did not reach its end.
     labels_until_shift : int or None
         Rewards of the route between registration and shift.
     seconds_until_shift : float or None
@@ -67,6 +75,7 @@ class Summary(Struct, kw_only=True, frozen=True):
 
     shifted: bool
     rolled_back: bool
+    failure: str | None
     labels_until_shift: int | None
     seconds_until_shift: float | None
     labels_until_rollback: int | None
@@ -88,7 +97,6 @@ def summarize(
     milestones: Milestones,
     data: Data,
     models: dict[str, Model],
-    rollback_seen_ms: float | None,
 ) -> Summary:
     """Compute the figures."""
     scored = [(at, reward) for at, reward in observer.rewards if reward.reward is not None]
@@ -101,15 +109,16 @@ def summarize(
     until = _between(milestones.broken_s, milestones.rolled_back_s)
     return Summary(
         shifted=milestones.shifted_s is not None,
-        rolled_back=rollback is not None,
+        rolled_back=milestones.rolled_back_s is not None,
+        failure=milestones.failure,
         labels_until_shift=_labels_until_shift(observer, milestones),
         seconds_until_shift=_between(milestones.registered_s, milestones.shifted_s),
         labels_until_rollback=_broken_labels(observer, milestones),
         milliseconds_until_rollback=None if until is None else until * 1000,
         decision_milliseconds=(
             None
-            if rollback is None or rollback_seen_ms is None
-            else rollback_seen_ms - rollback.issued_at_ms
+            if rollback is None or milestones.seen_ms is None
+            else milestones.seen_ms - rollback.issued_at_ms
         ),
         rewards=len(scored),
         mean_reward=mean,

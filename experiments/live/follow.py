@@ -25,7 +25,7 @@ from leverframe.streams.runtime.kafka import client_options
 
 __all__ = ["Follower"]
 
-_PATIENCE_S: Final = 60.0
+_PATIENCE_S: Final = 180.0
 
 
 class Follower:

@@ -1,5 +1,6 @@
 """Documents agree with the code: links, file names, tables, settings, examples."""
 
+import ast
 import importlib.util
 import re
 from collections.abc import Iterator
@@ -224,6 +225,32 @@ def test_wire_page_lists_every_cause() -> None:
         marked = {field for field, mark in known.items() if mark}
         # These two are added before any message is published.
         assert optional - {"arms", "record"} == marked, name
+
+
+def _said() -> Iterator[str]:
+    """Every string of the code, with ``...`` for what is filled in."""
+    for package in ("agents", "serving", "schemas", "streams", "policies", "experiments", "tests"):
+        for file in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.JoinedStr):
+                    yield "".join(
+                        str(part.value) if isinstance(part, ast.Constant) else "..."
+                        for part in node.values
+                    )
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    yield re.sub(r"\{\w*(:[^}]*)?\}|%[sgd]", "...", node.value)
+
+
+def test_troubles_quotes_what_is_said() -> None:
+    """What stands in quotes in docs/troubles.md is in the code, word for word."""
+    said = list(_said())
+    cells = [row.split("|")[2] for row in read("troubles.md").splitlines() if row.startswith("| ")]
+    quoted = [words for cell in cells for words in re.findall(r'"([^"`]+)"(?!`)', cell)]
+    assert len(quoted) > 20
+    for words in quoted:
+        parts = [re.escape(part) for part in re.split(r" ?\.\.\. ?", words) if part]
+        pattern = re.compile(".*".join(parts))
+        assert any(pattern.search(text) for text in said), words
 
 
 def _until_next(rows: list[str]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 from harness import Deployment, control_messages
+from patience import PATIENCE_S
 
 from leverframe.agents.operator.commands import Answer, ask
 from leverframe.schemas.codec import encode
@@ -15,7 +16,7 @@ from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.prediction import Prediction
 from leverframe.serving.subscriber import Subscriber
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.broker
 
 
 async def order(deployment: Deployment, action: Any, arm: str, acks_s: float = 0.0) -> Answer:
@@ -26,7 +27,7 @@ async def order(deployment: Deployment, action: Any, arm: str, acks_s: float = 0
         arm=arm,
         params=None,
         actor="test",
-        timeout_s=30.0,
+        timeout_s=PATIENCE_S,
         acks_s=acks_s,
     )
 
@@ -61,7 +62,7 @@ def test_command_says_which_replicas_applied_it(deploy: Callable[..., Any]) -> N
                 assert answer.behind == []
                 assert answer.applied_in_ms is not None
                 assert answer.applied_in_ms < 10_000
-            answer = await order(deployment, "rollback", "c", acks_s=1.0)
+            answer = await order(deployment, "rollback", "c", acks_s=10.0)
             assert answer.behind == ["web-2"]
 
     asyncio.run(scenario())
@@ -81,7 +82,7 @@ def test_traffic_after_a_rollback_raises_an_alarm(deploy: Callable[..., Any]) ->
         await producer.start()
         try:
             alarms: dict[str, ControlMessage] = {}
-            deadline = time.monotonic() + 40
+            deadline = time.monotonic() + PATIENCE_S
             number = 0
             while len(alarms) < 2:
                 assert time.monotonic() < deadline, f"raised so far: {list(alarms)}"

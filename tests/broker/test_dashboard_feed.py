@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from control_records import arms, message
 from harness import Deployment
 from msgspec.structs import replace
+from patience import PATIENCE_S
 
 from leverframe.agents.cli.main import cli
 from leverframe.agents.web.feed import Feed
@@ -21,7 +22,7 @@ from leverframe.schemas.control import ControlMessage
 from leverframe.serving.tasks import end_task
 from leverframe.streams.runtime.kafka import partition_of
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.broker
 
 HOUR_MS = 3_600_000
 MINUTE_MS = 60_000
@@ -84,7 +85,7 @@ def test_a_day_is_read_back(deploy: Callable[..., Any], whole_records: int) -> N
         feed = Feed(deployment.settings, whole_records=whole_records)
         following = asyncio.create_task(feed.follow())
         try:
-            async with asyncio.timeout(40):
+            async with asyncio.timeout(PATIENCE_S):
                 while feed.share_read < 1:
                     await asyncio.sleep(0.05)
             assert sorted(feed.history.routes) == ROUTES
@@ -101,7 +102,7 @@ def test_a_day_is_read_back(deploy: Callable[..., Any], whole_records: int) -> N
             assert await anext(changes) == frozenset(ROUTES)
             fresh = message(5000, end_ms, epoch=9, kind="promotion", route="route-3")
             await write(deployment, [fresh])
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 while feed.history.routes["route-3"].newest != fresh:
                     assert "route-3" in await anext(changes)
             await changes.aclose()
@@ -127,7 +128,7 @@ def test_a_calm_route_is_sampled_beside_a_hot_one(deploy: Callable[..., Any]) ->
         feed = Feed(deployment.settings, whole_records=100)
         following = asyncio.create_task(feed.follow())
         try:
-            async with asyncio.timeout(40):
+            async with asyncio.timeout(PATIENCE_S):
                 while feed.share_read < 1:
                     await asyncio.sleep(0.05)
             at_ms = feed.history.routes["calm"].columns(0)["at_ms"]

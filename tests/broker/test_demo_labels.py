@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from leverframe.experiments.demo.command import demo
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.broker
 
 
 def test_day_of_difficult_labels_ends_without_a_difference(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from patience import PATIENCE_S
 
 from leverframe.devbroker.assets import cache_root
 from leverframe.devbroker.broker import RunningBroker, find_broker, start_broker
@@ -41,14 +42,14 @@ async def read(bootstrap: str, topic: str, count: int, **options: Any) -> list[b
     )
     await consumer.start()
     try:
-        return [(await asyncio.wait_for(consumer.getone(), 30)).value for _ in range(count)]
+        return [(await asyncio.wait_for(consumer.getone(), PATIENCE_S)).value for _ in range(count)]
     finally:
         await consumer.stop()
 
 
-def within_a_minute(work: Awaitable[Any]) -> Any:
+def within_patience(work: Awaitable[Any]) -> Any:
     async def run() -> Any:
-        return await asyncio.wait_for(work, 60)
+        return await asyncio.wait_for(work, PATIENCE_S)
 
     return asyncio.run(run())
 
@@ -87,7 +88,7 @@ def test_records_come_back_whatever_their_compression(
             await producer.stop()
         return await read(broker.bootstrap, topic, len(sent))
 
-    assert within_a_minute(round_trip()) == sent
+    assert within_patience(round_trip()) == sent
 
 
 def test_read_committed_sees_committed_transactions_only(
@@ -112,7 +113,7 @@ def test_read_committed_sees_committed_transactions_only(
             await producer.stop()
         return await read(broker.bootstrap, topic, 1, isolation_level="read_committed")
 
-    assert within_a_minute(transact()) == [b"committed"]
+    assert within_patience(transact()) == [b"committed"]
 
 
 def test_consumer_group_commits_are_kept(broker: "BrokerAddress", unique_prefix: str) -> None:
@@ -132,7 +133,7 @@ def test_consumer_group_commits_are_kept(broker: "BrokerAddress", unique_prefix:
         first = await read(broker.bootstrap, topic, 1, **options)
         return first + await read(broker.bootstrap, topic, 1, **options)
 
-    assert within_a_minute(read_twice()) == [b"first", b"second"]
+    assert within_patience(read_twice()) == [b"first", b"second"]
 
 
 def test_topics_outlive_a_restart_on_another_port(data_dir: Path, unique_prefix: str) -> None:
@@ -149,12 +150,12 @@ def test_topics_outlive_a_restart_on_another_port(data_dir: Path, unique_prefix:
             await producer.stop()
 
     first = start_here(data_dir)
-    within_a_minute(write(first.bootstrap))
+    within_patience(write(first.bootstrap))
     assert first.stop()
     assert not first.is_running()
     second = start_here(data_dir)
     assert second.bootstrap != first.bootstrap
-    assert within_a_minute(read(second.bootstrap, topic, 1)) == [b"kept"]
+    assert within_patience(read(second.bootstrap, topic, 1)) == [b"kept"]
 
 
 def test_port_of_a_running_broker_is_refused(data_dir: Path, tmp_path: Path) -> None:
@@ -188,7 +189,7 @@ def test_commands_in_other_processes_find_and_stop_the_broker(data_dir: Path) ->
         )
 
     def answer(process: "subprocess.Popen[str]", exit_code: int = 0) -> dict[str, Any]:
-        output, _ = process.communicate(timeout=90)
+        output, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == exit_code
         facts: dict[str, Any] = json.loads(output)
         return facts
@@ -214,7 +215,7 @@ def test_foreground_broker_ends_with_its_command(data_dir: Path) -> None:
         facts = json.loads(process.stdout.readline())
         mark = start_mark(facts["pid"])
         process.terminate()
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert start_mark(facts["pid"]) != mark
 
 
@@ -237,6 +238,6 @@ def test_broker_does_not_outlive_an_owner_that_is_killed(data_dir: Path) -> None
         assert left
         os.kill(owner.pid, signal.SIGKILL)
     try:
-        assert wait_until(lambda: not left.is_running(), 30)
+        assert wait_until(lambda: not left.is_running(), PATIENCE_S)
     finally:
         terminate(left.pid, left.state.start_mark, 0)

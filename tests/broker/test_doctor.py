@@ -14,11 +14,12 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from harness import Deployment, Script, produce, reader, verify
+from patience import PATIENCE_S
 
 from leverframe.schemas.codec import encode
 from leverframe.schemas.ground_truth import GroundTruth
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.broker
 
 
 def doctor(
@@ -30,7 +31,7 @@ def doctor(
         env={**mine, "LEVERFRAME_APP__DATADIR": str(folder), **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -71,7 +72,7 @@ def test_healthy_application_has_no_fault(deploy: Callable[..., Any]) -> None:
     """A worker that runs, pairs that meet: exit code 0, every check answers, nothing is written."""
 
     async def scenario() -> None:
-        deployment = await deploy()
+        deployment = await deploy(**{"LEVERFRAME_ROUTES__*__TTL_S": "60"})
         deployment.start()
         script = Script(pairs=500, seed=1)
         await produce(deployment, script, per_second=2000)

@@ -24,7 +24,7 @@ from leverframe.streams.learning.counterfactual import Answer
 from leverframe.streams.routes.route import compile_routes
 from leverframe.streams.routes.settings import NamedParams
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.broker
 
 SHARES = (0.5, 0.3, 0.2)
 RIGHT = (0.4, 0.5, 0.8)
@@ -74,7 +74,7 @@ async def logged(deploy: Callable[..., Any], script: Script) -> Deployment:
     deployment: Deployment = await deploy()
     deployment.start()
     await produce(deployment, script, per_second=3000)
-    rewards = await wait_for_rewards(deployment, script.pairs, patience_s=40)
+    rewards = await wait_for_rewards(deployment, script.pairs)
     assert len(rewards) == script.pairs
     return deployment
 

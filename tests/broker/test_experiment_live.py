@@ -17,7 +17,7 @@ from leverframe.experiments.runs import Job, Plan
 from leverframe.experiments.strategies import STRATEGIES
 from leverframe.experiments.table import BLOCK, DELAY
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.broker
 
 # A bare policy by counts, one by time, the shipped limits and guard, and commands that promote.
 SERVED = ("thompson", "ucb", "discounted_thompson", "thompson_shipped", "validation")
@@ -59,7 +59,8 @@ def test_live_state_equals_the_replay(broker: Any, tmp_path: Path) -> None:
         # The draws followed the weights of the control topic, which were the replay's all along.
         assert np.array_equal(result.weights, result.replayed.weights)
         bare = not STRATEGIES[name].is_shipped
-        assert result.decisions == decided if bare else 5 <= result.decisions <= decided
+        least = decided if bare else 5
+        assert least <= result.decisions <= decided, name
         moved = np.any(np.diff(result.weights, axis=0) != 0, axis=1).sum()
         assert moved >= (1 if STRATEGIES[name].is_promoted else 4), name
     # The digest tells states apart: other strategies and other draws end elsewhere.

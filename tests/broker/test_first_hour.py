@@ -17,12 +17,14 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from harness import Deployment, Script, produce, read_all, verify, wait_for_rewards
+from patience import PATIENCE_S, eventually
 from records import label_record, prediction_record
 
 from leverframe.serving.subscriber import Subscriber
+from leverframe.serving.tasks import end_task
 from leverframe.streams.runtime.kafka import partition_of
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.broker
 
 MAIN = [sys.executable, "-m", "leverframe.agents.cli.main"]
 
@@ -38,7 +40,7 @@ def run(deployment: Deployment, *words: str, **more: str) -> subprocess.Complete
         env=environment_of(deployment, **more),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
@@ -58,7 +60,7 @@ def piped(deployment: Deployment, command: str, **more: str) -> subprocess.Compl
         env=environment_of(deployment, **more),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -142,8 +144,8 @@ def test_status_tells_where_the_policy_comes_from(deploy: Callable[..., Any]) ->
                     one, label = prediction_record(f"q{at}"), label_record(f"q{at}", 1)
                     await producer.send_and_wait(topics.predictions, one.value, key=one.key)
                     await producer.send_and_wait(topics.ground_truth, label.value, key=label.key)
-            assert len(await wait_for_rewards(deployment, 20, patience_s=40)) == 20
-            deadline = time.monotonic() + 40
+            assert len(await wait_for_rewards(deployment, 20)) == 20
+            deadline = time.monotonic() + PATIENCE_S
             while " 20 " not in (shown := await said(deployment, "status", "r")):
                 assert time.monotonic() < deadline, shown
             assert "policy ucb, from the settings\n" in shown
@@ -168,16 +170,17 @@ def test_replay_says_that_the_state_has_moved_on(deploy: Callable[..., Any]) -> 
     async def scenario() -> None:
         deployment = await deploy()
         deployment.start()
-        script = Script(pairs=12_000, seed=4, routes=1)
+        script = Script(pairs=1_000_000, seed=4, routes=1)
         producing = asyncio.create_task(produce(deployment, script, per_second=1500))
-        await wait_for_rewards(deployment, 2000, patience_s=30)
-        told = ""
-        for _ in range(5):
+        await wait_for_rewards(deployment, 2000)
+
+        async def told_while_labels_flow() -> str:
             told = await said(deployment, "replay", "route-0")
-            if "moved on" in told:
-                break
-        await producing
-        assert "; the state has moved on (" in told, told
+            assert not producing.done()
+            return told if "; the state has moved on (" in told else ""
+
+        told = await eventually(told_while_labels_flow, "the state has moved on")
+        await end_task(producing)
         assert "both had" in told
         again = told.partition("--until-reward ")[2].partition(")")[0]
         fixed = await said(deployment, "replay", "route-0", "--until-reward", again)
@@ -214,7 +217,7 @@ def test_second_worker_on_a_datadir_is_refused(deploy: Callable[..., Any]) -> No
         deployment.start()
         more = Script(pairs=500, seed=3)
         await produce(deployment, more, per_second=2000)
-        assert len(await wait_for_rewards(deployment, 1000, patience_s=40)) == 1000
+        assert len(await wait_for_rewards(deployment, 1000)) == 1000
 
     asyncio.run(scenario())
 
@@ -275,7 +278,7 @@ async def with_dead_letters(deployment: Deployment) -> dict[str, dict[str, Any]]
         for key, value in BAD:
             await producer.send_and_wait(topics.predictions, value, key=key)
         await producer.send_and_wait(topics.ground_truth, label.value, key=label.key)
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + PATIENCE_S
     while len(letters := await listed(deployment)) < 4:
         assert time.monotonic() < deadline, letters
     return {letter["reason"]: letter for letter in letters}
@@ -338,7 +341,7 @@ def test_dead_letters_are_put_back(deploy: Callable[..., Any]) -> None:
             assert told in done.stderr
         topic, home = settings.topic_names.predictions, partition_of(b"id-1", 4)
         assert f"{place} -> {topic} {home}:" in done.stdout
-        (reward,) = await wait_for_rewards(deployment, 1, patience_s=40)
+        (reward,) = await wait_for_rewards(deployment, 1)
         assert (reward.request_id, reward.reward) == ("id-1", 1.0)
         records = await read_all(settings.broker.servers, topic, settings.topics.partitions)
         mine = [record for record in records if record.key == GOOD.key]

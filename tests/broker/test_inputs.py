@@ -1,21 +1,21 @@
 """Where a real worker reads on: offsets that were moved, records removed, topics made anew."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from estate import PATIENCE_S, make_anew, pairs, send, stop
+from estate import make_anew, pairs, send, stop
 from harness import Deployment, committed_lag, read_all, wait_for_rewards
+from patience import PATIENCE_S, eventually
 
 from leverframe.schemas.codec import encode
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.broker
 
 
 async def rewarded(deployment: Deployment, count: int) -> set[str]:
@@ -23,10 +23,10 @@ async def rewarded(deployment: Deployment, count: int) -> set[str]:
 
 
 async def until_logged(deployment: Deployment, text: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while text not in deployment.log():
-        assert time.monotonic() < deadline, deployment.logs()
-        await asyncio.sleep(0.1)
+    async def is_logged() -> bool:
+        return text in deployment.log()
+
+    await eventually(is_logged, deployment.logs)
 
 
 def test_what_the_group_committed_is_a_hint(deploy: Callable[..., Any]) -> None:

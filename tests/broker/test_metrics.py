@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from harness import Deployment, Script, produce, wait_for_rewards
+from patience import PATIENCE_S
 from prometheus_client.parser import text_string_to_metric_families
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.broker
 
 PAIRS = 400
 
@@ -26,7 +27,9 @@ def free_port() -> int:
 def scraped(port: int) -> dict[str, dict[tuple[str, ...], float]]:
     """Sample name to label values (by label name) to value; empty if nobody listens."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S
+        ) as answer:
             text = answer.read().decode()
     except (urllib.error.URLError, ConnectionError):
         return {}
@@ -44,13 +47,15 @@ def test_worker_serves_the_health_of_the_join(deploy: Callable[..., Any]) -> Non
 
     async def scenario() -> dict[str, dict[tuple[str, ...], float]]:
         deployment: Deployment = await deploy(
-            LEVERFRAME_APP__WEB_PORT=str(port), **{"LEVERFRAME_ROUTES__*__TTL_S": "1.5"}
+            LEVERFRAME_APP__WEB_PORT=str(port),
+            LEVERFRAME_APP__SESSION_TIMEOUT_S="60",
+            **{"LEVERFRAME_ROUTES__*__TTL_S": "1.5"},
         )
         deployment.start()
         script = Script(seed=5, pairs=PAIRS, routes=2)
         await produce(deployment, script, per_second=1000)
-        assert len(await wait_for_rewards(deployment, PAIRS, patience_s=30)) == PAIRS
-        deadline = time.monotonic() + 30
+        assert len(await wait_for_rewards(deployment, PAIRS)) == PAIRS
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             page = await asyncio.to_thread(scraped, port)
             events = page.get("leverframe_join_events_total", {})

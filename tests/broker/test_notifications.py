@@ -12,11 +12,12 @@ from aiohttp.test_utils import TestServer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 from harness import Deployment
+from patience import PATIENCE_S
 
 from leverframe.agents.operator.commands import ask
 from leverframe.agents.worker.notices import signature_of
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.broker
 
 KEY = "shared"
 
@@ -48,7 +49,7 @@ async def listening(hook: Webhook) -> AsyncIterator[str]:
 
 async def order(deployment: Deployment, action: Any, arm: str, route: str = "r") -> Any:
     return await ask(
-        deployment.settings, route, action, arm=arm, params=None, actor="ada", timeout_s=30
+        deployment.settings, route, action, arm=arm, params=None, actor="ada", timeout_s=PATIENCE_S
     )
 
 
@@ -59,7 +60,7 @@ async def is_following(deployment: Deployment) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker.servers)
     await admin.start()
     try:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(PATIENCE_S):
             committed = 0
             while committed < settings.topics.route_partitions:
                 with suppress(GroupCoordinatorNotAvailableError):  # a broker's first group
@@ -83,7 +84,7 @@ def test_a_rollback_is_told_once_the_webhook_is_back(deploy: Callable[..., Any])
             for arm in ("a", "b"):
                 await order(deployment, "register_arm", arm)
             answer = await order(deployment, "rollback", "b")
-            told, headers, body = await asyncio.wait_for(hook.taken.get(), 30)
+            told, headers, body = await asyncio.wait_for(hook.taken.get(), PATIENCE_S)
             version = f"r/{answer.message.epoch}.{answer.message.seq}"
             assert hook.tries == [version] * 3
             assert told["event"] == "rollback"
@@ -111,20 +112,20 @@ def test_a_killed_worker_loses_no_notification(deploy: Callable[..., Any]) -> No
             for arm in ("a", "b", "c"):
                 await order(deployment, "register_arm", arm)
             await order(deployment, "rollback", "b")
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while not hook.tries:
                     await asyncio.sleep(0.05)
             worker.kill()
             worker.wait()
             hook.refusals[:] = []
             deployment.start()
-            told, _, _ = await asyncio.wait_for(hook.taken.get(), 60)
+            told, _, _ = await asyncio.wait_for(hook.taken.get(), PATIENCE_S)
             assert told["text"].startswith("[rollback] r: ")
             hook.refusals[:] = [410]
             await order(deployment, "rollback", "c")
             await order(deployment, "release", "c")
             await order(deployment, "rollback", "c")
-            await asyncio.wait_for(hook.taken.get(), 30)
+            await asyncio.wait_for(hook.taken.get(), PATIENCE_S)
             assert len(set(hook.tries)) == 3
 
     asyncio.run(scenario())

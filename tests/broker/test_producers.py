@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from doc_blocks import ROOT, blocks_of
 from harness import read_all, wait_for_rewards
+from patience import PATIENCE_S
 
 from leverframe.devbroker.assets import cache_root, java_executable, kafka_classpath
 from leverframe.devbroker.jars import PINNED_JARS, parse_jars
 from leverframe.streams.runtime.kafka import partition_of
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.broker
 
 BLOCKS = list(blocks_of(ROOT / "docs" / "producers.md"))
 PAIRS = 40
@@ -60,7 +61,7 @@ def java(folder: Path) -> Send:
             input=lines,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -105,7 +106,7 @@ def test_halves_of_a_pair_meet_whoever_sends_them(
             assert len(records) == PAIRS * len(names)
             astray = [r.key for r in records if r.partition != partition_of(r.key, count)]
             assert astray == []
-        rewards = await wait_for_rewards(deployment, PAIRS * len(names), patience_s=40)
+        rewards = await wait_for_rewards(deployment, PAIRS * len(names))
         assert {reward.reward for reward in rewards} == {1.0}
         assert len({reward.request_id for reward in rewards}) == PAIRS * len(names)
 

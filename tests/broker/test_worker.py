@@ -5,9 +5,8 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,29 +24,21 @@ from harness import (
     verify,
     wait_for_rewards,
 )
+from patience import PATIENCE_S, eventually
 from records import label_record, prediction_record
 
 from leverframe.agents.operator.commands import ask
 from leverframe.agents.operator.control import newest_messages
 from leverframe.agents.operator.replay import read_partition, replay
 from leverframe.agents.worker.learning import input_kinds
+from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.dead_letter import MAX_KEPT_BYTES
 from leverframe.schemas.errors import LeverframeError
 from leverframe.serving.subscriber import Subscriber
 from leverframe.streams.learning.state import state_digest
 from leverframe.streams.routes.route import compile_routes
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
-
-
-async def eventually(
-    condition: Callable[[], Awaitable[bool]], what: str, patience_s: float = 30
-) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + patience_s
-    while not await condition():
-        assert time.monotonic() < deadline, f"not within {patience_s} s: {what}"
-        await asyncio.sleep(0.1)
+pytestmark = pytest.mark.broker
 
 
 async def dead_letters(deployment: Deployment) -> list[Any]:
@@ -73,9 +64,18 @@ async def explained(deployment: Deployment) -> None:
             whole, env=environment, capture_output=True, check=True, text=True
         ).stdout
 
+    async def newest() -> ControlMessage:
+        published = (await control_messages(deployment))["route-3"]
+        return [one for one in published if one.kind != "heartbeat"][-1]
+
+    async def rests() -> bool:
+        before = await newest()
+        await asyncio.sleep(1)
+        return await newest() == before
+
+    await eventually(rests, "the route changes no more")
+    last = await newest()
     [change] = orjson.loads(await asyncio.to_thread(said, "explain", "--json"))
-    published = (await control_messages(deployment))["route-3"]
-    last = [one for one in published if one.kind != "heartbeat"][-1]
     assert (change["message"]["epoch"], change["message"]["seq"]) == (last.epoch, last.seq)
     text = await asyncio.to_thread(said, "explain", "--last", "100")
     assert "was registered (first_reward)" in text
@@ -104,7 +104,7 @@ def test_worker_joins_learns_and_commits_to_the_end(deploy: Callable[..., Any]) 
         async def caught_up() -> bool:
             return await committed_lag(deployment) == 0
 
-        await eventually(caught_up, "committed offset = end offset on every partition", 10)
+        await eventually(caught_up, "committed offset = end offset on every partition")
         newest = await newest_messages(deployment.settings)
         assert set(newest) == {f"route-{i}" for i in range(5)}
         await explained(deployment)
@@ -129,7 +129,7 @@ def test_worker_reads_any_compression(deploy: Callable[..., Any], codec: Any) ->
             await producer.send(topics.predictions, prediction.value, key=prediction.key)
             await producer.send(topics.ground_truth, label.value, key=label.key)
         await producer.stop()
-        rewards = await wait_for_rewards(deployment, 20, patience_s=30)
+        rewards = await wait_for_rewards(deployment, 20)
         assert len(rewards) == 20
 
     asyncio.run(scenario())
@@ -166,7 +166,7 @@ def test_worker_sets_bad_input_aside_and_goes_on(deploy: Callable[..., Any]) -> 
         label = label_record("ok", 1)
         await producer.send_and_wait(topics.ground_truth, label.value, key=label.key)
         await producer.stop()
-        (reward,) = await wait_for_rewards(deployment, 1, patience_s=30)
+        (reward,) = await wait_for_rewards(deployment, 1)
         assert reward.request_id == "ok"
 
         async def all_there() -> bool:
@@ -201,7 +201,7 @@ def test_commands_are_answered_and_followed_by_a_subscriber(deploy: Callable[...
             replica="test",
             on_rollback=seen.append,
         ) as routing:
-            order = {"arm": None, "params": None, "actor": "test", "timeout_s": 30.0}
+            order = {"arm": None, "params": None, "actor": "test", "timeout_s": PATIENCE_S}
             for arm in ("a", "b"):
                 answer = await ask(settings, "r", "register_arm", **{**order, "arm": arm})
                 assert answer.message.cause["arm"] == arm
@@ -238,7 +238,9 @@ def test_heartbeats_renew_what_is_in_force(deploy: Callable[..., Any]) -> None:
         deployment = await deploy(LEVERFRAME_ROUTES__R__TTL_S="1.5")
         deployment.start()
         settings = deployment.settings
-        await ask(settings, "r", "register_arm", arm="a", params=None, actor="test", timeout_s=30.0)
+        await ask(
+            settings, "r", "register_arm", arm="a", params=None, actor="test", timeout_s=PATIENCE_S
+        )
 
         async def three_beats() -> bool:
             messages = (await control_messages(deployment)).get("r", [])
@@ -246,7 +248,7 @@ def test_heartbeats_renew_what_is_in_force(deploy: Callable[..., Any]) -> None:
             assert all(beat.weights == {"a": 1.0} for beat in beats)
             return len(beats) >= 3
 
-        await eventually(three_beats, "three heartbeats", 20)
+        await eventually(three_beats, "three heartbeats")
 
     asyncio.run(scenario())
 
@@ -268,7 +270,7 @@ def test_expiry_forgets_orphans_and_closed_accounts(deploy: Callable[..., Any]) 
             record = label_record(name, 1)
             await producer.send_and_wait(topics.ground_truth, record.value, key=record.key)
         await producer.stop()
-        assert len(await wait_for_rewards(deployment, 1, patience_s=30)) == 1
+        assert len(await wait_for_rewards(deployment, 1)) == 1
 
         async def empty() -> bool:
             newest = {
@@ -282,7 +284,7 @@ def test_expiry_forgets_orphans_and_closed_accounts(deploy: Callable[..., Any]) 
             left = [k for k, value in newest.items() if value is not None and k != b"\0positions"]
             return not left and len(newest) > 3
 
-        await eventually(empty, "an empty attribution ledger", 40)
+        await eventually(empty, "an empty attribution ledger")
 
     asyncio.run(scenario())
 
@@ -296,7 +298,7 @@ def test_live_state_equals_the_replay(deploy: Callable[..., Any]) -> None:
         script = Script(pairs=4000, seed=31)
         worker = deployment.start()
         producing = asyncio.create_task(produce(deployment, script, per_second=2000))
-        await wait_for_rewards(deployment, 1000, patience_s=30)
+        await wait_for_rewards(deployment, 1000)
         worker.kill()
         deployment.start()
         await producing
@@ -323,7 +325,7 @@ def test_worker_says_what_is_wrong_and_exits_with_2(deploy: Callable[..., Any]) 
         deployment = await deploy()
         deployment.environment["LEVERFRAME_TOPICS__PARTITIONS"] = "7"
         worker = deployment.start()
-        assert await asyncio.to_thread(worker.wait, 30) == 2
+        assert await asyncio.to_thread(worker.wait, PATIENCE_S) == 2
         log = deployment.log()
         assert "has 4 partitions, the settings say 7" in log
         assert "Traceback" not in log
@@ -349,7 +351,7 @@ def test_worker_without_a_broker_exits_with_2(tmp_path: Path) -> None:
             },
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
     assert done.returncode == 2
@@ -378,13 +380,13 @@ def test_silence_counts_the_default_and_a_label_revises_it(deploy: Callable[...,
 
             for name in ("silent", "late"):
                 await send(topics.predictions, prediction_record(name))
-            defaults = await wait_for_rewards(deployment, 2, 60)
+            defaults = await wait_for_rewards(deployment, 2)
             assert {(r.request_id, r.reward, r.cause) for r in defaults} == {
                 ("silent", 0.0, "expiry"),
                 ("late", 0.0, "expiry"),
             }
             await send(topics.ground_truth, label_record("late", 1))
-            rewards = await wait_for_rewards(deployment, 3, 30)
+            rewards = await wait_for_rewards(deployment, 3)
         newest = rewards[-1]
         assert (newest.request_id, newest.cause, newest.revision) == ("late", "revision", 1)
         assert (newest.reward, newest.previous_reward) == (1.0, 0.0)

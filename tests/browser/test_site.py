@@ -15,8 +15,6 @@ from browser import browsing, find_browser
 from doc_blocks import ROOT
 from playwright.async_api import expect
 
-pytestmark = pytest.mark.timeout(120)
-
 
 class Quiet(SimpleHTTPRequestHandler):
     """Files, and no line for each."""

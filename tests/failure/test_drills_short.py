@@ -13,7 +13,7 @@ from drills.drill import Drill, Place, run_drill
 from drills.launcher_points import NAMED
 from drills.workers import freeze, harm_disks, kill_at_points
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.broker
 
 _POINTS = [
     point

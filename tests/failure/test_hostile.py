@@ -11,6 +11,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner
 from harness import Deployment, Script, produce, read_all, verify
+from patience import PATIENCE_S
 
 from leverframe.agents.cli.main import cli
 from leverframe.schemas.codec import encode
@@ -18,7 +19,7 @@ from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.signing import SIGNATURE_HEADER, signature_of
 from leverframe.serving.subscriber import Subscriber
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.broker
 
 _MB = 1 << 20
 
@@ -39,7 +40,7 @@ async def _send(deployment: Deployment, topic: str, *records: Any, **options: An
 async def _letters(deployment: Deployment, count: int) -> list[Any]:
     """Wait for so many dead letters."""
     settings = deployment.settings
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         found = await read_all(
             settings.broker.servers,
@@ -181,7 +182,7 @@ def test_forged_replayed_and_unsigned_control_changes_nothing(deploy: Callable[.
             held = routing.in_force("route-0")
             assert held is not None
             await _forge(deployment, held.message)
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + PATIENCE_S
             while routing.table.refused < 4 and time.monotonic() < deadline:
                 await asyncio.sleep(0.05)
             assert routing.table.refused == 4
@@ -225,7 +226,7 @@ def test_web_port_listens_on_loopback_only(deploy: Callable[..., Any]) -> None:
         (port,) = free_ports(1)
         deployment = await deploy(LEVERFRAME_APP__WEB_PORT=str(port))
         worker = deployment.start()
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + PATIENCE_S
         bound: set[str] = set()
         while not bound and time.monotonic() < deadline:
             await asyncio.sleep(0.1)
@@ -252,7 +253,7 @@ def test_hostile_names_do_not_reach_the_terminal(
         label = (name.encode(), b'{"request_id":"h-1","label":1}')
         await _send(deployment, topics.ground_truth, label)
         settings = deployment.settings
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline and not await read_all(
             settings.broker.servers, topics.control, settings.topics.route_partitions
         ):

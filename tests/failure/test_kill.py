@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from harness import SHORT_SESSION, Script, committed_lag, lose_disk, produce, verify
+from patience import PATIENCE_S
 
 
 async def killed(
@@ -36,13 +37,12 @@ async def killed(
 
 
 @pytest.mark.broker
-@pytest.mark.timeout(180)
 def test_kill_short_loses_and_doubles_nothing(deploy: Callable[..., Any]) -> None:
     """Four kills under load, two with a lost disk: each label counts once, offsets catch up."""
 
     async def drill() -> None:
         deployment, _ = await killed(deploy, kills=4, pairs=8_000, rate=2_000, seed=11)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while (lag := await committed_lag(deployment)) and time.monotonic() < deadline:
             await asyncio.sleep(0.2)
         assert lag == 0

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from estate import PATIENCE_S, make_anew, pairs, run, send, stop
+from estate import make_anew, pairs, run, send, stop
 from harness import (
     Deployment,
     control_messages,
@@ -15,6 +15,7 @@ from harness import (
     wait_for_count,
     wait_for_rewards,
 )
+from patience import PATIENCE_S
 
 from leverframe.agents.operator.replay import read_partition, replay
 from leverframe.agents.worker.learning import input_kinds
@@ -22,7 +23,7 @@ from leverframe.schemas.control import ControlMessage
 from leverframe.streams.learning.state import state_digest
 from leverframe.streams.routes.route import compile_routes
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.broker
 
 
 async def counted(deploy: Callable[..., Any]) -> tuple[Deployment, ControlMessage]:

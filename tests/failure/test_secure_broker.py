@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from harness import Deployment, Script, produce, verify
+from patience import PATIENCE_S
 
 from drills.certificates import Authority, has_openssl
 from leverframe.devbroker.assets import cache_root
@@ -18,7 +19,6 @@ from leverframe.devbroker.ports import free_ports
 
 pytestmark = [
     pytest.mark.broker,
-    pytest.mark.timeout(120),
     pytest.mark.skipif(not has_openssl(), reason="certificates need the openssl command"),
 ]
 
@@ -122,7 +122,7 @@ def test_refusal_says_which_setting_is_wrong(
         env={**_environment(secure, way, password), **more},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 2, done.stderr

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, async_playwright
+from patience import PATIENCE_S
+from playwright.async_api import Page, async_playwright, expect
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -21,6 +22,9 @@ FLAGS = [
     "--disable-sync",
     "--enable-precise-memory-info",
 ]
+# Else 5 s, and a page on a busy machine is slow, not wrong.
+expect.set_options(timeout=PATIENCE_S * 1000)
+
 SHOTS = Path(os.environ.get("LEVERFRAME_SCREENSHOTS", "test-screenshots"))
 
 
@@ -71,6 +75,7 @@ async def browsing(
             viewport={"width": width, "height": height},
             color_scheme=scheme,  # type: ignore[arg-type]
         )
+        context.set_default_timeout(PATIENCE_S * 1000)
         watched = Watched(await context.new_page())
         try:
             yield watched

@@ -11,13 +11,12 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from harness import Deployment
+from patience import PATIENCE_S
 
 from leverframe.schemas.codec import encode
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
 from leverframe.streams.runtime.topic_admin import create_topics
-
-PATIENCE_S = 60.0
 
 
 async def send(
@@ -79,6 +78,6 @@ def run(deployment: Deployment, *words: str, **more: str) -> subprocess.Complete
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )

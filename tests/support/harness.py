@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from patience import PATIENCE_S
 
 from leverframe.agents.settings import Settings, load_settings
 from leverframe.schemas.codec import decode, encode
@@ -195,7 +196,9 @@ async def read_all(servers: str, topic: str, partitions: int) -> list[Any]:
         return records
 
 
-async def wait_for_rewards(deployment: Deployment, count: int, patience_s: float) -> list[Reward]:
+async def wait_for_rewards(
+    deployment: Deployment, count: int, patience_s: float = PATIENCE_S
+) -> list[Reward]:
     """Read rewards until there are ``count``, or none came for a while."""
     settings = deployment.settings
     topic, partitions = settings.topic_names.rewards, settings.topics.route_partitions
@@ -210,7 +213,7 @@ async def wait_for_rewards(deployment: Deployment, count: int, patience_s: float
 
 
 async def wait_for_count(
-    deployment: Deployment, count: int, patience_s: float
+    deployment: Deployment, count: int, patience_s: float = PATIENCE_S
 ) -> dict[str, RouteState]:
     """Wait until the learning ledgers hold ``count`` labels; return their states."""
     deadline = time.monotonic() + patience_s
@@ -299,7 +302,9 @@ def lose_disk(deployment: Deployment, name: str = "w") -> None:
     shutil.rmtree(deployment.datadir(name), ignore_errors=True)
 
 
-async def verify(deployment: Deployment, script: Script, patience_s: float = 40) -> dict[str, Any]:
+async def verify(
+    deployment: Deployment, script: Script, patience_s: float = PATIENCE_S
+) -> dict[str, Any]:
     """Compare everything with the oracle; raise if anything was lost or counted twice."""
     rewards = await wait_for_rewards(deployment, script.pairs, patience_s)
     states = await wait_for_count(deployment, script.pairs, patience_s)

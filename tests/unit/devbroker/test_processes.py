@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from leverframe.devbroker.processes import is_running, spawn, start_mark, terminate, wait_until
 from leverframe.devbroker.state import BrokerState, forget_state, read_state, write_state
@@ -26,7 +27,7 @@ def spawn_python(code: str, log: Path, spawned: list[tuple[int, str]]) -> tuple[
     mark = start_mark(pid)
     assert mark
     spawned.append((pid, mark))
-    assert wait_until(lambda: "ready" in log.read_text(), 30)
+    assert wait_until(lambda: "ready" in log.read_text(), PATIENCE_S)
     return pid, mark
 
 
@@ -48,7 +49,7 @@ def test_terminate_ends_a_process_that_obeys(
     """A process that obeys SIGTERM goes by itself; ending it again does no harm."""
     pid, mark = spawn_python(IDLE, tmp_path / "log", spawned)
     assert is_running(pid, mark)
-    assert terminate(pid, mark, 30)
+    assert terminate(pid, mark, PATIENCE_S)
     assert not is_running(pid, mark)
     assert terminate(pid, mark, 0)
 

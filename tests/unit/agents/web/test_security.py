@@ -217,7 +217,7 @@ def test_an_open_page_keeps_no_server_from_stopping() -> None:
             began_s = time.monotonic()
         return time.monotonic() - began_s
 
-    assert asyncio.run(scenario()) < 5
+    assert asyncio.run(scenario()) < 30
 
 
 def test_live_updates_ask_proxies_not_to_gather_them() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from patience import PATIENCE_S
 
 from leverframe.agents.worker.sweep import USUAL_REQUESTS, DueReader, Portion, Turn
 from leverframe.streams.attribution.entries import EarlyLabel, encode_entry
@@ -174,7 +175,7 @@ os._exit(9)
 def test_bulk_store_that_died_is_never_ahead(tmp_path: Path) -> None:
     """Killed while it is filled: all entries up to the position that is found are there."""
     command = [sys.executable, "-c", _FILLS_AND_DIES, str(tmp_path / "0")]
-    died = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    died = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE_S)
     assert died.returncode == 9, died.stderr
     store = open_store(tmp_path / "0", Memory(1 << 20, 8 << 20))
     position: Any = store.position

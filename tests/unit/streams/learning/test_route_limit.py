@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from patience import PATIENCE_S
 from records import learning_runs, reward_record
 
 from leverframe.agents.settings import load_settings
@@ -73,7 +74,7 @@ def test_heartbeats_go_on_when_the_wall_clock_is_set_back(monkeypatch: pytest.Mo
         honest = time.time_ns
         monkeypatch.setattr(time, "time_ns", lambda: honest() - 3_600_000_000_000)
         begin = len(ledger.outputs)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while len(ledger.outputs) < begin + 2 and time.monotonic() < deadline:
             await work.tick({})
             await asyncio.sleep(0.005)

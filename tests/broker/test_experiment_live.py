@@ -59,7 +59,7 @@ def test_live_state_equals_the_replay(broker: Any, tmp_path: Path) -> None:
         # The draws followed the weights of the control topic, which were the replay's all along.
         assert np.array_equal(result.weights, result.replayed.weights)
         bare = not STRATEGIES[name].is_shipped
-        least = decided if bare else 5
+        least = decided if bare else 4
         assert least <= result.decisions <= decided, name
         moved = np.any(np.diff(result.weights, axis=0) != 0, axis=1).sum()
         assert moved >= (1 if STRATEGIES[name].is_promoted else 4), name

@@ -59,7 +59,7 @@ class JoinHealth(Struct, array_like=True):
         Of the route, by ``JOIN_COUNTS``; and ``nearby_orphan_label``: labels on the same partitions
         whose prediction never came, of any route.
     arms : dict of str to list of int
-        Of each registered arm, in the order of ``JOIN_COUNTS``.
+        Of each registered arm and of a few that are not yet, in the order of ``JOIN_COUNTS``.
     ages : dict of str to Ages
         Predictions by age, of each registered arm and of a few that are not yet.
     newest_ms : int
@@ -89,27 +89,30 @@ class JoinHealth(Struct, array_like=True):
     ) -> PartitionerMismatch | None:
         """Take in what attribution tells of about a second.
 
-        Of arms that are not registered only the totals are kept. Returns evidence that labels and
-        predictions lie in different partitions; ``has_default``: predictions without a label get
-        the route's default reward.
+        Of arms that are not registered only a few are kept beside the totals. Returns evidence that
+        labels and predictions lie in different partitions; ``has_default``: predictions without a
+        label get the route's default reward.
         """
         self.newest_ms = max(self.newest_ms, traffic.until_ms)
         for what, count in traffic.joins.items():
             if what in _AT or what == NEARBY_ORPHAN_LABELS:
                 self.totals[what] = min(_MOST, self.totals.get(what, 0) + count)
-        for arm in registered:
-            if arm in traffic.arms:
-                self._count(arm, traffic.arms[arm])
+        for arm, counts in traffic.arms.items():
+            if self._is_kept(arm, registered, self.arms):
+                self._count(arm, counts)
         for aged in traffic.aged:
-            # An arm is registered by its first reward, long after its first predictions.
-            is_known = aged.arm in registered or aged.arm in self.ages
-            if is_known or len(self.ages) < len(registered) + _STRANGERS:
+            if self._is_kept(aged.arm, registered, self.ages):
                 ages = self.ages.setdefault(aged.arm, Ages())
                 ages.add(aged.from_ms, aged.predicted, aged.settled)
         for ages in self.ages.values():
             ages.grow_older(self.newest_ms, window_ms)
         self.ages = {arm: ages for arm, ages in self.ages.items() if ages.bins or arm in registered}
         return self._misplaced(traffic) if has_default else self._orphans(traffic)
+
+    @staticmethod
+    def _is_kept(arm: str, registered: Collection[str], kept: Collection[str]) -> bool:
+        """Of some strangers too: an arm is registered by its first reward, and served before."""
+        return arm in registered or arm in kept or len(kept) < len(registered) + _STRANGERS
 
     def _count(self, arm: str, counts: Mapping[str, int]) -> None:
         kept = self.arms.setdefault(arm, [])

@@ -221,9 +221,9 @@ class _Step:
             self.out.counts["ack", ack.route] += 1
 
     def traffic(self, traffic: Traffic, _: int) -> None:
-        route, known = self._route(traffic.route), self._known(traffic.route)
-        if not (known is not None and known.arms) and not route.settings.delay_correction:
-            return
+        route = self._route(traffic.route)
+        # Also where no arm is known: of what was served, the join's news may be here before the
+        # first reward.
         state = self._state(traffic.route)
         self.out.states[traffic.route] = state
         arms = {name: arm.registration for name, arm in state.arms.items()}
@@ -231,7 +231,7 @@ class _Step:
             traffic, arms, route.window_ms, has_default=route.default_reward is not None
         )
         if not arms:
-            # Nobody to judge yet, but their predictions must not be forgotten.
+            # Nobody to judge yet.
             return
         for name, alarm in state.loop.see(traffic, route, arms, orphans).items():
             self.out.counts["alarm:" + name, traffic.route] += 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -179,6 +180,7 @@ async def _group(
             code, _, state, _, _, members, *_ = await _described(admin, name)
             if code:
                 return Group(name=name, failure=for_code(code).__name__)
+            removed = await _removed(consumer, admin, name, tps)
             before, waiting = await _lag(consumer, admin, name, tps)
             watched_s, after = 0.0, before
             if members and any(count > WAITING_RECORDS for count in waiting.values()):
@@ -198,6 +200,7 @@ async def _group(
             for topic in inputs
         },
         watched_s=watched_s,
+        removed=removed,
     )
 
 
@@ -213,6 +216,19 @@ async def _described(admin: Any, name: str) -> Any:
         except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError):
             await asyncio.sleep(1)
     return (await admin.describe_consumer_groups([name]))[0].groups[0]
+
+
+async def _removed(
+    consumer: Any, admin: Any, group: str, tps: list[TopicPartition]
+) -> dict[str, int]:
+    """Offsets that are gone from the log and were not yet committed, by topic."""
+    committed = await admin.list_consumer_group_offsets(group)
+    begins = await consumer.beginning_offsets(tps)
+    removed: Counter[str] = Counter()
+    for tp in tps:
+        if tp in committed and 0 <= committed[tp].offset < begins[tp]:
+            removed[tp.topic] += begins[tp] - committed[tp].offset
+    return dict(removed)
 
 
 async def _lag(

@@ -52,6 +52,8 @@ class Group(Struct, frozen=True, kw_only=True):
         By full name of the input topic.
     watched_s : float
         Time between the two looks; 0 when nothing waited and one was enough.
+    removed : dict of str to int
+        Offsets that were removed before the group read them, by topic.
     failure : str
         Why nothing is known.
     """
@@ -62,6 +64,7 @@ class Group(Struct, frozen=True, kw_only=True):
     unread: Sequence[TopicPartition] = ()
     progress: dict[str, Progress] = {}
     watched_s: float = 0.0
+    removed: dict[str, int] = {}
     failure: str = ""
 
 
@@ -89,14 +92,27 @@ def judge_attendance(group: Group, control: Sample) -> list[Finding]:
                 "Allow Describe on the group, or look at the broker",
             )
         ]
+    return [*_judge_removed(group), *_judge_members(group), *_judge_routes(control)]
+
+
+def _judge_removed(group: Group) -> list[Finding]:
+    return [
+        fault(
+            CHECK,
+            topic,
+            f"{count:,} records were lost to retention before they were read",
+            "Keep the topic longer than any outage of the workers; send what matters again",
+        )
+        for topic, count in group.removed.items()
+    ]
+
+
+def _judge_members(group: Group) -> list[Finding]:
     waiting = ", ".join(f"{topic} {p.waiting:,}" for topic, p in group.progress.items())
     lag = f"lag: {waiting}" if waiting else "lag unknown"
     if not group.members:
         cure = "Start one: leverframe worker"
-        return [
-            warning(CHECK, group.name, f"no worker is a member of the group; {lag}", cure),
-            *_judge_routes(control),
-        ]
+        return [warning(CHECK, group.name, f"no worker is a member of the group; {lag}", cure)]
     stuck = [
         topic
         for topic, progress in group.progress.items()
@@ -105,17 +121,16 @@ def judge_attendance(group: Group, control: Sample) -> list[Finding]:
     hosts = ", ".join(sorted(set(group.members)))
     said = f"{len(group.members)} in the group ({group.state}; {hosts}); {lag}"
     if group.unread:
-        return [_judge_unread(group, said), *_judge_routes(control)]
+        return [_judge_unread(group, said)]
     if not stuck:
-        return [ok(CHECK, group.name, said), *_judge_routes(control)]
+        return [ok(CHECK, group.name, said)]
     return [
         warning(
             CHECK,
             group.name,
             f"{said}; nothing was committed for {group.watched_s:.0f} s of {', '.join(stuck)}",
             "Look at the workers' logs: one restores its state, or ends and starts again",
-        ),
-        *_judge_routes(control),
+        )
     ]
 
 

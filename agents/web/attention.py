@@ -42,10 +42,13 @@ class Attention(NamedTuple):
     text: str
 
 
-def attention(known: RouteHistory, now_ms: int) -> list[Attention]:
-    """Say what needs a look, the most pressing first."""
+def attention(
+    known: RouteHistory, now_ms: int, lost: Mapping[str, int] | None = None
+) -> list[Attention]:
+    """Say what needs a look, the most pressing first; ``lost`` counts records by topic."""
     beat = {} if known.beat is None else known.beat.cause
     found = [
+        *_lost(lost or {}),
         *_silence(known.newest.ttl_ms, now_ms - known.heard_ms),
         *_alarms(beat),
         *_lately(known.rollback, now_ms, Level.warning, "rolled back"),
@@ -56,6 +59,14 @@ def attention(known: RouteHistory, now_ms: int) -> list[Attention]:
         *_lately(known.promotion, now_ms, Level.notice, "promoted"),
     ]
     return sorted(found, key=lambda one: -one.level)
+
+
+def _lost(lost: Mapping[str, int]) -> list[Attention]:
+    told = ", ".join(f"{count:,} of {topic}" for topic, count in lost.items() if count)
+    if not told:
+        return []
+    text = f"records were lost to retention before this worker read them: {told}"
+    return [Attention(Level.critical, text)]
 
 
 def _silence(ttl_ms: int, silent_ms: int) -> list[Attention]:

@@ -6,7 +6,7 @@ whole; beyond that, a few records of every five minutes, and the newest whole.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -46,7 +46,8 @@ class Feed:
     """What the page knows, the ``history`` of all routes, and who is watching.
 
     So many of the newest records are read whole; ``share_read`` says how much of the history was
-    read, 1 when all of it. ``now_ms`` is wall time.
+    read, 1 when all of it. ``now_ms`` is wall time; ``lost`` counts records, by topic, that were
+    removed before this worker read them.
     """
 
     def __init__(
@@ -54,7 +55,9 @@ class Feed:
         settings: Settings,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         whole_records: int = WHOLE_RECORDS,
+        lost: Mapping[str, int] | None = None,
     ) -> None:
+        self.lost = {} if lost is None else lost
         self._settings = settings
         self._whole_records = whole_records
         self._now_ms = now_ms

@@ -135,7 +135,9 @@ class _Pages:
     async def routes(self, _: web.Request) -> web.Response:
         """All routes, those that need a look first."""
         now_ms = _now_ms()
-        lines = [summary(known, now_ms) for known in self._feed.history.routes.values()]
+        lines = [
+            summary(known, now_ms, self._feed.lost) for known in self._feed.history.routes.values()
+        ]
         lines.sort(key=lambda line: (-Level[line["level"]], line["route"]))
         return answer(self._now(now_ms) | {"routes": lines})
 
@@ -147,7 +149,7 @@ class _Pages:
         return answer(
             self._now(now_ms)
             | {
-                "detail": detail(known, now_ms),
+                "detail": detail(known, now_ms, self._feed.lost),
                 "history": known.columns(since_ms),
                 "marks": _built(known),
             }
@@ -194,11 +196,13 @@ class _Pages:
             now_ms, routes = _now_ms(), self._feed.history.routes
             # Also what merely passes changes what needs a look: silence, a rollback an hour ago.
             names = changed or routes.keys()
-            lines = [summary(routes[name], now_ms) for name in names if name in routes]
+            lines = [
+                summary(routes[name], now_ms, self._feed.lost) for name in names if name in routes
+            ]
             event = self._now(now_ms) | {"routes": lines}
             if shown in names and shown in routes:
                 known = routes[shown]
-                event["detail"] = detail(known, now_ms)
+                event["detail"] = detail(known, now_ms, self._feed.lost)
                 # From the newest point that was sent: it may have been replaced meanwhile.
                 event["history"] = known.columns(known.newest_ms if since_ms is None else since_ms)
                 event["marks"] = _built(known)[-_FRESH_MARKS:]

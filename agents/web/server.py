@@ -1,6 +1,6 @@
 """Puts the pages on Faust's web server, and the feed beside the agents."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from leverframe.agents.settings import Settings
@@ -15,10 +15,12 @@ def add_web(
     settings: Settings,
     render_metrics: Callable[[], bytes],
     why_not_ready: Callable[[], str | None],
+    lost: Mapping[str, int],
 ) -> None:
     """Add metrics, health and, where it is wanted, the dashboard to a ``faust.App``.
 
-    Each request of the metrics renders them anew; ``why_not_ready`` says None once a worker is.
+    Each request of the metrics renders them anew; ``why_not_ready`` says None once a worker is;
+    ``lost`` counts records, by topic, that were removed before the worker read them.
     """
 
     @app.page("/metrics")  # type: ignore[untyped-decorator]
@@ -30,6 +32,6 @@ def add_web(
     protect(web_app, settings)
     add_health(web_app, why_not_ready)
     if settings.app.dashboard:
-        feed = Feed(settings)
+        feed = Feed(settings, lost=lost)
         add_dashboard(web_app, feed, settings)
         app.task(feed.follow)

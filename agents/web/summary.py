@@ -1,5 +1,6 @@
 """From what is known of a route to what the page shows of it. Pure."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from leverframe.agents.web.attention import attention
@@ -19,13 +20,16 @@ _ARM_KEYS: Final = (
 )
 
 
-def summary(known: RouteHistory, now_ms: int) -> dict[str, Any]:
+def summary(
+    known: RouteHistory, now_ms: int, lost: Mapping[str, int] | None = None
+) -> dict[str, Any]:
     """Return a route's line of the overview; also what a live update brings.
 
-    Weights and arms in force, level of attention with its reasons.
+    Weights and arms in force, level of attention with its reasons. ``lost`` counts the records, by
+    topic, that were removed before this worker read them.
     """
     newest = known.newest
-    found = attention(known, now_ms)
+    found = attention(known, now_ms, lost)
     places = {arm: at for at, arm in enumerate(known.arms)}
     arms = known.newest_with_arms.cause.get("arms", {})
     return {
@@ -46,14 +50,16 @@ def summary(known: RouteHistory, now_ms: int) -> dict[str, Any]:
     }
 
 
-def detail(known: RouteHistory, now_ms: int) -> dict[str, Any]:
+def detail(
+    known: RouteHistory, now_ms: int, lost: Mapping[str, int] | None = None
+) -> dict[str, Any]:
     """Return all that is in force on a route.
 
     The summary, and by arm the evidence; how the join fares, who follows, what is held.
     """
     newest, cause = known.newest, _beat(known)
     arms = known.newest_with_arms.cause.get("arms", {})
-    return summary(known, now_ms) | {
+    return summary(known, now_ms, lost) | {
         "arms": {
             arm: {"weight": weight}
             | {key: arms[arm][key] for key in _ARM_KEYS if key in arms.get(arm, {})}

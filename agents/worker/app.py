@@ -111,7 +111,7 @@ def build_app(
 
         set_aside = [attribution.set_aside.counts, learning.set_aside.counts]
         render_metrics = metrics_page(newest_heartbeats, set_aside, inputs.lost)
-        add_web(app, settings, render_metrics, membership.why_not_ready)
+        add_web(app, settings, render_metrics, membership.why_not_ready, inputs.lost)
     if settings.notifications.url:
         app.task(Notifier(settings).follow)
     return app

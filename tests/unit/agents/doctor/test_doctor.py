@@ -320,6 +320,14 @@ def test_partitions_that_nobody_reads_are_named() -> None:
     assert "end any program in the group that is no worker" in told.cure
 
 
+def test_records_that_are_gone_unread_are_a_fault() -> None:
+    """Retention was faster than the workers."""
+    seen = Group(name="g", state="Stable", members=["h"], removed={PREDICTIONS: 30})
+    told, *_ = judge_attendance(seen, control(1_000))
+    assert told.state == "fault"
+    assert "30 records were lost to retention" in told.detail
+
+
 def group(waiting: int, moved: int, watched_s: float, *members: str) -> Group:
     progress = {PREDICTIONS: Progress(waiting=waiting, moved=moved)}
     return Group(name="g", members=list(members), progress=progress, watched_s=watched_s)

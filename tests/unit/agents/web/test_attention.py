@@ -59,6 +59,17 @@ def test_no_label_is_an_answer_where_a_default_reward_stands_for_it() -> None:
     assert levels({"joins": clicks | {"coverage": 0.0}}) == [(Level.warning, text)]
 
 
+def test_records_that_were_lost_are_told_on_every_route() -> None:
+    """A green page over labels that count nowhere would be a lie."""
+    history = History()
+    history.note(message(1, T0, cause={"why": "heartbeat"}))
+    known, lost = history.routes["r"], {"ground-truth": 1_200, "predictions": 0}
+    told = summary(known, T0 + 1_000, lost)
+    assert told["level"] == "critical"
+    assert "1,200 of ground-truth" in told["reasons"][0]["text"]
+    assert summary(known, T0 + 1_000, {"ground-truth": 0})["level"] == "fine"
+
+
 def test_silence_is_critical_and_comes_first() -> None:
     """Beyond its ttl nobody speaks for the route."""
     found = levels({"frozen": True}, now_ms=T0 + 60_000)

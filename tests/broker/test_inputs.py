@@ -136,7 +136,7 @@ def test_a_clock_ahead_closes_no_window_of_others(deploy: Callable[..., Any]) ->
 
     async def scenario() -> None:
         deployment = await deploy(
-            LEVERFRAME_TOPICS__PARTITIONS="1", LEVERFRAME_ROUTES='{"*": {"window_s": 60}}'
+            **{"LEVERFRAME_TOPICS__PARTITIONS": "1", "LEVERFRAME_ROUTES__*__WINDOW_S": "60"}
         )
         deployment.start()
         settings = deployment.settings

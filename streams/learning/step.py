@@ -144,15 +144,20 @@ class _Step:
         known = self._known(name)
         if known is not None:
             return known
-        if self.new_routes_left is not None and not self.routes.is_named(name):
-            if len(self.begun | {name}) > self.new_routes_left:
-                raise RecordError(
-                    "limit",
-                    f"route {name!r} is not named in the settings, and this partition has as many "
-                    "such routes as [app] max_routes allows",
-                )
+        if not self._has_room(name):
+            raise RecordError(
+                "limit",
+                f"route {name!r} is not named in the settings, and this partition has as many such "
+                "routes as [app] max_routes allows",
+            )
+        if not self.routes.is_named(name):
             self.begun.add(name)
         return new_route(name)
+
+    def _has_room(self, name: str) -> bool:
+        """Whether a route that is not known yet may begin."""
+        left = self.new_routes_left
+        return left is None or self.routes.is_named(name) or len(self.begun | {name}) <= left
 
     def _route(self, name: str) -> Route:
         route = self.routes.get(name)
@@ -222,8 +227,9 @@ class _Step:
 
     def traffic(self, traffic: Traffic, _: int) -> None:
         route = self._route(traffic.route)
-        # Also where no arm is known: of what was served, the join's news may be here before the
-        # first reward.
+        if self._known(traffic.route) is None and not self._has_room(traffic.route):
+            return
+        # Also where no arm is known: the join's news may be here before the first reward.
         state = self._state(traffic.route)
         self.out.states[traffic.route] = state
         arms = {name: arm.registration for name, arm in state.arms.items()}

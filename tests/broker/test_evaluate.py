@@ -71,7 +71,8 @@ def run(deployment: Deployment, *arguments: str) -> Result:
 
 
 async def logged(deploy: Callable[..., Any], script: Script) -> Deployment:
-    deployment: Deployment = await deploy()
+    # Of a short recording the way out of the nursery would be a third.
+    deployment: Deployment = await deploy(**{"LEVERFRAME_ROUTES__*__NURSERY_LABELS": "10"})
     deployment.start()
     await produce(deployment, script, per_second=3000)
     rewards = await wait_for_rewards(deployment, script.pairs)

@@ -14,7 +14,7 @@ from leverframe.agents.doctor.partitioners import PARTITIONERS
 from leverframe.schemas.codec import decode
 from leverframe.schemas.control import ControlMessage
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.broker
 
 PREDICTIONS = 2_000
 A_CLICK_IN = 5

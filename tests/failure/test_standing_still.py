@@ -20,6 +20,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from harness import Deployment
+from patience import PATIENCE_S
 
 from leverframe.agents.operator.commands import ask
 from leverframe.devbroker.assets import cache_root
@@ -27,14 +28,14 @@ from leverframe.devbroker.broker import start_broker
 from leverframe.devbroker.ports import free_ports
 from leverframe.serving.subscriber import Subscriber
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.broker
 
 _NOTICED_S = 10.0
 # A process that hears of it may have to end in order, on a loaded machine.
 _SLACK_S = 5.0
 
 
-async def until(condition: Callable[[], Any], what: str, patience_s: float = 40) -> Any:
+async def until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
     deadline = time.monotonic() + patience_s
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {patience_s:g} s: {what}"

@@ -14,6 +14,7 @@ from bench.peers.contender import Contender, Job, Totals
 from bench.rig.load import expected_totals, pairs, preload
 from leverframe.agents.settings import Settings, load_settings
 from leverframe.streams.runtime.topic_admin import create_topics
+from leverframe.streams.topology import DeclaredTopic
 
 __all__ = ["LABEL_DELAY_MS", "PAIRS_PER_MS", "Scene", "make_job", "scene"]
 
@@ -78,9 +79,9 @@ async def make_job(scene: Scene, contender: Contender, folder: Path) -> Job:
     if not contender.writes_beside_input:
         rewards, aggregates = f"{own}-rewards", f"{own}-aggregates"
         count = settings.topics.route_partitions
-        wanted: list[tuple[str, int, dict[str, str]]] = [
-            (rewards, count, {}),
-            (aggregates, count, {"cleanup.policy": "compact"}),
+        wanted = [
+            DeclaredTopic(rewards, count, {}),
+            DeclaredTopic(aggregates, count, {"cleanup.policy": "compact"}),
         ]
         await create_topics(settings.broker, wanted, 1)
     return Job(

@@ -144,8 +144,7 @@ class Inputs:
                 return
 
     async def _look(self) -> None:
-        while self._gaps:
-            await self._judge(self._gaps.popleft())
+        await self._judge_gaps()
         if not self._ids:
             return
         now = await self._reader.topic_ids(list(self._ids))
@@ -169,8 +168,14 @@ class Inputs:
                     "(leverframe topics create) and start anew: leverframe restart-from"
                 )
 
-    async def _judge(self, gap: Gap) -> None:
-        fact = (await self._reader.facts([gap.topic], gap.partition))[gap.topic]
-        lost = min(fact.begin, gap.fetched) - gap.counted
-        if lost > 0:
-            self._note_lost(gap.topic, gap.partition, lost)
+    async def _judge_gaps(self) -> None:
+        """One question for all: most gaps are markers, and each transaction leaves one."""
+        gaps = [*self._gaps]
+        self._gaps.clear()
+        if not gaps:
+            return
+        begins = await self._reader.begins({(gap.topic, gap.partition) for gap in gaps})
+        for gap in gaps:
+            lost = min(begins[gap.topic, gap.partition], gap.fetched) - gap.counted
+            if lost > 0:
+                self._note_lost(gap.topic, gap.partition, lost)

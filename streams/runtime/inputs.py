@@ -180,6 +180,12 @@ class InputReader:
             for tp in tps
         }
 
+    async def begins(self, partitions: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Return the first offset that is kept in each of these partitions, in one question."""
+        await self.start()
+        tps = [TopicPartition(*one) for one in partitions]
+        return {tuple(tp): at for tp, at in (await self._consumer.beginning_offsets(tps)).items()}
+
     async def offsets_at(self, topic: str, count: int, time_ms: int) -> dict[int, int]:
         """Return the first offset from a time on in each of ``count`` partitions, else the end."""
         await self.start()

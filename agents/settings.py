@@ -2,7 +2,7 @@
 
 import os
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -230,10 +230,17 @@ def load_settings(path: Path | None, environment: Mapping[str, str] | None = Non
       topics.partitions: Expected `int` >= 1
     """
     tree = read_tree(path)
-    overlay(tree, os.environ if environment is None else environment)
-    faults: list[str] = []
+    faults = overlay(tree, os.environ if environment is None else environment, _sections())
     settings = convert(tree, Settings, "", faults, _CHECKS)
     if faults:
         count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise SettingsError(f"the settings have {count}:\n  " + "\n  ".join(sorted(faults)))
     return typing.cast("Settings", settings)
+
+
+def _sections() -> dict[str, Collection[str]]:
+    """Keys by section; ``routes`` has names of routes instead."""
+    return {
+        name: getattr(kind, "__struct_fields__", ())
+        for name, kind in typing.get_type_hints(Settings).items()
+    }

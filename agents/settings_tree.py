@@ -3,7 +3,7 @@
 import difflib
 import tomllib
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -39,14 +39,23 @@ def read_tree(path: Path | None) -> dict[str, Any]:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
-    """Put the environment's values into the tree: ``LEVERFRAME_<SECTION>__<KEY>``, shorthands."""
+def overlay(
+    tree: dict[str, Any], environment: Mapping[str, str], sections: Mapping[str, Collection[str]]
+) -> list[str]:
+    """Put the environment's values into the tree: ``LEVERFRAME_<SECTION>__<KEY>``, shorthands.
+
+    Returns the faults of names that were meant for a key of the ``sections`` and are none. Other
+    names are not ours: a service called leverframe makes Kubernetes set ``LEVERFRAME_PORT``.
+    """
+    faults = []
     for name in sorted(environment):
         if name in _SHORTHANDS:
             where: list[str] = list(_SHORTHANDS[name])
         elif name.startswith(ENVIRONMENT_PREFIX) and "__" in name:
             where = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
         else:
+            if name.startswith(ENVIRONMENT_PREFIX):
+                faults += _misnamed(name, sections)
             continue
         node = tree
         for at, part in enumerate(where[:-1]):
@@ -57,6 +66,19 @@ def overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
             if not isinstance(node, dict):
                 raise SettingsError(f"{name}: {part} is a value, it has no keys of its own")
         node[where[-1]] = _FromEnvironment(environment[name])
+    return faults
+
+
+def _misnamed(name: str, sections: Mapping[str, Collection[str]]) -> list[str]:
+    """The fault of ``LEVERFRAME_ROUTES`` or ``LEVERFRAME_APP_ID``, which would do nothing."""
+    said = name.removeprefix(ENVIRONMENT_PREFIX).lower()
+    section, _, key = said.partition("_")
+    if said in sections:
+        return [f"{name}: a section has no value; set its keys: {name}__KEY"]
+    if key and key in sections.get(section, ()):
+        right = f"{ENVIRONMENT_PREFIX}{section}__{key}".upper()
+        return [f"{name}: unknown name; did you mean {right}?"]
+    return []
 
 
 class _FromEnvironment(str):

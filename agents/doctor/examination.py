@@ -11,6 +11,7 @@ from leverframe.agents.doctor.clocks import judge_clocks
 from leverframe.agents.doctor.facts import Facts, gather_facts
 from leverframe.agents.doctor.findings import Finding, exit_code, fault, ok, warning
 from leverframe.agents.doctor.local import judge_folder, judge_routes
+from leverframe.agents.doctor.losses import judge_losses
 from leverframe.agents.doctor.partitioners import CHECK as PARTITIONER
 from leverframe.agents.doctor.partitioners import judge_partitioners, place
 from leverframe.agents.doctor.permissions import judge_rights
@@ -87,6 +88,7 @@ def judge_broker(settings: Settings, facts: Facts) -> list[Finding]:
         *judge_clocks(facts.samples, topics.control),
         *judge_rights(facts.refused, topics, settings.broker.username, facts.asked),
         *judge_attendance(facts.group, facts.samples[topics.control]),
+        *judge_losses(facts.losses, facts.taken_at_ms),
         *_policies(facts),
     ]
 

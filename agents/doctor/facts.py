@@ -17,6 +17,7 @@ from aiokafka.errors import (
 )
 from msgspec import Struct
 
+from leverframe.agents.doctor.losses import read_losses
 from leverframe.agents.doctor.newest_records import sample_topic
 from leverframe.agents.doctor.permissions import Refusal, probe_rights
 from leverframe.agents.doctor.replication import Replicas, replicas_of
@@ -30,6 +31,7 @@ from leverframe.streams.runtime.attendance import owned_partitions
 from leverframe.streams.runtime.connect import TIMEOUT_MS, connect
 from leverframe.streams.runtime.consumers import open_consumer
 from leverframe.streams.runtime.kafka import client_options
+from leverframe.streams.runtime.ledger import Loss
 from leverframe.streams.runtime.topic_admin import TopicFinding, check_topics
 
 __all__ = ["Facts", "gather_facts", "topic_configs"]
@@ -68,6 +70,10 @@ class Facts(Struct, frozen=True, kw_only=True):
         Under which an application's topics lie, beside the one of the settings.
     policies : dict of str to PolicyInForce
         Those that commands chose, by route.
+    losses : dict of str to Loss
+        What the ledgers never read, by topic.
+    taken_at_ms : int
+        Wall time, ms since the epoch.
     """
 
     cluster_id: str
@@ -82,6 +88,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     group: Group
     other_prefixes: list[str] = []
     policies: dict[str, PolicyInForce] = {}
+    losses: dict[str, Loss] = {}
+    taken_at_ms: int = 0
 
 
 async def gather_facts(settings: Settings) -> Facts:
@@ -118,6 +126,8 @@ async def gather_facts(settings: Settings) -> Facts:
             group=await _group(settings, admin, name, inputs, read),
             other_prefixes=other_prefixes(topics.prefix, await admin.list_topics()),
             policies=await _policies(settings, partitions, refused),
+            losses=await _losses(settings, partitions, refused),
+            taken_at_ms=time.time_ns() // 1_000_000,
         )
     finally:
         await admin.close()
@@ -164,6 +174,20 @@ async def _policies(
     if changelog not in partitions or any(one.name == changelog for one in refused):
         return {}
     return await policies_by_command(settings, partitions[changelog])
+
+
+async def _losses(
+    settings: Settings, partitions: Mapping[str, int], refused: list[Refusal]
+) -> dict[str, Loss]:
+    """What the ledgers tell; nothing where they cannot be read, which another check tells."""
+    topics = settings.topic_names
+    unreadable = {one.name for one in refused}
+    changelogs = {
+        name: partitions[name]
+        for name in (topics.attribution_changelog, topics.learning_changelog)
+        if name in partitions and name not in unreadable
+    }
+    return await read_losses(settings.broker, changelogs)
 
 
 async def _group(

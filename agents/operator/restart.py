@@ -154,13 +154,15 @@ async def carry_out_restart(
     memory = Memory(_CACHE_BYTES, _CACHE_BYTES)
     try:
         for agent in ("learning", "attribution"):
-            begin = _begin_learning if agent == "learning" else _begin_attribution
             ledgers = ledger_settings(settings, agent, memory)
             for partition in range(partitions_of(settings, agent)):
                 ledger = await open_ledger(ledgers, partition)
                 try:
                     facts = await reader.facts(inputs_of(settings, agent), partition)
-                    await begin(settings, plan, ledger, facts, now_ms)
+                    if agent == "learning":
+                        await _begin_learning(settings, plan, ledger, facts, now_ms)
+                    else:
+                        await _begin_attribution(plan, ledger, facts)
                 finally:
                     await ledger.close()
                 report(f"{agent} {partition}: begins anew")
@@ -204,10 +206,7 @@ async def _begin_learning(
     )
 
 
-async def _begin_attribution(
-    settings: Settings, plan: Plan, ledger: Ledger, facts: Mapping[str, InputFacts], now_ms: int
-) -> None:
-    del settings, now_ms
+async def _begin_attribution(plan: Plan, ledger: Ledger, facts: Mapping[str, InputFacts]) -> None:
     # Positions stay until all is gone: one that ends half-way has only forgotten who waits.
     await ledger.forget_all()
     starts = {topic: plan.starts[topic][ledger.partition] for topic in facts}

@@ -11,6 +11,7 @@ from faust.types import TP
 from msgspec import Struct
 
 from leverframe.agents.settings import Settings
+from leverframe.agents.worker.published import refuse_old_statistics
 from leverframe.schemas.errors import LedgerError
 from leverframe.streams.runtime.inputs import InputReader, find_renewed, renewed_error, resume
 from leverframe.streams.runtime.ledger import Ledger
@@ -30,8 +31,8 @@ _MOST_GAPS: Final = 1_000
 class Gap(Struct, frozen=True):
     """Offsets between what was counted and what was fetched next: markers, or lost records."""
 
+    ledger: Ledger
     topic: str
-    partition: int
     counted: int
     fetched: int
 
@@ -54,7 +55,7 @@ class Inputs:
         self.lost = Counter(dict.fromkeys((one for own in by_agent.values() for one in own), 0))
         self._app = app
         self._by_agent = by_agent
-        self._control = topics.control
+        self._settings = settings
         self._advisory = {topics.control_acks, topics.traffic}
         self._on_failure = on_failure
         self._reader = InputReader(settings.broker, topics.prefix + settings.app.id)
@@ -71,11 +72,15 @@ class Inputs:
         """
         topics, partition = self._by_agent[agent], ledger.partition
         facts = await self._reader.facts(topics, partition)
-        is_restored = bool(ledger.positions.offsets)
-        if agent == "learning" and not is_restored:
-            await self._refuse_lost_statistics(partition)
+        if agent == "learning":
+            await refuse_old_statistics(self._settings, ledger)
         resumption = resume(
-            ledger.positions, facts, partition, advisory=self._advisory, is_restored=is_restored
+            ledger.positions,
+            facts,
+            partition,
+            advisory=self._advisory,
+            is_restored=bool(ledger.positions.offsets),
+            now_ms=time.time_ns() // 1_000_000,
         )
         for topic, count in resumption.lost.items():
             self._note_lost(topic, partition, count)
@@ -93,17 +98,6 @@ class Inputs:
         begins = {TP(topic, partition): ledger.positions.offsets[topic] for topic in topics}
         await self._app.consumer.begin_at(begins)
 
-    async def _refuse_lost_statistics(self, partition: int) -> None:
-        control = (await self._reader.facts([self._control], partition))[self._control]
-        if control.end > control.begin:
-            raise LedgerError(
-                f"{self._control}-{partition} holds control messages, but the statistics behind "
-                "them are gone: the learning changelog was deleted or lost, or another [app] id "
-                "has written there. Epochs would begin at 0, which live subscribers ignore. With "
-                "an intact [app] datadir: leverframe state rebuild. Else leverframe restart-from "
-                "says what will be counted and begins above the epoch in force."
-            )
-
     @property
     def renewals(self) -> int:
         """How often an advisory topic was made anew; partitions then begin again."""
@@ -112,7 +106,7 @@ class Inputs:
     def note_gaps(self, ledger: Ledger, runs: Iterable[Run]) -> None:
         """Look, beside the work, whether gaps before these runs hold records that were lost."""
         self._gaps += [
-            Gap(topic, ledger.partition, counted, fetched)
+            Gap(ledger, topic, counted, fetched)
             for topic, counted, fetched in gaps_before(ledger.positions, runs)
         ]
 
@@ -174,8 +168,11 @@ class Inputs:
         self._gaps.clear()
         if not gaps:
             return
-        begins = await self._reader.begins({(gap.topic, gap.partition) for gap in gaps})
+        begins = await self._reader.begins({(gap.topic, gap.ledger.partition) for gap in gaps})
+        now_ms = time.time_ns() // 1_000_000
         for gap in gaps:
-            lost = min(begins[gap.topic, gap.partition], gap.fetched) - gap.counted
+            partition = gap.ledger.partition
+            lost = min(begins[gap.topic, partition], gap.fetched) - gap.counted
             if lost > 0:
-                self._note_lost(gap.topic, gap.partition, lost)
+                gap.ledger.positions.note_lost(gap.topic, lost, now_ms)
+                self._note_lost(gap.topic, partition, lost)

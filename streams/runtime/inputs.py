@@ -85,13 +85,19 @@ def resume(
     *,
     advisory: Collection[str],
     is_restored: bool,
+    now_ms: int,
 ) -> Resumption:
-    """Decide from where each topic is read.
+    """Decide from where each topic is read, at a wall time.
 
     ``is_restored`` says whether the ledger held anything. Raises ``LedgerError`` where going on
     would count what was never read, or not count what was.
     """
-    after = Positions(dict(positions.offsets), dict(positions.times_ms), dict(positions.topic_ids))
+    after = Positions(
+        dict(positions.offsets),
+        dict(positions.times_ms),
+        dict(positions.topic_ids),
+        dict(positions.lost),
+    )
     resumption = Resumption(after)
     for topic, fact in facts.items():
         counted = positions.offsets.get(topic)
@@ -108,6 +114,7 @@ def resume(
             after.offsets[topic] = fact.begin
         elif counted < fact.begin:
             resumption.lost[topic] = fact.begin - counted
+            after.note_lost(topic, fact.begin - counted, now_ms)
             after.offsets[topic] = fact.begin
         if fact.topic_id:
             after.topic_ids[topic] = fact.topic_id

@@ -31,6 +31,7 @@ __all__ = [
     "POSITIONS_KEY",
     "Ledger",
     "LedgerSettings",
+    "Loss",
     "Output",
     "Positions",
     "transactional_id",
@@ -45,6 +46,21 @@ _STEP_ENTRIES: Final = 5_000
 _GRACE_S: Final = 15.0
 
 
+class Loss(msgspec.Struct, array_like=True):
+    """Offsets of one topic that were removed before they were read.
+
+    Attributes
+    ----------
+    count : int
+        Since the ledger began.
+    newest_ms : int
+        When the last of them were missed, ms since the epoch.
+    """
+
+    count: int = 0
+    newest_ms: int = 0
+
+
 class Positions(msgspec.Struct):
     """How far the input was counted, kept in the ledger itself.
 
@@ -56,11 +72,19 @@ class Positions(msgspec.Struct):
         Highest record time seen on each input topic, but for clocks that are ahead.
     topic_ids : dict of str to str
         Ids of the topics that were counted: one that is made anew has another.
+    lost : dict of str to Loss
+        What was never read, by topic; told to whoever asks, long after.
     """
 
     offsets: dict[str, int] = msgspec.field(default_factory=dict)
     times_ms: dict[str, int] = msgspec.field(default_factory=dict)
     topic_ids: dict[str, str] = msgspec.field(default_factory=dict)
+    lost: dict[str, Loss] = msgspec.field(default_factory=dict)
+
+    def note_lost(self, topic: str, count: int, now_ms: int) -> None:
+        """Count offsets of a topic that were removed unread; durable with the next commit."""
+        before = self.lost.get(topic, Loss())
+        self.lost[topic] = Loss(before.count + count, now_ms)
 
 
 class Output(msgspec.Struct, frozen=True, gc=False):

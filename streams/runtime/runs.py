@@ -42,7 +42,9 @@ def unseen(positions: Positions, runs: Iterable[Run], now_ms: int) -> tuple[list
     A record whose time is ahead of the wall clock is counted like any other and takes stream time
     along no further than ``AHEAD_MS``: one producer's clock must not close everybody's windows.
     """
-    after = Positions(dict(positions.offsets), dict(positions.times_ms), positions.topic_ids)
+    after = Positions(
+        dict(positions.offsets), dict(positions.times_ms), positions.topic_ids, positions.lost
+    )
     latest_ms = now_ms + AHEAD_MS
     fresh = []
     for run in runs:

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from estate import make_anew, pairs, send, stop
+from estate import make_anew, pairs, run, send, stop
 from harness import Deployment, committed_lag, read_all, wait_for_rewards
 from patience import PATIENCE_S, eventually
 
@@ -64,7 +65,7 @@ def test_what_the_group_committed_is_a_hint(deploy: Callable[..., Any]) -> None:
 
 
 def test_what_was_removed_unread_is_told(deploy: Callable[..., Any]) -> None:
-    """Retention took records while the worker was down: their number and topic are in the log."""
+    """Retention took records while the worker was down: log and, long after, ``doctor`` say so."""
 
     async def scenario() -> None:
         deployment = await deploy(LEVERFRAME_TOPICS__PARTITIONS="1")
@@ -88,6 +89,11 @@ def test_what_was_removed_unread_is_told(deploy: Callable[..., Any]) -> None:
         deployment.start()
         assert await rewarded(deployment, 16) == {*pairs("a"), "b4", "b5", "b6", "b7", "b8", "b9"}
         await until_logged(deployment, f"4 records of {topic}-0 were lost to retention")
+        # The worker is past them, and still:
+        examined = await asyncio.to_thread(run, deployment, "doctor", "--json")
+        told = [one for one in orjson.loads(examined.stdout) if one["check"] == "losses"]
+        assert [(one["where"], one["state"]) for one in told] == [(topic, "fault")]
+        assert told[0]["detail"].startswith("4 records were lost"), told
 
     asyncio.run(scenario())
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from estate import make_anew, pairs, run, send, stop
 from harness import (
     Deployment,
@@ -15,13 +16,16 @@ from harness import (
     wait_for_count,
     wait_for_rewards,
 )
+from msgspec import structs
 from patience import PATIENCE_S
 
 from leverframe.agents.operator.replay import read_partition, replay
 from leverframe.agents.worker.learning import input_kinds
+from leverframe.schemas.codec import encode
 from leverframe.schemas.control import ControlMessage
 from leverframe.streams.learning.state import state_digest
 from leverframe.streams.routes.route import compile_routes
+from leverframe.streams.runtime.kafka import partition_of
 
 pytestmark = pytest.mark.broker
 
@@ -159,5 +163,33 @@ def test_a_second_application_on_the_same_topics_is_refused(deploy: Callable[...
         told = await refused(deployment, "second", **other)
         assert "another application counts these topics" in told
         assert "restart-from" in told
+
+    asyncio.run(scenario())
+
+
+def test_statistics_older_than_what_is_followed_are_refused(deploy: Callable[..., Any]) -> None:
+    """As from an old copy of the changelog: a higher epoch on ``control`` is the proof."""
+
+    async def scenario() -> None:
+        deployment, before = await counted(deploy)
+        settings = deployment.settings
+        producer = AIOKafkaProducer(bootstrap_servers=settings.broker.servers)
+        await producer.start()
+        try:
+            later = structs.replace(before, epoch=before.epoch + 3)
+            partition = partition_of(b"r", settings.topics.route_partitions)
+            await producer.send_and_wait(
+                settings.topic_names.control, encode(later), b"r", partition
+            )
+        finally:
+            await producer.stop()
+        told = await refused(deployment)
+        assert f"at epoch {later.epoch}" in told
+        assert "leverframe restart-from" in told
+        assert run(deployment, "restart-from", "now", "--yes").returncode == 0
+        deployment.start()
+        await send(deployment, pairs("b", 3))
+        await wait_for_count(deployment, 3, PATIENCE_S)
+        assert (await in_force(deployment)).epoch > later.epoch
 
     asyncio.run(scenario())

@@ -1,5 +1,6 @@
 """Settings: defaults, file, environment, and every fault at once."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -228,3 +229,23 @@ def test_text_of_digits_in_the_environment_stays_text() -> None:
         None, {"LEVERFRAME_APP__WEB_TOKEN": "12345678901234567", "LEVERFRAME_APP__ID": "42"}
     )
     assert (settings.app.web_token, settings.app.id) == ("12345678901234567", "42")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("LEVERFRAME_ROUTES", "set its keys: LEVERFRAME_ROUTES__KEY"),
+        ("LEVERFRAME_APP_ID", "did you mean LEVERFRAME_APP__ID?"),
+        ("LEVERFRAME_BROKER_SERVERS", "did you mean LEVERFRAME_BROKER__SERVERS?"),
+    ],
+)
+def test_names_that_were_meant_for_a_key_are_refused(name: str, said: str) -> None:
+    """They would do nothing, without a word."""
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        load_settings(None, {name: "x"})
+
+
+def test_names_of_others_in_the_environment_are_left_alone() -> None:
+    """Kubernetes sets these for a service that is called leverframe, or leverframe-app."""
+    names = ("LEVERFRAME_PORT", "LEVERFRAME_SERVICE_HOST", "LEVERFRAME_APP_PORT_80_TCP_ADDR")
+    assert load_settings(None, dict.fromkeys(names, "tcp://10.0.0.1:80")) == Settings()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, SaslAuthenticationFailed
@@ -23,6 +24,7 @@ from leverframe.agents.doctor.examination import judge_broker
 from leverframe.agents.doctor.facts import Facts
 from leverframe.agents.doctor.findings import Finding, exit_code, fault, ok, warning
 from leverframe.agents.doctor.local import judge_folder, judge_routes
+from leverframe.agents.doctor.losses import add_losses, judge_losses
 from leverframe.agents.doctor.partitioners import (
     MURMUR2,
     PARTITIONERS,
@@ -40,6 +42,7 @@ from leverframe.schemas.errors import SettingsError
 from leverframe.streams.routes.settings import NamedParams, RouteSettings
 from leverframe.streams.runtime.connect import explain
 from leverframe.streams.runtime.kafka import BrokerSettings, partition_of
+from leverframe.streams.runtime.ledger import Loss, Positions
 from leverframe.streams.runtime.topic_admin import TopicFinding
 from leverframe.streams.topology import TOPICS, Topics
 
@@ -519,3 +522,19 @@ def test_replication_looks_at_the_worst_partition() -> None:
         "partitions": [{"replicas": [1, 2], "isr": [1, 2]}, {"replicas": [1, 2], "isr": [2]}]
     }
     assert replicas_of(described) == Replicas(2, 1)
+
+
+def test_losses_are_told_long_after() -> None:
+    """A fault for a day, a warning for a month; partitions are added up."""
+    day_ms = 24 * 3600 * 1000
+    raw = [
+        msgspec.msgpack.encode(Positions(lost={LABELS: Loss(count, at_ms)}))
+        for count, at_ms in ((30, day_ms), (12, 5))
+    ]
+    losses = add_losses([*raw, msgspec.msgpack.encode(Positions())])
+    assert losses == {LABELS: Loss(42, day_ms)}
+    for age_days, states in ((1, ["fault"]), (2, ["warning"]), (31, [])):
+        found = [*judge_losses(losses, day_ms * (1 + age_days))]
+        assert [one.state for one in found] == states
+        assert all("42 records were lost" in one.detail for one in found)
+        assert all("1970-01-02T00:00:00Z" in one.detail for one in found)

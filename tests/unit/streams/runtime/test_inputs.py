@@ -4,13 +4,14 @@ import pytest
 
 from leverframe.schemas.errors import LedgerError
 from leverframe.streams.runtime.inputs import InputFacts, Resumption, find_renewed, resume
-from leverframe.streams.runtime.ledger import Positions
+from leverframe.streams.runtime.ledger import Loss, Positions
 
 ADVISORY = {"acks"}
+NOW_MS = 5_000
 
 
 def decide(positions: Positions, *, is_restored: bool = True, **facts: InputFacts) -> Resumption:
-    return resume(positions, facts, 3, advisory=ADVISORY, is_restored=is_restored)
+    return resume(positions, facts, 3, advisory=ADVISORY, is_restored=is_restored, now_ms=NOW_MS)
 
 
 def test_a_topic_is_read_on_from_what_the_ledger_counted_wherever_the_group_stands() -> None:
@@ -28,10 +29,13 @@ def test_a_new_ledger_begins_at_the_begin() -> None:
 
 
 def test_what_retention_removed_is_counted_as_lost() -> None:
-    """Positions go on at the begin of what is left."""
-    found = decide(Positions({"p": 50}), p=InputFacts("a", 80, 1_000))
+    """Positions go on at the begin of what is left, and keep what was lost since ever."""
+    before = Positions({"p": 50}, lost={"p": Loss(5, 1)})
+    found = decide(before, p=InputFacts("a", 80, 1_000))
     assert found.lost == {"p": 30}
     assert found.positions.offsets == {"p": 80}
+    assert found.positions.lost == {"p": Loss(35, NOW_MS)}
+    assert before.lost == {"p": Loss(5, 1)}
 
 
 @pytest.mark.parametrize(

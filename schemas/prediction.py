@@ -1,4 +1,4 @@
-"""Topic ``predictions``, keyed by ``request_id``: one served request."""
+"""Topic ``predictions``, keyed by ``request_id``: an answer to a request, served or in shadow."""
 
 from typing import Annotated
 
@@ -20,6 +20,9 @@ __all__ = ["Prediction"]
 class Prediction(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Which arm answered a request, with what, and at which propensity.
 
+    Several arms may answer one request; the answer of one of them is served, the others are
+    computed beside it, in shadow.
+
     Attributes
     ----------
     request_id : str
@@ -40,6 +43,8 @@ class Prediction(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
         Ms since the epoch; the record's time when left out.
     shown : bool
         False: the answer was not used. Counted, never rewarded.
+    served : bool
+        False: computed in shadow, beside the answer that was given. Its rewards are marked.
     """
 
     request_id: RequestId
@@ -52,3 +57,4 @@ class Prediction(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
     context: Annotated[list[float], Meta(max_length=4096)] | None = None
     predicted_at_ms: EpochMs | None = None
     shown: bool = True
+    served: bool = True

@@ -43,6 +43,12 @@ class Reward(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     counted_at_ms : int, optional
         On a revision or withdrawal: stream time at which this request first counted, so that
         windowed statistics can take the previous reward out of the bucket it went into.
+    served : bool
+        False: of an answer that was computed in shadow and not given. Whoever adds up what was
+        served leaves it out; ``propensity`` is then None.
+    others : dict of str to float
+        Rewards in force of the other arms that answered the same request, by arm, when this record
+        was made: each pair of arms meets once, in the later of their two records.
     """
 
     request_id: RequestId
@@ -60,3 +66,5 @@ class Reward(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     labelled_at_ms: EpochMs
     attributed_at_ms: EpochMs
     counted_at_ms: EpochMs | None = None
+    served: bool = True
+    others: dict[ArmName, FiniteNumber] = {}

@@ -14,27 +14,36 @@ from leverframe.schemas.fields import LabelValue, PredictedValue
 from leverframe.schemas.prediction import Prediction
 
 __all__ = [
+    "MAX_ANSWERS_BYTES",
     "MAX_EARLY_LABELS",
     "MAX_LABELS_BYTES",
     "ArrivedLabel",
     "Attributed",
     "EarlyLabel",
     "Entry",
+    "Shared",
     "Waiting",
+    "accounts_of",
+    "answer_bytes",
     "decode_entry",
     "early_labels",
     "encode_entry",
     "labels_bytes",
+    "labels_of",
     "prediction_of",
     "same_content",
     "waiting_of",
     "with_early_label",
+    "with_label",
 ]
 
 MAX_EARLY_LABELS: Final = 64
 """Labels kept of one request whose prediction has not come."""
 MAX_LABELS_BYTES: Final = 100_000
 """All labels, or all parts of a label, that are kept of one request: an entry is one record."""
+
+MAX_ANSWERS_BYTES: Final = 500_000
+"""All answers that are kept of one request, likewise."""
 
 
 class Waiting(Struct, frozen=True, array_like=True, tag=1, gc=False):
@@ -61,6 +70,7 @@ class Waiting(Struct, frozen=True, array_like=True, tag=1, gc=False):
     context: list[float] | None
     predicted_at_ms: int
     shown: bool
+    served: bool = True
 
 
 class ArrivedLabel(Struct, frozen=True, array_like=True, gc=False):
@@ -143,15 +153,72 @@ class Attributed(Struct, frozen=True, array_like=True, tag=3, gc=False):
     parts: dict[str, LabelValue] = field(default_factory=dict)
 
 
-Entry: TypeAlias = Waiting | EarlyLabel | Attributed
+class Shared(Struct, frozen=True, array_like=True, tag=4, gc=False):
+    """A request that several arms answered, or may yet: one label speaks of all of them.
+
+    Attributes
+    ----------
+    accounts : list of Waiting or Attributed
+        One for each arm, in the order in which they came.
+    labels : list of ArrivedLabel
+        As they came, the newest ``MAX_EARLY_LABELS``: an arm may answer after its label.
+    """
+
+    accounts: list[Waiting | Attributed]
+    labels: list[ArrivedLabel] = field(default_factory=list)
+
+
+Entry: TypeAlias = Waiting | EarlyLabel | Attributed | Shared
 
 encode_entry: Final = msgspec.msgpack.Encoder().encode
 decode_entry: Final = msgspec.msgpack.Decoder(Entry).decode
 
 
 def prediction_of(entry: Waiting | Attributed) -> Waiting:
-    """Return the prediction of an entry that has one."""
+    """Return the prediction of an account."""
     return entry.prediction if isinstance(entry, Attributed) else entry
+
+
+def accounts_of(entry: Waiting | Attributed | Shared) -> list[Waiting | Attributed]:
+    """Return the accounts of an entry, one for each arm that answered."""
+    return entry.accounts if isinstance(entry, Shared) else [entry]
+
+
+def labels_of(entry: Waiting | Attributed | Shared) -> list[ArrivedLabel]:
+    """Return the labels that an arm which answers only now is to be judged by, as they came.
+
+    Where they were not kept, the one in force, with the time at which it first counted.
+    """
+    if isinstance(entry, Shared):
+        return entry.labels
+    if isinstance(entry, Waiting) or (not entry.revision and entry.label is None):
+        return []
+    parts = entry.parts or {"": entry.label}
+    return [
+        ArrivedLabel(entry.counted_at_ms, label, entry.labelled_at_ms, part)
+        for part, label in parts.items()
+        if label is not None
+    ]
+
+
+def with_label(shared: Shared, label: ArrivedLabel) -> list[ArrivedLabel]:
+    """Return the labels after one more; a repetition leaves them as they are."""
+    kept = shared.labels
+    if kept and (kept[-1].label, kept[-1].part) == (label.label, label.part):
+        return kept
+    after = [*kept, label][-MAX_EARLY_LABELS:]
+    while len(after) > 1 and labels_bytes(one.label for one in after) > MAX_LABELS_BYTES:
+        del after[0]
+    return after
+
+
+def answer_bytes(waiting: Waiting) -> int:
+    """Return the most that a prediction takes in an entry, bytes."""
+    said = waiting.prediction
+    size = 9 * len(waiting.context or ()) + 4 * (len(waiting.route) + len(waiting.arm)) + 100
+    if isinstance(said, dict):
+        return size + sum(4 * len(name) + 14 for name in said)
+    return size + (4 * len(said) if isinstance(said, str) else 9)
 
 
 def waiting_of(arrived_ms: int, prediction: Prediction, window_ms: int) -> Waiting:
@@ -169,13 +236,16 @@ def waiting_of(arrived_ms: int, prediction: Prediction, window_ms: int) -> Waiti
         prediction.context,
         arrived_ms if stated is None else stated,
         prediction.shown,
+        prediction.served,
     )
 
 
 def same_content(a: Waiting, b: Waiting) -> bool:
     """Whether two predictions say the same; when they arrived does not count."""
-    return (a.route, a.arm, a.prediction, a.propensity, a.epoch, a.seq, a.context, a.shown) == (
-        b.route, b.arm, b.prediction, b.propensity, b.epoch, b.seq, b.context, b.shown,
+    return (
+        a.route, a.arm, a.prediction, a.propensity, a.epoch, a.seq, a.context, a.shown, a.served,
+    ) == (
+        b.route, b.arm, b.prediction, b.propensity, b.epoch, b.seq, b.context, b.shown, b.served,
     )  # fmt: skip
 
 

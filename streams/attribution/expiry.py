@@ -14,11 +14,14 @@ import msgspec
 
 from leverframe.schemas.reward import Reward
 from leverframe.streams.attribution.account import mature, matures_at_ms
+from leverframe.streams.attribution.answers import event_of, moved, with_others
 from leverframe.streams.attribution.entries import (
     Attributed,
     EarlyLabel,
     Entry,
+    Shared,
     Waiting,
+    accounts_of,
     prediction_of,
 )
 from leverframe.streams.attribution.step import EXPIRY_BUCKET_MS
@@ -86,7 +89,7 @@ class Sweep(msgspec.Struct, kw_only=True):
         Requests whose entry is deleted.
     expiring : dict of int to list of str
         Those whose window grew since they were indexed, by their new bucket.
-    changed : dict of str to Attributed
+    changed : dict of str to Attributed or Shared
         Requests that count their route's default reward from now on.
     rewards : list of Reward
         Default rewards.
@@ -98,7 +101,7 @@ class Sweep(msgspec.Struct, kw_only=True):
 
     expired: list[str] = msgspec.field(default_factory=list)
     expiring: dict[int, list[str]] = msgspec.field(default_factory=dict)
-    changed: dict[str, Attributed] = msgspec.field(default_factory=dict)
+    changed: dict[str, Attributed | Waiting | Shared] = msgspec.field(default_factory=dict)
     rewards: list[Reward] = msgspec.field(default_factory=list)
     counts: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
     aged: AgedTally = msgspec.field(default_factory=dict)
@@ -113,12 +116,8 @@ def sweep(entries: Mapping[str, Entry | None], now_ms: int, routes: Routes) -> S
         entry = found
         if not isinstance(found, EarlyLabel):
             entry = _matured(request_id, found, now_ms, routes, out)
-        waiting = entry.prediction if isinstance(entry, Attributed) else entry
-        if waiting.expires_ms >= now_ms:
-            due_ms = waiting.expires_ms
-            if isinstance(waiting, Waiting) and (route := routes.get(waiting.route)) is not None:
-                default_ms = matures_at_ms(waiting, route)
-                due_ms = default_ms if default_ms is not None and default_ms >= now_ms else due_ms
+        due_ms = _due_ms(entry, now_ms, routes)
+        if due_ms is not None:
             bucket = due_ms - due_ms % EXPIRY_BUCKET_MS
             out.expiring.setdefault(bucket, []).append(request_id)
             continue
@@ -126,27 +125,57 @@ def sweep(entries: Mapping[str, Entry | None], now_ms: int, routes: Routes) -> S
         out.changed.pop(request_id, None)
         if isinstance(entry, EarlyLabel):
             out.counts["orphan_label", "", ""] += 1
-        elif isinstance(entry, Attributed):
-            out.counts["closed", entry.prediction.route, entry.prediction.arm] += 1
-        else:
-            out.counts["orphan_prediction", entry.route, entry.arm] += 1
-            note_settled(out.aged, entry)
+            continue
+        for account in accounts_of(entry):
+            waiting = prediction_of(account)
+            what = "closed" if isinstance(account, Attributed) else "orphan_prediction"
+            out.counts[event_of(what, waiting), waiting.route, waiting.arm] += 1
+            if isinstance(account, Waiting):
+                note_settled(out.aged, account)
     return out
 
 
+def _due_ms(entry: Entry, now_ms: int, routes: Routes) -> int | None:
+    """When the sweep is to look again; None once every window of an entry has ended."""
+    if isinstance(entry, EarlyLabel):
+        return entry.expires_ms if entry.expires_ms >= now_ms else None
+    dues = []
+    for account in accounts_of(entry):
+        waiting = prediction_of(account)
+        if waiting.expires_ms < now_ms:
+            continue
+        route = routes.get(waiting.route)
+        default_ms = None if route is None else matures_at_ms(waiting, route)
+        is_ahead = default_ms is not None and default_ms >= now_ms
+        dues.append(default_ms if default_ms is not None and is_ahead else waiting.expires_ms)
+    return min(dues, default=None)
+
+
 def _matured(
-    request_id: str, entry: Waiting | Attributed, now_ms: int, routes: Routes, out: Sweep
-) -> Waiting | Attributed:
+    request_id: str,
+    entry: Waiting | Attributed | Shared,
+    now_ms: int,
+    routes: Routes,
+    out: Sweep,
+) -> Waiting | Attributed | Shared:
     """Tell what a request counts at the time of its default; the account stays open after it."""
-    waiting = prediction_of(entry)
-    route = routes.get(waiting.route)
-    settled = None if route is None else mature(request_id, entry, route, now_ms)
-    if settled is None:
-        return entry
-    out.changed[request_id] = settled.entry
-    out.rewards.append(settled.reward)
-    if isinstance(entry, Waiting):
-        note_settled(out.aged, entry)
-    what = "expiry" if isinstance(entry, Waiting) else "matured"
-    out.counts[what, waiting.route, waiting.arm] += 1
-    return settled.entry
+    after = entry
+    for at, account in enumerate(accounts_of(entry)):
+        waiting = prediction_of(account)
+        route = routes.get(waiting.route)
+        settled = None if route is None else mature(request_id, account, route, now_ms)
+        if settled is None:
+            continue
+        reward = settled.reward
+        if isinstance(after, Shared):
+            after = moved(after, at, settled.entry)
+            reward = with_others(reward, after.accounts, at)
+        else:
+            after = settled.entry
+        out.changed[request_id] = after
+        out.rewards.append(reward)
+        if isinstance(account, Waiting):
+            note_settled(out.aged, account)
+        what = "expiry" if isinstance(account, Waiting) else "matured"
+        out.counts[event_of(what, waiting), waiting.route, waiting.arm] += 1
+    return after

@@ -18,7 +18,8 @@ from leverframe.schemas.errors import RecordError
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
 from leverframe.schemas.reward import Reward
-from leverframe.streams.attribution.account import matures_at_ms, take_label
+from leverframe.streams.attribution.account import Movement, matures_at_ms, take_label
+from leverframe.streams.attribution.answers import check_answer, event_of, moved, with_others
 from leverframe.streams.attribution.entries import (
     MAX_EARLY_LABELS,
     MAX_LABELS_BYTES,
@@ -26,12 +27,16 @@ from leverframe.streams.attribution.entries import (
     Attributed,
     EarlyLabel,
     Entry,
+    Shared,
     Waiting,
+    accounts_of,
     early_labels,
+    labels_of,
     prediction_of,
     same_content,
     waiting_of,
     with_early_label,
+    with_label,
 )
 from leverframe.streams.attribution.traffic import (
     AgedTally,
@@ -111,36 +116,64 @@ class _Step:
         entry = self.entry(request_id)
         waiting = waiting_of(record.timestamp, prediction, route.window_ms)
         counts = self.out.counts
-        counts["prediction", prediction.route, prediction.arm] += 1
+        counts[event_of("prediction", waiting), prediction.route, prediction.arm] += 1
         if entry is None or isinstance(entry, EarlyLabel):
+            self._first(record.partition, request_id, waiting, entry, route)
+        else:
+            accounts = accounts_of(entry)
+            own = [one for one in accounts if prediction_of(one).arm == waiting.arm]
+            if own:
+                self._again(waiting, prediction_of(own[0]))
+                return
+            check_answer(waiting, accounts, route)
+            shared = Shared([*accounts, waiting], labels_of(entry))
+            self._open_shared(record.partition, request_id, waiting, shared, route)
+        if waiting.served:
             tally(self.out.served, prediction, record.timestamp)
             note_prediction(self.out.aged, waiting)
-        if entry is None:
-            self.out.entries[request_id] = waiting
-            self._await_end(request_id, waiting, route)
-        elif isinstance(entry, EarlyLabel):
-            self._early(record.partition, request_id, waiting, entry, route)
-        else:
-            self._again(waiting, entry)
 
-    def _again(self, waiting: Waiting, entry: Waiting | Attributed) -> None:
-        if not same_content(prediction_of(entry), waiting):
+    def _again(self, waiting: Waiting, before: Waiting) -> None:
+        if not same_content(before, waiting):
             raise RecordError(
                 "conflict", "a prediction with this request_id and other content came first"
             )
-        self.out.counts["duplicate_prediction", waiting.route, waiting.arm] += 1
+        event = event_of("duplicate_prediction", waiting)
+        self.out.counts[event, waiting.route, waiting.arm] += 1
 
-    def _early(
-        self, partition: int, request_id: str, waiting: Waiting, early: EarlyLabel, route: Route
+    def _first(
+        self,
+        partition: int,
+        request_id: str,
+        waiting: Waiting,
+        early: EarlyLabel | None,
+        route: Route,
     ) -> None:
-        """Let the labels that were read before their prediction count now, in their order."""
+        """Open the account of the first arm that answers."""
+        labels = [] if early is None else early_labels(early)
+        for _ in labels:
+            self.out.counts[event_of("label", waiting), waiting.route, waiting.arm] += 1
+        if labels and not route.settings.label_depends_on_answer:
+            self._open_shared(partition, request_id, waiting, Shared([waiting], labels), route)
+            return
         self.out.entries[request_id] = waiting
         self._await_end(request_id, waiting, route)
-        entry: Waiting | Attributed = waiting
-        for label in early_labels(early):
-            self.out.counts["label", waiting.route, waiting.arm] += 1
+        account: Waiting | Attributed = waiting
+        for label in labels:
             try:
-                entry = self._account(request_id, entry, label, route)
+                account = self._account(request_id, account, label, route)
+            except RecordError as error:
+                self._set_label_aside(partition, request_id, label, error)
+
+    def _open_shared(
+        self, partition: int, request_id: str, waiting: Waiting, shared: Shared, route: Route
+    ) -> None:
+        """Open the newest account of several; labels that were read before move it in order."""
+        self.out.entries[request_id] = shared
+        self._await_end(request_id, waiting, route)
+        at = len(shared.accounts) - 1
+        for label in shared.labels:
+            try:
+                shared = self._account_of(request_id, shared, at, label, route)
             except RecordError as error:
                 self._set_label_aside(partition, request_id, label, error)
 
@@ -185,12 +218,36 @@ class _Step:
         if entry is None or isinstance(entry, EarlyLabel):
             self._label_first(request_id, label, entry)
             return
-        waiting = prediction_of(entry)
-        self.out.counts["label", waiting.route, waiting.arm] += 1
+        waiting = _foremost(entry)
+        self.out.counts[event_of("label", waiting), waiting.route, waiting.arm] += 1
         route = self.routes.get(waiting.route)
         if route is None:
             raise RecordError("unknown_route", f"route {waiting.route!r} left the settings")
-        self._account(request_id, entry, label, route)
+        if isinstance(entry, Shared) or not route.settings.label_depends_on_answer:
+            self._share(request_id, entry, label, route)
+        else:
+            self._account(request_id, entry, label, route)
+
+    def _share(
+        self,
+        request_id: str,
+        entry: Waiting | Attributed | Shared,
+        label: ArrivedLabel,
+        route: Route,
+    ) -> None:
+        """Let a label move every account of its request; one that refuses it stops no other."""
+        before = entry if isinstance(entry, Shared) else Shared([entry], labels_of(entry))
+        shared = Shared(before.accounts, with_label(before, label))
+        if shared.labels is not before.labels:
+            self.out.entries[request_id] = shared
+        refused: RecordError | None = None
+        for at in range(len(shared.accounts)):
+            try:
+                shared = self._account_of(request_id, shared, at, label, route)
+            except RecordError as error:
+                refused = refused or error
+        if refused is not None:
+            raise refused
 
     def _label_first(self, request_id: str, label: ArrivedLabel, early: EarlyLabel | None) -> None:
         expires_ms = label.arrived_ms + self.routes.longest_window_ms
@@ -209,18 +266,38 @@ class _Step:
     # -- both --------------------------------------------------------------------------------
 
     def _account(
-        self, request_id: str, entry: Waiting | Attributed, label: ArrivedLabel, route: Route
+        self, request_id: str, account: Waiting | Attributed, label: ArrivedLabel, route: Route
     ) -> Waiting | Attributed:
-        waiting = prediction_of(entry)
-        movement = take_label(request_id, entry, label, route)
-        if movement.entry is not entry:
+        """Move the one account of a request; return it as it is then."""
+        movement = self._moved(request_id, account, label, route)
+        if movement.entry is not account:
             self.out.entries[request_id] = movement.entry
-            if isinstance(entry, Waiting):
-                note_settled(self.out.aged, entry)
         self.out.rewards += movement.rewards
-        for event in movement.events:
-            self.out.counts[event, waiting.route, waiting.arm] += 1
         return movement.entry
+
+    def _account_of(
+        self, request_id: str, shared: Shared, at: int, label: ArrivedLabel, route: Route
+    ) -> Shared:
+        """Move account number ``at`` of several; return the entry as it is then."""
+        account = shared.accounts[at]
+        movement = self._moved(request_id, account, label, route)
+        if movement.entry is account:
+            return shared
+        after = moved(shared, at, movement.entry)
+        self.out.entries[request_id] = after
+        self.out.rewards += [with_others(one, after.accounts, at) for one in movement.rewards]
+        return after
+
+    def _moved(
+        self, request_id: str, account: Waiting | Attributed, label: ArrivedLabel, route: Route
+    ) -> Movement:
+        waiting = prediction_of(account)
+        movement = take_label(request_id, account, label, route)
+        if movement.entry is not account and isinstance(account, Waiting):
+            note_settled(self.out.aged, account)
+        for event in movement.events:
+            self.out.counts[event_of(event, waiting), waiting.route, waiting.arm] += 1
+        return movement
 
     def _await_end(self, request_id: str, waiting: Waiting, route: Route) -> None:
         """Let the sweep look at it when its default falls due, else when its window ends."""
@@ -233,6 +310,12 @@ class _Step:
     def set_aside(self, letter: DeadLetter) -> None:
         self.out.dead_letters.append(letter)
         self.out.counts["dead_letter:" + letter.reason, "", ""] += 1
+
+
+def _foremost(entry: Waiting | Attributed | Shared) -> Waiting:
+    """The answer that was served, before it came the first one."""
+    predictions = [prediction_of(account) for account in accounts_of(entry)]
+    return next((one for one in predictions if one.served), predictions[0])
 
 
 _decode_prediction = decoder(Prediction)

@@ -94,14 +94,14 @@ def _counted_as(served: ServedTally, key: ServedKey) -> ServedKey:
 
 
 def note_prediction(aged: AgedTally, waiting: Waiting) -> None:
-    """Count a new prediction that was shown."""
-    if waiting.shown:
+    """Count a new prediction that was served and shown."""
+    if waiting.shown and waiting.served:
         _counts(aged, waiting).predicted += 1
 
 
 def note_settled(aged: AgedTally, waiting: Waiting) -> None:
     """Count a prediction that waits no more: it has a reward, or its window has ended."""
-    if waiting.shown:
+    if waiting.shown and waiting.served:
         _counts(aged, waiting).settled += 1
 
 

@@ -142,6 +142,10 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     combine_parts : {"sum", "last", "max", "mean"}, optional
         How the parts of a label (a click, an order) make one; without it, a label with a part is a
         dead letter.
+    label_depends_on_answer : bool
+        Whether the label would be another had another arm answered: a click depends on what was
+        shown, a fraud or a price does not. Only where it does not may a label also judge the arms
+        that answered in shadow; their rewards then count in the statistics.
     policy : NamedParams
         Policy, until a ``set_policy`` command changes it.
     guard : GuardSettings
@@ -190,6 +194,7 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     delay_correction: bool = False
     matures_after_s: Annotated[float, Meta(gt=0)] | None = None
     combine_parts: Combine | None = None
+    label_depends_on_answer: bool = True
     policy: NamedParams = NamedParams(name="thompson")
     guard: GuardSettings = GuardSettings()
     following: FollowingSettings = FollowingSettings()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from played import BUCKET_MS, WINDOW_MS, in_force, played, rules_of
 from records import (
     MAX_VALUE_BYTES,
     T0,
@@ -21,21 +22,14 @@ from records import (
     learning_runs,
     prediction_record,
     routes,
-    runs,
 )
 
 from leverframe.experiments.oracle import Counted, Labelled, Predicted, Rules, recount, sums
 from leverframe.schemas.codec import encode
 from leverframe.schemas.reward import Reward
-from leverframe.streams.attribution.entries import Entry, decode_entry, encode_entry
-from leverframe.streams.attribution.expiry import sweep
-from leverframe.streams.attribution.step import attribute
 from leverframe.streams.learning.state import RouteState, decode_route, encode_route
 from leverframe.streams.learning.statistics import arm_stats
 from leverframe.streams.learning.step import learn
-
-WINDOW_MS = 1000
-BUCKET_MS = 100
 
 REQUESTS = st.sampled_from(["x", "y", "z"])
 prediction_steps = st.tuples(
@@ -97,35 +91,6 @@ def in_order_of_read(seen: Arrivals) -> list[Record]:
     return read
 
 
-def played(records: Sequence[Record], cuts: Sequence[int], route: Any, lag_ms: int) -> list[Reward]:
-    """Run records through the steps, entries through their codec, a sweep after each cut."""
-    stored: dict[str, bytes] = {}
-    rewards: list[Reward] = []
-    bounds = [0, *sorted(cuts), len(records)]
-    times = {"predictions": 0, "ground-truth": 0}
-    for begin, end in zip(bounds, bounds[1:], strict=False):
-        entries: dict[str, Entry] = {key: decode_entry(raw) for key, raw in stored.items()}
-        batch = runs(records[begin:end], "predictions")
-        outcome = attribute(batch, entries, route, max_value_bytes=MAX_VALUE_BYTES)
-        assert {letter.reason for letter in outcome.dead_letters} <= {"conflict", "window_closed"}
-        stored |= {key: encode_entry(entry) for key, entry in outcome.entries.items()}
-        rewards += outcome.rewards
-        for record in records[begin:end]:
-            times[record.topic] = max(times[record.topic], record.timestamp)
-        is_last = end == len(records)
-        until = T0 + 10**9 if is_last else min(times.values()) - lag_ms
-        found = sweep({key: decode_entry(raw) for key, raw in stored.items()}, until, route)
-        stored |= {key: encode_entry(entry) for key, entry in found.changed.items()}
-        for request_id in found.expired:
-            del stored[request_id]
-        rewards += found.rewards
-    return rewards
-
-
-def rules_of(**fields: Any) -> Rules:
-    return Rules(WINDOW_MS, lambda prediction, label: float(prediction == label), **fields)
-
-
 def expected(seen: Arrivals, rules: Rules) -> dict[str, Counted]:
     counted = {
         request: recount(predictions, labels, rules)
@@ -133,25 +98,6 @@ def expected(seen: Arrivals, rules: Rules) -> dict[str, Counted]:
         if predictions
     }
     return {request: one for request, one in counted.items() if one.reward is not None}
-
-
-def in_force(rewards: Sequence[Reward]) -> dict[str, Counted]:
-    """Check each request's records against each other; return the last words."""
-    counted: dict[str, Counted] = {}
-    revisions: Counter[str] = Counter()
-    for reward in rewards:
-        name = reward.request_id
-        assert reward.revision == revisions[name]
-        if revisions[name]:
-            assert counted[name].reward == reward.previous_reward
-            assert counted[name].since_ms + T0 == reward.counted_at_ms
-            since_ms = counted[name].since_ms
-        else:
-            assert reward.previous_reward is None
-            since_ms = reward.attributed_at_ms - T0
-        revisions[name] += 1
-        counted[name] = Counted(reward.arm, since_ms, reward.reward)
-    return {name: one for name, one in counted.items() if one.reward is not None}
 
 
 def folded(rewards: Sequence[Reward], route: Any) -> RouteState | None:

@@ -27,10 +27,39 @@ CHUNK = 500
 PROGRESS_S = 2.0
 
 
+Drawn = list[tuple[str, float | None]]
+
+
 def score(rows: Sequence[dict[str, str]], state: InForce, prefix: str) -> list[Prediction]:
     """Draw an arm for each row, then let each arm's model answer all of its rows at once."""
     assigner = Assigner(state.weights, state.message.salt)
-    drawn = [answering(assigner.assign(row["id"])[0], state, MODELS) for row in rows]
+    drawn: Drawn = [answering(assigner.assign(row["id"])[0], state, MODELS) for row in rows]
+    return answers_of(rows, drawn, state, prefix)
+
+
+def score_in_shadow(
+    rows: Sequence[dict[str, str]],
+    served: Sequence[Prediction],
+    routing: ThreadSubscriber,
+    state: InForce,
+    prefix: str,
+) -> list[Prediction]:
+    """Let the other arms answer those rows that are drawn for it."""
+    route = state.message.route
+    asked = [
+        (row, arm)
+        for row, one in zip(rows, served, strict=True)
+        for arm in routing.shadows(route, one.request_id, one.arm)
+        if arm in MODELS
+    ]
+    drawn: Drawn = [(arm, None) for _, arm in asked]
+    return answers_of([row for row, _ in asked], drawn, state, prefix)
+
+
+def answers_of(
+    rows: Sequence[dict[str, str]], drawn: Drawn, state: InForce, prefix: str
+) -> list[Prediction]:
+    """Let each arm's model answer all of its rows at once."""
     questions: dict[str, list[list[float]]] = {}
     for row, (arm, _) in zip(rows, drawn, strict=True):
         questions.setdefault(arm, []).append([float(row[name]) for name in FEATURES])
@@ -57,9 +86,10 @@ async def run(options: argparse.Namespace, routing: ThreadSubscriber) -> None:
             if state is None or not state.weights:
                 raise LookupError(f"no weights yet: leverframe arm register {options.route} ARM")
             predictions = score(chunk, state, options.prefix)
+            shadows = score_in_shadow(chunk, predictions, routing, state, options.prefix)
             sending = [
                 await producer.send(f"{PREFIX}predictions", encode(one), one.request_id.encode())
-                for one in predictions
+                for one in [*predictions, *shadows]
             ]
             await asyncio.gather(*sending)
             for row, one in zip(chunk, predictions, strict=True):

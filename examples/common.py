@@ -50,7 +50,7 @@ def answering(drawn: str, state: InForce, models: Container[str]) -> tuple[str, 
 
 
 def record_of(
-    request_id: str, arm: str, prediction: int, propensity: float, state: InForce
+    request_id: str, arm: str, prediction: int, propensity: float | None, state: InForce
 ) -> Prediction:
     """Return the record for ``predictions``; its key must be the request id.
 
@@ -62,8 +62,8 @@ def record_of(
         That answered.
     prediction : int
         Its answer.
-    propensity : float
-        As from ``answering``.
+    propensity : float or None
+        As from ``answering``; None for an answer that was computed in shadow, and not given.
     state : InForce
         That held when the arm was drawn.
 
@@ -80,6 +80,7 @@ def record_of(
         arm=arm,
         prediction=prediction,
         propensity=propensity,
+        served=propensity is not None,
         epoch=None if safe else message.epoch,
         seq=None if safe else message.seq,
         predicted_at_ms=time.time_ns() // 1_000_000,

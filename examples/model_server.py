@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -35,6 +35,7 @@ routing = Subscriber(
     acks=f"{PREFIX}control-acks",
     replica=f"{socket.gethostname()}-{os.getpid()}",
     key=KEY,
+    shadows_per_s=200.0,
     on_rollback=lambda news: log.error("ROLLBACK on %s: %s", news.route, news.cause),
     on_weights=lambda state: since.update({state.message.route: datetime.now(UTC)}),
 )
@@ -72,10 +73,26 @@ async def predict(route: str, question: Question) -> dict[str, Any]:
         raise HTTPException(503, str(error)) from error
     # For a model that takes longer than these: await asyncio.to_thread(ask, ...).
     answer = ask(arm, [question.features])[0]
-    task = asyncio.create_task(send(record_of(request_id, arm, answer, propensity, state)))
+    beside(send(record_of(request_id, arm, answer, propensity, state)))
+    if others := [one for one in routing.shadows(route, request_id, arm) if one in MODELS]:
+        beside(answer_in_shadow(others, question.features, request_id, state))
+    return {"request_id": request_id, "arm": arm, "prediction": answer, "propensity": propensity}
+
+
+def beside(work: Coroutine[Any, Any, None]) -> None:
+    """Let something be done after the answer, off the request's path."""
+    task = asyncio.create_task(work)
     unsent.add(task)  # else nothing holds it, and Python may collect it
     task.add_done_callback(unsent.discard)
-    return {"request_id": request_id, "arm": arm, "prediction": answer, "propensity": propensity}
+
+
+async def answer_in_shadow(
+    arms: list[str], features: list[float], request_id: str, state: InForce
+) -> None:
+    """Let other arms answer too: its label will judge them on the same request."""
+    for arm in arms:
+        answer = (await asyncio.to_thread(ask, arm, [features]))[0]
+        await send(record_of(request_id, arm, answer, None, state))
 
 
 async def send(prediction: Prediction) -> None:

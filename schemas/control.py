@@ -1,13 +1,14 @@
 """Topics ``control`` (compacted) and ``control-acks``, both keyed by ``route``."""
 
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from leverframe.schemas.fields import ArmName, EpochMs, Identifier, RouteName, Serial
 
 __all__ = ["ControlAck", "ControlKind", "ControlMessage"]
 
+Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 ControlKind: TypeAlias = Literal["routing", "rollback", "promotion", "heartbeat"]
 
 
@@ -41,6 +42,11 @@ class ControlMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Evidence: what made this message, with counts and bounds.
     state_digest : str
         Of the route's state after this decision, 16 hex digits; equal in a replay.
+    shadow_share : float
+        Share of the requests that all of ``shadow_arms`` answer, drawn by ``request_id``: those
+        that are not served in shadow, beside the answer that is given. 0: none.
+    shadow_arms : list of str
+        Arms that may be asked then.
     """
 
     route: RouteName
@@ -56,6 +62,8 @@ class ControlMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     salt: str
     cause: dict[str, Any]
     state_digest: str
+    shadow_share: Share = 0.0
+    shadow_arms: list[ArmName] = field(default_factory=list)
 
 
 class ControlAck(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

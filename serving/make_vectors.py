@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from leverframe.serving.assigner import Assigner
+from leverframe.serving.shadows import is_drawn
 
-__all__ = ["cases", "main"]
+__all__ = ["cases", "main", "shadow_cases"]
 
 _WEIGHTS: Final[list[dict[str, float]]] = [
     {"a": 1.0},
@@ -55,12 +56,38 @@ def cases() -> list[dict[str, Any]]:
     return made
 
 
+def shadow_cases() -> list[dict[str, Any]]:
+    """Return the test cases of requests that are drawn for shadows.
+
+    Returns
+    -------
+    list of dict
+        Share, salt, request, and whether it is drawn.
+    """
+    return [
+        {
+            "shadow_share": share,
+            "salt": f"{number:016x}",
+            "request_id": request,
+            "is_drawn": is_drawn(share, f"{number:016x}", request),
+        }
+        for number, share in enumerate((0.0, 0.01, 0.3, 0.5, 0.999, 1.0))
+        for request in [*_UNITS, *(f"request-{i}" for i in range(50))]
+    ]
+
+
 def main() -> None:
     """Write the file beside this module."""
-    document = {"algorithm": "serving/assigner.py", "cases": cases()}
+    document = {
+        "algorithm": "serving/assigner.py",
+        "cases": cases(),
+        "shadows": {"algorithm": "serving/shadows.py", "cases": shadow_cases()},
+    }
     path = Path(__file__).with_name("vectors.json")
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    path.write_text(text.replace('{"weights"', '\n{"weights"') + "\n", encoding="utf-8")
+    for first in ('{"weights"', '{"shadow_share"', '"shadows"'):
+        text = text.replace(first, "\n" + first)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.errors import ControlError, RecordError
 from leverframe.schemas.signing import KafkaRecord, check_signature
 from leverframe.serving.assigner import Assigner
+from leverframe.serving.shadows import Budget, is_drawn
 
 __all__ = ["Assignment", "InForce", "RoutingTable"]
 
@@ -61,9 +62,16 @@ class RoutingTable:
         If there is one, records that none of them has signed are refused.
     clock_s : callable
         Monotonic seconds.
+    budget : Budget, optional
+        Of answers in shadow; without one there is no limit.
     """
 
-    def __init__(self, secrets: Sequence[bytes], clock_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        secrets: Sequence[bytes],
+        clock_s: Callable[[], float],
+        budget: Budget | None = None,
+    ) -> None:
         self._secrets = secrets
         self._clock_s = clock_s
         self._messages: dict[str, ControlMessage] = {}
@@ -71,7 +79,9 @@ class RoutingTable:
         # Bound to the message it was made from, so that a thread that was slow cannot bring
         # weights back that are no longer in force.
         self._assigners: dict[str, tuple[ControlMessage, bool, Assigner | None]] = {}
+        self._budget = budget
         self.refused = 0
+        self.skipped = 0
 
     def offer(self, record: KafkaRecord) -> ControlMessage | None:
         """Take a record of the ``control`` topic.
@@ -167,3 +177,36 @@ class RoutingTable:
             return None
         arm, propensity = cached[2].assign(unit_id)
         return Assignment(arm, propensity, now.message)
+
+    def shadows(self, route: str, request_id: str, served: str | None = None) -> list[str]:
+        """Return the arms that are to answer a request too, in shadow.
+
+        Parameters
+        ----------
+        route : str
+            Its name.
+        request_id : str
+            Of the request.
+        served : str, optional
+            The arm that answers; when left out the one that ``request_id`` itself draws.
+
+        Returns
+        -------
+        list of str
+            Empty for a request that is not drawn, beyond the budget (``skipped`` counts those), and
+            while safe weights hold.
+        """
+        now = self.in_force(route)
+        if now is None or now.is_fallback:
+            return []
+        message = now.message
+        if not is_drawn(message.shadow_share, message.salt, request_id):
+            return []
+        if served is None:
+            assigned = self.assign(route, request_id)
+            served = None if assigned is None else assigned.arm
+        arms = [arm for arm in message.shadow_arms if arm != served]
+        if arms and self._budget is not None and not self._budget.take(len(arms), self._clock_s()):
+            self.skipped += 1
+            return []
+        return arms

@@ -26,6 +26,7 @@ from leverframe.serving.acks import Acknowledger
 from leverframe.serving.forked import note_started
 from leverframe.serving.patches import outlive_brokers, read_any_record
 from leverframe.serving.routing import Assignment, InForce, RoutingTable
+from leverframe.serving.shadows import Budget
 from leverframe.serving.tasks import dead_task, end_task
 
 __all__ = ["Subscriber", "ThreadSubscriber"]
@@ -73,6 +74,8 @@ class Subscriber:
         As for ``on_routing``.
     on_weights : callable, optional
         Called with what holds for a route when its weights change, also to the safe ones and back.
+    shadows_per_s : float, optional
+        Most answers that ``shadows`` asks for in a second; no limit when left out.
     options : mapping, optional
         More aiokafka options, such as security.
     """
@@ -88,6 +91,7 @@ class Subscriber:
         on_routing: Callback | None = None,
         on_rollback: Callback | None = None,
         on_weights: Callable[[InForce], None] | None = None,
+        shadows_per_s: float | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
         self._servers = servers
@@ -108,8 +112,10 @@ class Subscriber:
         self._acknowledger: Acknowledger | None = None
         self._ready = asyncio.Event()
         secrets = [key] if isinstance(key, bytes) else list(key or ())
-        self.table = RoutingTable(secrets, time.monotonic)
+        budget = None if shadows_per_s is None else Budget(shadows_per_s)
+        self.table = RoutingTable(secrets, time.monotonic, budget)
         self.assign = self.table.assign
+        self.shadows = self.table.shadows
         self.in_force = self.table.in_force
         self.is_forked = False
 
@@ -359,6 +365,11 @@ class ThreadSubscriber:
     def assign(self, route: str, unit_id: str) -> Assignment | None:
         """Choose the arm for a unit; see ``RoutingTable.assign``."""
         return None if self._subscriber is None else self._subscriber.assign(route, unit_id)
+
+    def shadows(self, route: str, request_id: str, served: str | None = None) -> list[str]:
+        """Return the arms that are to answer too; see ``RoutingTable.shadows``."""
+        subscriber = self._subscriber
+        return [] if subscriber is None else subscriber.shadows(route, request_id, served)
 
     def in_force(self, route: str) -> InForce | None:
         """Return what holds for a route; see ``RoutingTable.in_force``."""

@@ -98,7 +98,7 @@ def draw_arms(weights: Floats, uniforms: Floats) -> Ints:
     return drawn
 
 
-def replay(
+def replay(  # noqa: PLR0913 - a run has many sides
     table: Table,
     settings: RouteSettings,
     matrix: Floats,
@@ -106,11 +106,13 @@ def replay(
     *,
     seed: int,
     promotes: bool = False,
+    shadow_share: float = 0.0,
     batch: int = BLOCK,
     arrivals: Arrivals = _AS_SIMULATED,
 ) -> Outcome:
     """Serve the table's rows under a route's settings."""
     served = _Serving(table, settings, matrix, scores, batch, arrivals)
+    served.shadowed = np.random.default_rng([seed, 8]).random(table.served) < shadow_share
     uniforms = chances(table, seed)
     for block in range(0, table.served, BLOCK):
         served.deploy(table.first + block, promotes=promotes)
@@ -140,6 +142,7 @@ class _Serving:
         self.states: dict[str, RouteState] = {}
         self.chosen = np.zeros(table.served, dtype=np.int64)
         self.propensities = np.zeros(table.served)
+        self.shadowed = np.zeros(table.served, dtype=np.bool_)
         self.weights: list[Floats] = []
         self._offset = 0
 
@@ -178,16 +181,30 @@ class _Serving:
         predicted, labels = self.table.predictions[chosen, rows], self.table.labels[rows]
         rewards = self.matrix[predicted, labels].tolist()
         propensities, arms = self.propensities[served].tolist(), self.table.arms
-        records = [
-            self._reward(row, arms[arm], reward, propensity)
-            for row, arm, reward, propensity in zip(
-                rows.tolist(), chosen.tolist(), rewards, propensities, strict=True
-            )
-        ]
-        for start in range(0, BLOCK, self.batch):
+        records: list[Record] = []
+        for row, arm, reward, propensity in zip(
+            rows.tolist(), chosen.tolist(), rewards, propensities, strict=True
+        ):
+            told: dict[str, float] = {}
+            if self.shadowed[row - self.table.first]:
+                for other in self._beside(row, arm):
+                    said = self.table.predictions[other, row]
+                    value = float(self.matrix[said, self.table.labels[row]])
+                    fields = {"served": False, "beside": arms[arm], "others": dict(told)}
+                    records.append(self._reward(row, arms[other], value, None, **fields))
+                    told[arms[other]] = value
+            records.append(self._reward(row, arms[arm], reward, propensity, others=told))
+        for start in range(0, len(records), self.batch):
             self._fold("rewards", records[start : start + self.batch])
 
-    def _reward(self, row: int, arm: str, reward: float, propensity: float) -> Record:
+    def _beside(self, row: int, served: int) -> list[int]:
+        """Arms that were deployed when the row was served, but for the one that answered."""
+        able = np.flatnonzero(self.table.since <= row - (row - self.table.first) % BLOCK)
+        return [arm for arm in able.tolist() if arm != served]
+
+    def _reward(
+        self, row: int, arm: str, reward: float, propensity: float | None, **fields: Any
+    ) -> Record:
         asked_ms = self._start_ms + row * STEP_MS
         told_ms = asked_ms + DELAY * STEP_MS
         value = encode(
@@ -200,6 +217,7 @@ class _Serving:
                 predicted_at_ms=asked_ms,
                 labelled_at_ms=told_ms,
                 attributed_at_ms=told_ms,
+                **fields,
             )
         )
         return Record("rewards", row, told_ms, value, self.route.encode())

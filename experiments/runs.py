@@ -147,6 +147,7 @@ def run_strategy(table: Table, reward: str, strategy: Strategy, job: Job) -> Res
             table.validation_scores(unit),
             seed=job.seed,
             promotes=strategy.is_promoted,
+            shadow_share=strategy.shadow_share,
         )
     else:
         outcome = control(strategy.name, table, rewards)

@@ -30,6 +30,8 @@ class Strategy(Struct, frozen=True, kw_only=True):
     is_promoted : bool
         An arm to which the policy gives all traffic is made champion by command, as a deployment
         pipeline does.
+    shadow_share : float
+        Share of the rows that every arm deployed by then answers too, in shadow.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Strategy(Struct, frozen=True, kw_only=True):
     params: dict[str, Any] = field(default_factory=dict)
     is_shipped: bool = False
     is_promoted: bool = False
+    shadow_share: float = 0.0
 
 
 PAPER: Final = ("newest", "validation", "ab_test", "epsilon_greedy", "ucb", "thompson")
@@ -60,6 +63,12 @@ _ALL: Final = (
     Strategy(name="top_two_thompson", policy="top_two_thompson"),
     Strategy(name="thompson_shipped", policy="thompson", is_shipped=True),
     Strategy(name="discounted_shipped", policy="discounted_thompson", is_shipped=True),
+    *(
+        Strategy(
+            name=f"paired_leader_{round(100 * share)}", policy="paired_leader", shadow_share=share
+        )
+        for share in (1.0, 0.3, 0.1)
+    ),
     *(Strategy(name=name) for name in CONTROLS),
 )
 
@@ -81,6 +90,7 @@ def route_settings(strategy: Strategy, reward: NamedParams) -> RouteSettings:
         "decision_labels": BLOCK,
         "bucket_ms": 20_000,
         "max_buckets": 60,
+        "label_depends_on_answer": strategy.shadow_share == 0,
     }
     if strategy.is_shipped:
         return RouteSettings(**shared)

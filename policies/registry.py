@@ -14,6 +14,7 @@ from leverframe.policies.kl_ucb import KlUcb
 from leverframe.policies.lin_thompson import LinThompson
 from leverframe.policies.lin_ucb import LinUcb
 from leverframe.policies.newest import Newest
+from leverframe.policies.paired_leader import PairedLeader
 from leverframe.policies.sliding_window_ucb import SlidingWindowUcb
 from leverframe.policies.thompson import Thompson
 from leverframe.policies.top_two_thompson import TopTwoThompson
@@ -37,6 +38,7 @@ POLICIES: Final[Mapping[str, type[Policy]]] = {
     "top_two_thompson": TopTwoThompson,
     "lin_ucb": LinUcb,
     "lin_thompson": LinThompson,
+    "paired_leader": PairedLeader,
 }
 
 FAMILY: Final = Family(

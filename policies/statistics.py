@@ -10,7 +10,7 @@ from typing import Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ArmStats", "LinearStats", "TimeBuckets", "no_buckets"]
+__all__ = ["ArmStats", "LinearStats", "PairStats", "TimeBuckets", "no_buckets"]
 
 Float64: TypeAlias = NDArray[np.float64]
 Int64: TypeAlias = NDArray[np.int64]
@@ -75,6 +75,51 @@ class LinearStats:
     recent: Float64
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairStats:
+    """Differences of rewards of K arms on the same requests, in B blocks of rows, newest first.
+
+    Attributes
+    ----------
+    rows : NDArray[np.float64]
+        Shape (B, K, K), symmetric: requests on which both arms have a reward.
+    difference_sum : NDArray[np.float64]
+        Shape (B, K, K), antisymmetric: reward of the first arm minus that of the second, both
+        mapped to [0, 1].
+    difference_square_sum : NDArray[np.float64]
+        Shape (B, K, K), symmetric: sum of their squares.
+    """
+
+    rows: Float64
+    difference_sum: Float64
+    difference_square_sum: Float64
+
+    def of_late(self, half_life: float) -> tuple[Float64, Float64, Float64]:
+        """Return what the newest rows say of each pair.
+
+        Parameters
+        ----------
+        half_life : float
+            Rows after which a row counts half, above 0.
+
+        Returns
+        -------
+        tuple of NDArray[np.float64]
+            Three arrays of shape (K, K): rows, each counted by its age; mean difference, 0 without
+            rows; its standard error, infinite without rows.
+        """
+        newer = np.cumsum(self.rows, axis=0) - self.rows
+        weight = 0.5 ** ((newer + self.rows / 2) / half_life)
+        rows = (weight * self.rows).sum(axis=0)
+        known = rows > 0
+        safe = np.where(known, rows, 1.0)
+        mean = (weight * self.difference_sum).sum(axis=0) / safe
+        spread = (weight * self.difference_square_sum).sum(axis=0) / safe - mean**2
+        worth = rows**2 / np.where(known, (weight**2 * self.rows).sum(axis=0), 1.0)
+        error = np.sqrt(np.maximum(spread, 0.0) / np.where(known, worth, 1.0))
+        return rows, mean, np.where(known, error, np.inf)
+
+
 def no_buckets(n_arms: int) -> TimeBuckets:
     """Return buckets for K arms that hold nothing.
 
@@ -124,6 +169,8 @@ class ArmStats:
         The same statistics by time, for windows and discounting.
     linear : LinearStats or None
         For policies on the context; None where the route keeps none.
+    pairs : PairStats or None
+        For policies on common rows; None where no request was answered by two arms.
     """
 
     count: Float64
@@ -136,6 +183,7 @@ class ArmStats:
     registered_at_ms: Int64
     buckets: TimeBuckets = field(default_factory=lambda: no_buckets(0))
     linear: LinearStats | None = None
+    pairs: PairStats | None = None
 
     @property
     def n_arms(self) -> int:

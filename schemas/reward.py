@@ -46,9 +46,12 @@ class Reward(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     served : bool
         False: of an answer that was computed in shadow and not given. Whoever adds up what was
         served leaves it out; ``propensity`` is then None.
+    beside : str, optional
+        Of an answer in shadow: the arm whose answer was given, where that is known.
     others : dict of str to float
         Rewards in force of the other arms that answered the same request, by arm, when this record
-        was made: each pair of arms meets once, in the later of their two records.
+        was made: each pair of arms meets once, in the later of their two records. A label that
+        finds all answers is told of the shadows first, and then of the one that was served.
     """
 
     request_id: RequestId
@@ -67,4 +70,5 @@ class Reward(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     attributed_at_ms: EpochMs
     counted_at_ms: EpochMs | None = None
     served: bool = True
+    beside: ArmName | None = None
     others: dict[ArmName, FiniteNumber] = {}

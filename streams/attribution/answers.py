@@ -19,7 +19,7 @@ from leverframe.streams.attribution.entries import (
 )
 from leverframe.streams.routes.route import Route
 
-__all__ = ["check_answer", "event_of", "moved", "with_others"]
+__all__ = ["check_answer", "event_of", "moved", "shadows_first", "with_others"]
 
 
 def check_answer(waiting: Waiting, accounts: Sequence[Waiting | Attributed], route: Route) -> None:
@@ -53,6 +53,14 @@ def moved(shared: Shared, at: int, account: Waiting | Attributed) -> Shared:
     return Shared(accounts, shared.labels)
 
 
+def shadows_first(accounts: Sequence[Waiting | Attributed]) -> list[int]:
+    """Return the numbers of the accounts, that of the served answer last.
+
+    Its record then tells what all others count, before the guard has seen it alone.
+    """
+    return sorted(range(len(accounts)), key=lambda at: prediction_of(accounts[at]).served)
+
+
 def with_others(reward: Reward, accounts: Sequence[Waiting | Attributed], at: int) -> Reward:
     """Add what the other accounts count; beside a matured reward only what has matured too."""
     others = {
@@ -63,7 +71,9 @@ def with_others(reward: Reward, accounts: Sequence[Waiting | Attributed], at: in
         and account.reward is not None
         and (account.matured or reward.cause != "expiry")
     }
-    return structs.replace(reward, others=others) if others else reward
+    served = [one.arm for one in map(prediction_of, accounts) if one.served]
+    beside = served[0] if served and not reward.served else None
+    return structs.replace(reward, others=others, beside=beside)
 
 
 def event_of(event: str, waiting: Waiting) -> str:

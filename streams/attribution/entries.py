@@ -202,11 +202,8 @@ def labels_of(entry: Waiting | Attributed | Shared) -> list[ArrivedLabel]:
 
 
 def with_label(shared: Shared, label: ArrivedLabel) -> list[ArrivedLabel]:
-    """Return the labels after one more; a repetition leaves them as they are."""
-    kept = shared.labels
-    if kept and (kept[-1].label, kept[-1].part) == (label.label, label.part):
-        return kept
-    after = [*kept, label][-MAX_EARLY_LABELS:]
+    """Return the labels after one more, the oldest left out where they are too many."""
+    after = [*shared.labels, label][-MAX_EARLY_LABELS:]
     while len(after) > 1 and labels_bytes(one.label for one in after) > MAX_LABELS_BYTES:
         del after[0]
     return after

@@ -14,7 +14,7 @@ import msgspec
 
 from leverframe.schemas.reward import Reward
 from leverframe.streams.attribution.account import mature, matures_at_ms
-from leverframe.streams.attribution.answers import event_of, moved, with_others
+from leverframe.streams.attribution.answers import event_of, moved, shadows_first, with_others
 from leverframe.streams.attribution.entries import (
     Attributed,
     EarlyLabel,
@@ -159,8 +159,9 @@ def _matured(
     out: Sweep,
 ) -> Waiting | Attributed | Shared:
     """Tell what a request counts at the time of its default; the account stays open after it."""
-    after = entry
-    for at, account in enumerate(accounts_of(entry)):
+    after, accounts = entry, accounts_of(entry)
+    for at in shadows_first(accounts):
+        account = accounts[at]
         waiting = prediction_of(account)
         route = routes.get(waiting.route)
         settled = None if route is None else mature(request_id, account, route, now_ms)

@@ -19,7 +19,13 @@ from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
 from leverframe.schemas.reward import Reward
 from leverframe.streams.attribution.account import Movement, matures_at_ms, take_label
-from leverframe.streams.attribution.answers import check_answer, event_of, moved, with_others
+from leverframe.streams.attribution.answers import (
+    check_answer,
+    event_of,
+    moved,
+    shadows_first,
+    with_others,
+)
 from leverframe.streams.attribution.entries import (
     MAX_EARLY_LABELS,
     MAX_LABELS_BYTES,
@@ -238,10 +244,9 @@ class _Step:
         """Let a label move every account of its request; one that refuses it stops no other."""
         before = entry if isinstance(entry, Shared) else Shared([entry], labels_of(entry))
         shared = Shared(before.accounts, with_label(before, label))
-        if shared.labels is not before.labels:
-            self.out.entries[request_id] = shared
+        self.out.entries[request_id] = shared
         refused: RecordError | None = None
-        for at in range(len(shared.accounts)):
+        for at in shadows_first(shared.accounts):
             try:
                 shared = self._account_of(request_id, shared, at, label, route)
             except RecordError as error:

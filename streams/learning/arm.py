@@ -59,6 +59,9 @@ class ArmState(Struct, array_like=True):
     changes : dict of int to list of int
         On routes that correct for delays: changes of count, sum and sum of squares, by the bucket
         of the age that the prediction had then.
+    in_shadow : list of int
+        Count and sum (1e-9) of rewards in force for answers that were computed and not given. On
+        routes whose labels do not depend on the answer they are part of the other sums too.
     """
 
     registration: int
@@ -83,6 +86,7 @@ class ArmState(Struct, array_like=True):
     verdict: Verdict = "no_data"
     delays: dict[int, int] = field(default_factory=dict)
     changes: dict[int, list[int]] = field(default_factory=dict)
+    in_shadow: list[int] = field(default_factory=lambda: [0, 0])
 
     @property
     def firsts(self) -> Firsts:

@@ -10,7 +10,7 @@ from leverframe.streams.learning.delays import delay_bucket
 from leverframe.streams.learning.linear import count_context
 from leverframe.streams.routes.route import Route
 
-__all__ = ["count_reward"]
+__all__ = ["count_in_shadow", "count_reward"]
 
 # Smaller ones count as this: one label must not outweigh all others, nor overflow the sum.
 SMALLEST_PROPENSITY: Final = 1e-6
@@ -40,6 +40,15 @@ def count_reward(arm: ArmState, reward: Reward, route: Route) -> int | None:
     is_mature = route.matures_after_ms is not None
     is_first = reward.cause == "expiry" if is_mature else not reward.revision
     return nano if is_first else None
+
+
+def count_in_shadow(arm: ArmState, reward: Reward, route: Route) -> None:
+    """Count a reward of an answer that was not given, apart from all other sums."""
+    for value, sign in ((reward.previous_reward, -1), (reward.reward, 1)):
+        if value is not None:
+            unit = to_unit(value, route.reward_low, route.reward_high)
+            arm.in_shadow[0] += sign
+            arm.in_shadow[1] += sign * round(unit * NANO)
 
 
 def _shift(

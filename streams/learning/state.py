@@ -10,6 +10,7 @@ from leverframe.policies.guard.verdict import Verdict
 from leverframe.streams.health.closed_loop import ClosedLoop
 from leverframe.streams.health.join import JoinHealth
 from leverframe.streams.learning.arm import ArmState
+from leverframe.streams.learning.pairs import Pair
 
 __all__ = [
     "Reign",
@@ -94,6 +95,8 @@ class RouteState(Struct, array_like=True, tag=3):
         What is known of those who follow; not part of the digest.
     join : JoinHealth
         How the join fares; not part of the digest.
+    pairs : dict of str to Pair
+        Arms on the same requests, by both names; ``streams.learning.pairs``.
     """
 
     route: str
@@ -118,6 +121,7 @@ class RouteState(Struct, array_like=True, tag=3):
     cooldown_until_ms: int = 0
     loop: ClosedLoop = field(default_factory=ClosedLoop)
     join: JoinHealth = field(default_factory=JoinHealth)
+    pairs: dict[str, Pair] = field(default_factory=dict)
 
     @property
     def labels(self) -> int:
@@ -160,5 +164,6 @@ def state_digest(state: RouteState) -> str:
         state.frozen,
         state.last_known_good,
         state.cooldown_until_ms,
+        state.pairs,
     )
     return hashlib.blake2b(msgspec.msgpack.encode(body), digest_size=8).hexdigest()

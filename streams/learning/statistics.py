@@ -11,6 +11,7 @@ from leverframe.policies.units import MICRO, NANO
 from leverframe.streams.health.ages import Ages
 from leverframe.streams.learning.delays import middle_ms
 from leverframe.streams.learning.linear import linear_stats
+from leverframe.streams.learning.pairs import pair_stats
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.routes.route import Route
 
@@ -40,6 +41,7 @@ def arm_stats(state: RouteState, bucket_ms: int, context_dimension: int = 0) -> 
         registered_at_ms=np.array([arm.registered_at_ms for arm in arms], dtype=np.int64),
         buckets=_time_buckets(state, bucket_ms),
         linear=linear_stats([arm.linear for arm in arms], state.contexts, context_dimension),
+        pairs=pair_stats(state.pairs, names),
     )
 
 

@@ -27,12 +27,13 @@ from leverframe.streams.envelope import (
 )
 from leverframe.streams.learning.change import Change, RegisterArm
 from leverframe.streams.learning.commands import propose_command, remember_command
-from leverframe.streams.learning.counts import count_reward
+from leverframe.streams.learning.counts import count_in_shadow, count_reward
 from leverframe.streams.learning.decision import decide, is_due
 from leverframe.streams.learning.drift import note_label
 from leverframe.streams.learning.guard import note_first_label
 from leverframe.streams.learning.linear import RECENT_CONTEXTS
 from leverframe.streams.learning.messages import complete_cause, control_message
+from leverframe.streams.learning.pairs import count_pairs
 from leverframe.streams.learning.restart import is_restart
 from leverframe.streams.learning.rollout import carry_out, check_move
 from leverframe.streams.learning.state import RouteState, new_route
@@ -178,7 +179,9 @@ class _Step:
             self._first_reward(state, route, reward)
             return
         self.out.states[reward.route] = state
-        note_first_label(state, arm, count_reward(arm, reward, route), now_ms)
+        if not (reward.served or self._count_in_shadow(state, reward, route)):
+            return
+        note_first_label(state, arm, self._count(state, reward, route), now_ms)
         if reward.context is not None and len(reward.context) == route.settings.context_dimension:
             state.contexts.append(reward.context)
             del state.contexts[:-RECENT_CONTEXTS]
@@ -187,6 +190,20 @@ class _Step:
         self._apply(state, route, note_label(state, reward.arm, reward, route), now_ms)
         if is_due(state, route, now_ms):
             self._apply(state, route, decide(state, route, now_ms), now_ms)
+
+    def _count(self, state: RouteState, reward: Reward, route: Route) -> int | None:
+        """Count a reward; return it in 1e-9 where the guard is to see it by itself."""
+        nano = count_reward(state.arms[reward.arm], reward, route)
+        if reward.others and not route.settings.label_depends_on_answer:
+            registrations = {name: one.registration for name, one in state.arms.items()}
+            count_pairs(state.pairs, registrations, state.champion, reward, route)
+        return nano if reward.served else None
+
+    def _count_in_shadow(self, state: RouteState, reward: Reward, route: Route) -> bool:
+        """Keep what an answer in shadow earned; return whether it counts in the statistics too."""
+        count_in_shadow(state.arms[reward.arm], reward, route)
+        self.out.counts["counted_in_shadow", state.route] += 1
+        return not route.settings.label_depends_on_answer
 
     def _first_reward(self, state: RouteState, route: Route, reward: Reward) -> None:
         """Register an arm by its first reward, which counts before the weights are set."""

@@ -125,7 +125,7 @@ def test_records_of_an_arm_depend_neither_on_cuts_nor_on_what_is_read_first(
         found: defaultdict[Any, list[Any]] = defaultdict(list)
         for one in played(records, cuts, route, lag_ms=10**9):
             values = {field: getattr(one, field) for field in one.__struct_fields__}
-            values.pop("others")
+            values.pop("others"), values.pop("beside")
             found[one.request_id, one.arm].append(values)
         return found
 
@@ -164,5 +164,7 @@ def test_where_the_label_was_read_first_its_times_are_kept(depends: bool) -> Non
     ]
     rewards = played(records, [], route, 10**9)
     told = [(one.arm, one.reward, one.revision, one.attributed_at_ms - T0) for one in rewards]
-    assert told == [("a", 1.0, 0, 100), ("b", 0.0, 0, 200), ("a", 0.0, 1, 300), ("b", 1.0, 1, 300)]
-    assert [one.others for one in rewards] == [{}, {"a": 1.0}, {"b": 0.0}, {"a": 0.0}]
+    assert told == [("a", 1.0, 0, 100), ("b", 0.0, 0, 200), ("b", 1.0, 1, 300), ("a", 0.0, 1, 300)]
+    assert [one.others for one in rewards] == [{}, {"a": 1.0}, {"a": 1.0}, {"b": 1.0}]
+    assert [one.beside for one in rewards] == [None, "a", "a", None]
+    assert [one.propensity for one in rewards] == [None] * 4

@@ -19,33 +19,34 @@ from msgspec import Struct, field
 
 __all__ = ["MOST_UNITS", "SeenUnits", "hash_unit", "note_unit", "seen_in"]
 
-MOST_UNITS: Final = 4096
-"""Units remembered at once; 5 bytes each in the ledger, and a few for the period."""
+MOST_UNITS: Final = 2048
+"""Units remembered at once, 6 bytes each in the ledger."""
 _ALL: Final = 1 << 32
+_CLOSED: Final = 33  # no hash lies below 2**32 >> 33
 _PERSON: Final = b"lf-unit"
 
 
 class SeenUnits(Struct, array_like=True):
-    """Who was counted when.
+    """Who was counted in the newest period, and in the one before it; older ones are closed.
 
     Attributes
     ----------
     period : int
         The newest period seen, a number that grows; -1 before the first.
-    limit : int
-        Hashes below it are counted in the newest period, 0 to 2**32.
-    limit_before : int
-        The same in the period before it; 0 where it is closed. Older ones are.
-    counted : dict of int to int
-        Hash to the newest period in which the unit was counted.
+    now, before : dict of int to int
+        Hashes of units counted in the newest period, and in the one before it, to 0: a dict keeps
+        its order, and with it a state its bytes.
+    halvings, halvings_before : int
+        How often the limit of hashes was halved in each, from 2**32 on; 33 where it is closed.
     length_ms : int
         Of the periods; 0 where there is one for ever, or none yet.
     """
 
     period: int = -1
-    limit: int = _ALL
-    limit_before: int = _ALL
-    counted: dict[int, int] = field(default_factory=dict)
+    now: dict[int, int] = field(default_factory=dict)
+    before: dict[int, int] = field(default_factory=dict)
+    halvings: int = 0
+    halvings_before: int = 0
     length_ms: int = 0
 
 
@@ -115,32 +116,34 @@ def note_unit(seen: SeenUnits, unit: int, period: int, most: int = MOST_UNITS) -
     >>> [note_unit(seen, 7, period) for period in (3, 3, 4, 3, 1)]
     [True, False, True, False, False]
     """
-    if period != seen.period and not _reach(seen, period):
+    if period > seen.period:
+        _begin(seen, period)
+    now = seen.now
+    if period == seen.period:
+        if unit in now or unit >= _ALL >> seen.halvings:
+            return False
+        now[unit] = 0
+    elif period == seen.period - 1:
+        if unit in now or unit in seen.before or unit >= _ALL >> seen.halvings_before:
+            return False
+        seen.before[unit] = 0
+    else:
         return False
-    limit = seen.limit if period == seen.period else seen.limit_before
-    counted = seen.counted
-    if unit >= limit or counted.get(unit, -1) >= period:
-        return False
-    counted[unit] = period
-    if len(counted) > most:
+    if len(now) + len(seen.before) > most:
         _thin(seen, most)
     return True
 
 
-def _reach(seen: SeenUnits, period: int) -> bool:
-    """Begin a newer period; False for one that is older than the one before the newest."""
-    if period < seen.period:
-        return period == seen.period - 1
-    seen.limit_before = seen.limit if period == seen.period + 1 else _ALL
-    seen.limit, seen.period = _ALL, period
-    seen.counted = {unit: last for unit, last in seen.counted.items() if last >= period - 1}
-    return True
+def _begin(seen: SeenUnits, period: int) -> None:
+    is_next = period == seen.period + 1
+    seen.before, seen.halvings_before = (seen.now, seen.halvings) if is_next else ({}, 0)
+    seen.period, seen.now, seen.halvings = period, {}, 0
 
 
 def _thin(seen: SeenUnits, most: int) -> None:
-    """Forget the period before, and if that is not enough, every other unit of this one."""
-    seen.limit_before = 0
-    seen.counted = {unit: last for unit, last in seen.counted.items() if last == seen.period}
-    while len(seen.counted) > most:
-        seen.limit //= 2
-        seen.counted = {unit: last for unit, last in seen.counted.items() if unit < seen.limit}
+    """Close the period before, and if that is not enough, forget half of the units of this one."""
+    seen.before, seen.halvings_before = {}, _CLOSED
+    while len(seen.now) > most:
+        seen.halvings += 1
+        limit = _ALL >> seen.halvings
+        seen.now = {unit: 0 for unit in seen.now if unit < limit}

@@ -173,6 +173,6 @@ def state_digest(state: RouteState) -> str:
         state.last_known_good,
         state.cooldown_until_ms,
     )
-    if state.units.counted:
+    if state.units.period >= 0:
         body += (state.units,)
     return hashlib.blake2b(msgspec.msgpack.encode(body), digest_size=8).hexdigest()

@@ -127,5 +127,5 @@ def test_mix_counts_a_unit_once_whoever_served_it() -> None:
     assert job.serve([1] * 10, 1000) == []
     loop = job.states["r"].loop
     assert sum(loop.served.values()) == 20
-    assert len(loop.units.counted) == 1
+    assert len(loop.units.now) == 1
     assert sum(capital.steps for capital in loop.mix.values()) == 2  # one draw, seen by two arms

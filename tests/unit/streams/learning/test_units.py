@@ -110,7 +110,7 @@ def test_units_do_not_depend_on_the_cut_into_micro_batches() -> None:
     cut = folded(records, route, sorted(rng.sample(range(2000), 60)))
     assert encode_route(whole) == encode_route(cut)
     assert state_digest(whole) == state_digest(cut)
-    whole.units.counted.popitem()
+    whole.units.now.popitem()
     assert state_digest(whole) != state_digest(cut)
     assert sum(arm.first_count for arm in cut.arms.values()) <= 40 * 4 < 2000
 

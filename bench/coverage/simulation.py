@@ -70,16 +70,27 @@ def requests_of_users(
 
 
 def _sticky(
-    users: int, n: int, mean: float, deviation: float, exponent: float, periods: int = 1
-) -> Scene:
-    """Users whose means are drawn from a Beta distribution, and who keep their arm for a period."""
+    users: int, n: int, mean: float, deviation: float, exponent: float, periods: int = 1,
+    *, has_context: bool = False,
+) -> Scene:  # fmt: skip
+    """Users whose means are drawn from a Beta distribution, and who keep their arm for a period.
+
+    The context tells roughly what their mean is.
+    """
     strength = mean * (1 - mean) / deviation**2 - 1
 
     def draw(rng: np.random.Generator) -> Drawn:
         own = rng.beta(mean * strength, (1 - mean) * strength, users)
         who = requests_of_users(rng, n, users, exponent)
         period = np.arange(n) * periods // n
-        return _log(rng, own[who], share=0.5, unit=who + users * period)
+        context = own[:, None] + 0.1 * rng.standard_normal((users, 1)) if has_context else None
+        return _log(
+            rng,
+            own[who],
+            share=0.5,
+            unit=who + users * period,
+            context=None if context is None else context[who],
+        )
 
     return draw
 
@@ -108,6 +119,9 @@ SCENES: Final[dict[str, Scene]] = {
     ),
     "sticky: 1,000 users of like activity, mean 0.9, sd 0.1": _sticky(1000, 50_000, 0.9, 0.1, 0.0),
     "sticky: 200 users of like activity, mean 0.8, sd 0.2": _sticky(200, 20_000, 0.8, 0.2, 0.0),
+    "sticky: 200 users of like activity, mean 0.8, sd 0.2, context": _sticky(
+        200, 20_000, 0.8, 0.2, 0.0, has_context=True
+    ),
     "sticky: 5,000 users, Zipf 1.1, mean 0.9, sd 0.1": _sticky(5000, 20_000, 0.9, 0.1, 1.1),
     "sticky: 5,000 users, Zipf 1.1, mean 0.9, sd 0.1, drawn anew 20 times": _sticky(
         5000, 20_000, 0.9, 0.1, 1.1, 20

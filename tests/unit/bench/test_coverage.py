@@ -11,7 +11,7 @@ HARDEST = (
     "mean 0.998, logged 90/10, 2,000 requests",
     "mean 0.002, logged 90/10, 5,000 requests",
     "mean 0.997, context, 90/10, 2,000 requests",
-    "sticky: 200 users of like activity, mean 0.8, sd 0.2",
+    "sticky: 200 users of like activity, mean 0.8, sd 0.2, context",
     "sticky: 5,000 users, Zipf 1.1, mean 0.9, sd 0.1, drawn anew 20 times",
 )
 

@@ -72,22 +72,26 @@ def hash_unit(unit_id: str) -> int:
     return int.from_bytes(digest, "big")
 
 
-def seen_in(seen: SeenUnits, length_ms: int) -> SeenUnits:
-    """Return the same, or a new beginning where the settings say another period than before.
+def seen_in(seen: SeenUnits, length_ms: int, now_ms: int) -> SeenUnits:
+    """Return the same, or a new beginning where its newest period says nothing.
 
     Parameters
     ----------
     seen : SeenUnits
         So far.
     length_ms : int
-        Of the periods now.
+        Of the periods now; 0 where there is one for ever.
+    now_ms : int
+        Stream time, ms since the epoch.
 
     Returns
     -------
     SeenUnits
-        Numbers of periods of another length would say nothing.
+        New where the settings say another length than before, or where the newest period is two or
+        more ahead of stream time: some clock was, and everybody's periods would be closed.
     """
-    return seen if seen.length_ms == length_ms else SeenUnits(length_ms=length_ms)
+    is_ahead = length_ms > 0 and seen.period > now_ms // length_ms + 1
+    return SeenUnits(length_ms=length_ms) if seen.length_ms != length_ms or is_ahead else seen
 
 
 def note_unit(seen: SeenUnits, unit: int, period: int, most: int = MOST_UNITS) -> bool:

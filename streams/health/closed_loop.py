@@ -199,7 +199,7 @@ class ClosedLoop(Struct, array_like=True):
         """The arm whose share is least likely under the weights that its predictions name."""
         newest = self.published[-1] if self.published else None
         worst: tuple[float, WeightsNotFollowed] | None = None
-        self.units = seen_in(self.units, route.reassign_ms or 0)
+        self.units = seen_in(self.units, route.reassign_ms or 0, traffic.until_ms)
         self.mix = {arm: capital for arm, capital in self.mix.items() if arm not in self.off}
         for weights, counts, draws in self._by_weights(traffic.served, registered):
             total = sum(draws.values())

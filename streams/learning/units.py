@@ -24,7 +24,7 @@ def note_label_of_unit(
     # A producer's clock may be ahead.
     served_ms = min(reward.predicted_at_ms, now_ms)
     if reward.unit_id is not None:
-        state.units = seen_in(state.units, route.unit_period_ms)
+        state.units = seen_in(state.units, route.unit_period_ms, now_ms)
         period = served_ms // route.unit_period_ms
         if not note_unit(state.units, hash_unit(reward.unit_id), period):
             arm.last_label_ms = max(arm.last_label_ms, now_ms)

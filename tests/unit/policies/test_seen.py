@@ -67,11 +67,12 @@ def test_seen_closes_periods_that_are_older(period: int) -> None:
 
 def test_seen_begins_anew_with_another_length_and_survives_its_codec() -> None:
     """Numbers of days say nothing about numbers of hours; order and content are kept."""
-    seen = seen_in(SeenUnits(), 86_400_000)
+    seen = seen_in(SeenUnits(), 86_400_000, 0)
     for unit in (5, 3, 9):
         note_unit(seen, unit, 20_000)
-    assert seen_in(seen, 86_400_000) is seen
-    assert seen_in(seen, 3_600_000) == SeenUnits(length_ms=3_600_000)
+    now_ms = 20_000 * 86_400_000
+    assert seen_in(seen, 86_400_000, now_ms) is seen
+    assert seen_in(seen, 3_600_000, now_ms) == SeenUnits(length_ms=3_600_000)
     raw = msgspec.msgpack.encode(seen)
     back = msgspec.msgpack.decode(raw, type=SeenUnits)
     assert back == seen

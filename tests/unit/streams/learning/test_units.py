@@ -79,6 +79,15 @@ def test_guard_counts_a_request_in_the_period_in_which_it_was_served() -> None:
     assert state.units.period == (T0 + HOUR) // HOUR
 
 
+def test_a_clock_far_ahead_does_not_close_everybodys_periods() -> None:
+    """A record from next year counts; the guard then begins anew, and sees each unit again."""
+    ahead = label("a", 1.0, 9000 * HOUR, "v")
+    users = [label("a", 1.0, i, f"u{i % 5}") for i in range(20)]
+    state = folded([*users[:10], ahead, *users[10:]], routes(reassign_units="1h"))
+    assert state.arms["a"].first_count == 5 + 1 + 5
+    assert state.units.period == T0 // HOUR
+
+
 def test_revisions_do_not_touch_what_the_guard_saw() -> None:
     """The statistics follow a revision and a withdrawal exactly, what was bet on stays."""
     records = [

@@ -40,6 +40,7 @@ from leverframe.streams.attribution.traffic import (
     note_settled,
     tally,
 )
+from leverframe.streams.attribution.units import ServedUnit, served_unit
 from leverframe.streams.envelope import (
     InputRecord,
     check_envelope,
@@ -73,6 +74,8 @@ class AttributionOutcome(msgspec.Struct, kw_only=True):
         New predictions by arm, for the closed loop.
     aged : AgedTally
         New predictions and those that got their reward, by when they were made.
+    units : list of ServedUnit
+        Of new predictions that name their unit.
     """
 
     entries: dict[str, Entry] = msgspec.field(default_factory=dict)
@@ -82,6 +85,7 @@ class AttributionOutcome(msgspec.Struct, kw_only=True):
     counts: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
     served: ServedTally = msgspec.field(default_factory=dict)
     aged: AgedTally = msgspec.field(default_factory=dict)
+    units: list[ServedUnit] = msgspec.field(default_factory=list)
 
 
 class _Step:
@@ -115,6 +119,10 @@ class _Step:
         if entry is None or isinstance(entry, EarlyLabel):
             tally(self.out.served, prediction, record.timestamp)
             note_prediction(self.out.aged, waiting)
+            if prediction.unit_id is not None:
+                at_ms = min(waiting.predicted_at_ms, waiting.arrived_ms)
+                unit = served_unit(prediction, prediction.unit_id, at_ms, route.reassign_ms)
+                self.out.units.append(unit)
         if entry is None:
             self.out.entries[request_id] = waiting
             self._await_end(request_id, waiting, route)

@@ -56,10 +56,19 @@ def control_message(
         safe_weights={state.champion: 1.0} if state.champion is not None else {},
         ttl_ms=round(route.settings.ttl_s * 1000),
         issued_at_ms=now_ms,
-        salt=salt_of(state.route),
+        salt=_salt_of(state, route, now_ms),
         cause=wire_form(cause),
         state_digest=state_digest(state),
     )
+
+
+def _salt_of(state: RouteState, route: Route, now_ms: int) -> str:
+    """The salt in force; a job that catches up does not bring a former one back."""
+    period_ms = route.reassign_ms
+    if period_ms is None:
+        return salt_of(state.route)
+    state.salt_period = max(state.salt_period, now_ms // period_ms)
+    return salt_of(state.route, state.salt_period)
 
 
 def _joins(state: RouteState, route: Route) -> dict[str, Any]:

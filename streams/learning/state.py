@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, field
 
+from leverframe.policies.guard.seen import SeenUnits
 from leverframe.policies.guard.verdict import Verdict
 from leverframe.streams.health.closed_loop import ClosedLoop
 from leverframe.streams.health.join import JoinHealth
@@ -94,6 +95,11 @@ class RouteState(Struct, array_like=True, tag=3):
         What is known of those who follow; not part of the digest.
     join : JoinHealth
         How the join fares; not part of the digest.
+    units : SeenUnits
+        Whom the guard has seen in this period, where predictions name their unit.
+    salt_period : int
+        Of the newest salt published, on routes that draw units anew; not part of the digest, since
+        heartbeats raise it by wall time.
     """
 
     route: str
@@ -118,6 +124,8 @@ class RouteState(Struct, array_like=True, tag=3):
     cooldown_until_ms: int = 0
     loop: ClosedLoop = field(default_factory=ClosedLoop)
     join: JoinHealth = field(default_factory=JoinHealth)
+    units: SeenUnits = field(default_factory=SeenUnits)
+    salt_period: int = 0
 
     @property
     def labels(self) -> int:
@@ -139,9 +147,13 @@ def new_route(route: str) -> RouteState:
     return RouteState(route)
 
 
-def salt_of(route: str) -> str:
-    """Return the salt of a route's assignments, 16 hex digits: constant, and no other route's."""
-    return hashlib.blake2b(route.encode(), digest_size=8, person=b"lf-salt").hexdigest()
+def salt_of(route: str, period: int | None = None) -> str:
+    """Return the salt of a route's assignments, 16 hex digits: no other route's.
+
+    Constant, or another one in each ``period``, where units are drawn anew.
+    """
+    text = route if period is None else f"{route}\x00{period}"
+    return hashlib.blake2b(text.encode(), digest_size=8, person=b"lf-salt").hexdigest()
 
 
 def state_digest(state: RouteState) -> str:
@@ -149,7 +161,7 @@ def state_digest(state: RouteState) -> str:
 
     The sequence number is left out, since heartbeats raise it by wall time.
     """
-    body = (
+    body: tuple[Any, ...] = (
         state.route,
         state.epoch,
         state.champion,
@@ -161,4 +173,6 @@ def state_digest(state: RouteState) -> str:
         state.last_known_good,
         state.cooldown_until_ms,
     )
+    if state.units.period >= 0:
+        body += (state.units,)
     return hashlib.blake2b(msgspec.msgpack.encode(body), digest_size=8).hexdigest()

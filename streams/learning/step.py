@@ -36,6 +36,7 @@ from leverframe.streams.learning.messages import complete_cause, control_message
 from leverframe.streams.learning.restart import is_restart
 from leverframe.streams.learning.rollout import carry_out, check_move
 from leverframe.streams.learning.state import RouteState, new_route
+from leverframe.streams.learning.units import note_label_of_unit
 from leverframe.streams.learning.weights import reweigh
 from leverframe.streams.routes.route import Route, Routes
 
@@ -178,7 +179,11 @@ class _Step:
             self._first_reward(state, route, reward)
             return
         self.out.states[reward.route] = state
-        note_first_label(state, arm, count_reward(arm, reward, route), now_ms)
+        nano = count_reward(arm, reward, route)
+        if reward.unit_id is None:
+            note_first_label(state, arm, nano, now_ms)
+        else:
+            note_label_of_unit(state, arm, reward, route, nano)
         if reward.context is not None and len(reward.context) == route.settings.context_dimension:
             state.contexts.append(reward.context)
             del state.contexts[:-RECENT_CONTEXTS]
@@ -201,7 +206,7 @@ class _Step:
         self.out.states[reward.route] = state
         carry_out(state, route, [move], now_ms)
         arm = state.arms[reward.arm]
-        note_first_label(state, arm, count_reward(arm, reward, route), now_ms)
+        note_label_of_unit(state, arm, reward, route, count_reward(arm, reward, route))
         self.out.counts["counted", reward.route] += 1
         cause = RegisteredCause(arm=reward.arm, how="first_reward")
         change = Change(kind="routing", cause=cause, reweighs=True, newcomer=reward.arm)

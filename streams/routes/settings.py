@@ -4,6 +4,8 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
+from leverframe.streams.routes.periods import Period
+
 __all__ = [
     "OTHER_ROUTES",
     "Combine",
@@ -86,7 +88,8 @@ class FollowingSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
         seconds.
     check_mix : bool
         Compare the arms of new predictions with the weights; switch it off where the unit that is
-        assigned is a user with several requests, whose mix scatters more than a coin's.
+        assigned is a user with several requests and predictions do not name it (``unit_id``): such
+        a mix scatters more than a coin's.
     alpha : float
         Chance of any false ``weights_not_followed`` over the life of the route.
     """
@@ -181,6 +184,10 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Validity of a control message; heartbeats come three times as often.
     max_arms : int
         More arms than this are refused (dead letter ``limit``).
+    reassign_units : str, optional
+        How often units are drawn anew, such as ``"24h"`` (s, m, h, d): the salt changes, and with
+        it the arm of many. Guard and mix test count a unit that predictions name once in each such
+        period; once in 24 h when left out, where the salt stays.
     """
 
     window_s: Annotated[float, Meta(gt=0, le=366 * 86400)] = 3600.0
@@ -210,3 +217,4 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     shadow: list[NamedParams] = field(default_factory=list)
     ttl_s: Annotated[float, Meta(gt=0)] = 15.0
     max_arms: Annotated[int, Meta(ge=1, le=1000)] = 100
+    reassign_units: Period | None = None

@@ -12,6 +12,7 @@ from leverframe.streams.health.join import JoinHealth
 from leverframe.streams.learning.arm import ArmState
 
 __all__ = [
+    "Probation",
     "Reign",
     "RouteState",
     "decode_route",
@@ -39,6 +40,9 @@ class Reign(Struct, array_like=True, frozen=True):
         Mean reward (mapped to [0, 1]) by then.
     verdict : str
         The guard's, by then.
+    gap_nano : int
+        By how much its successor's labels were better, 1e-9 of a reward, at least 0: to be that
+        much worse was tolerable when it stayed as the way back.
     """
 
     arm: str
@@ -47,6 +51,25 @@ class Reign(Struct, array_like=True, frozen=True):
     labels: int
     mean: float | None
     verdict: Verdict
+    gap_nano: int = 0
+
+
+class Probation(Struct, array_like=True, frozen=True):
+    """An arm whose share is bounded while it is suspected.
+
+    Attributes
+    ----------
+    arm : str
+        The suspect.
+    compared_with : str
+        Its reference, which gets labels first.
+    since_ms : int
+        Stream time.
+    """
+
+    arm: str
+    compared_with: str
+    since_ms: int
 
 
 class RouteState(Struct, array_like=True, tag=3):
@@ -94,6 +117,8 @@ class RouteState(Struct, array_like=True, tag=3):
         What is known of those who follow; not part of the digest.
     join : JoinHealth
         How the join fares; not part of the digest.
+    probation : Probation or None
+        The arm on probation, at most one.
     """
 
     route: str
@@ -118,6 +143,7 @@ class RouteState(Struct, array_like=True, tag=3):
     cooldown_until_ms: int = 0
     loop: ClosedLoop = field(default_factory=ClosedLoop)
     join: JoinHealth = field(default_factory=JoinHealth)
+    probation: Probation | None = None
 
     @property
     def labels(self) -> int:
@@ -160,5 +186,6 @@ def state_digest(state: RouteState) -> str:
         state.frozen,
         state.last_known_good,
         state.cooldown_until_ms,
+        state.probation,
     )
     return hashlib.blake2b(msgspec.msgpack.encode(body), digest_size=8).hexdigest()

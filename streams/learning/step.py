@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from leverframe.schemas.causes import Coordinates, Known, RegisteredCause, wire_form
+from leverframe.schemas.causes import Alarm, Coordinates, Known, RegisteredCause, wire_form
 from leverframe.schemas.codec import DECODE_ERRORS, decode_error, decoder
 from leverframe.schemas.command import Command
 from leverframe.schemas.control import ControlAck, ControlKind, ControlMessage
@@ -25,6 +25,7 @@ from leverframe.streams.envelope import (
     check_partition,
     dead_letter,
 )
+from leverframe.streams.learning.alarms import arm_alarms, label_alarms
 from leverframe.streams.learning.change import Change, RegisterArm
 from leverframe.streams.learning.commands import propose_command, remember_command
 from leverframe.streams.learning.counts import count_reward
@@ -187,6 +188,7 @@ class _Step:
         self._apply(state, route, note_label(state, reward.arm, reward, route), now_ms)
         if is_due(state, route, now_ms):
             self._apply(state, route, decide(state, route, now_ms), now_ms)
+            self._raise(state, route, arm_alarms(state, route, now_ms), now_ms)
 
     def _first_reward(self, state: RouteState, route: Route, reward: Reward) -> None:
         """Register an arm by its first reward, which counts before the weights are set."""
@@ -239,9 +241,15 @@ class _Step:
         if not arms:
             # Nobody to judge yet.
             return
-        for name, alarm in state.loop.see(traffic, route, arms, orphans).items():
-            self.out.counts["alarm:" + name, traffic.route] += 1
-            self._announce(state, route, "routing", alarm, traffic.until_ms)
+        self._raise(state, route, state.loop.see(traffic, route, arms, orphans), traffic.until_ms)
+        self._raise(state, route, label_alarms(state, route, traffic), traffic.until_ms)
+
+    def _raise(
+        self, state: RouteState, route: Route, alarms: Mapping[str, Alarm], now_ms: int
+    ) -> None:
+        for name, alarm in alarms.items():
+            self.out.counts["alarm:" + name, state.route] += 1
+            self._announce(state, route, "routing", alarm, now_ms)
 
     def _apply(self, state: RouteState, route: Route, change: Change | None, now_ms: int) -> None:
         """The one place where a change is carried out, weighed and published."""

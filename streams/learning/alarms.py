@@ -37,7 +37,7 @@ def arm_alarms(state: RouteState, route: Route, now_ms: int) -> dict[str, Alarm]
 
 
 def _no_good_arm(state: RouteState, route: Route) -> NoGoodArm | None:
-    """Every eligible arm is harmful: who is least so?"""
+    """Whether every eligible arm is harmful, and who is least so."""
     arms = state.arms
     eligible = [name for name, arm in arms.items() if arm.is_eligible]
     if not eligible or any(arms[name].verdict != "harmful" for name in eligible):

@@ -28,16 +28,26 @@ from leverframe.streams.learning.state import RouteState
 from leverframe.streams.learning.weights import is_weighing_due
 from leverframe.streams.routes.route import Route
 
-__all__ = ["arms_now", "decide", "is_due"]
+__all__ = ["arms_now", "burst_end_ms", "decide", "is_burst_over", "is_late"]
 
 
-def is_due(state: RouteState, route: Route, now_ms: int) -> bool:
-    """Whether enough stream time or labels have passed since the last decision."""
-    settings = route.settings
-    return (
-        now_ms - state.last_decision_ms >= settings.decision_interval_ms
-        or state.labels_since_decision >= settings.decision_labels
-    )
+def is_late(state: RouteState, route: Route, now_ms: int) -> bool:
+    """Whether enough stream time has passed since the last decision."""
+    return now_ms - state.last_decision_ms >= route.settings.decision_interval_ms
+
+
+def burst_end_ms(state: RouteState, route: Route) -> int:
+    """Return the stream time at which a burst is over, and what waits of it is decided upon.
+
+    Labels that come all at once are judged among themselves, not when the next one comes.
+    """
+    newest_ms = max(arm.last_label_ms for arm in state.arms.values())
+    return max(newest_ms, state.last_decision_ms) + route.settings.decision_interval_ms
+
+
+def is_burst_over(state: RouteState, route: Route, now_ms: int) -> bool:
+    """Whether labels wait for a decision whose time has come before a stream time."""
+    return state.labels_since_decision > 0 and now_ms >= burst_end_ms(state, route)
 
 
 def decide(state: RouteState, route: Route, now_ms: int) -> Change | None:

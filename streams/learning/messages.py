@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from msgspec import UNSET, structs
+from msgspec import UNSET, UnsetType, structs
 
 from leverframe.schemas.causes import (
     BetterCause,
@@ -28,7 +28,7 @@ _QUANTILES = (0.5, 0.9, 0.99)
 
 
 def complete_cause(
-    cause: Known, state: RouteState, route: Route, now_ms: int, record: Coordinates
+    cause: Known, state: RouteState, route: Route, now_ms: int, record: Coordinates | UnsetType
 ) -> Known:
     """Add what is known only after the change: the arms as they are then, and where it lies."""
     if isinstance(cause, HeartbeatCause):

@@ -172,7 +172,8 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     bucket_ms : int
         Width of the time buckets that windowed and discounted policies use, milliseconds.
     max_buckets : int
-        Buckets kept; the memory of windowed and discounted policies.
+        Buckets with a label that are kept of each arm, the newest; the memory of windowed and
+        discounted policies.
     detectors : list of DetectorSettings
         Each arm against its own past.
     hold_s : float

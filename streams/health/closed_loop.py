@@ -7,6 +7,7 @@ a second, and both may be lost without harm.
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Final
 
 from msgspec import Struct, field
@@ -94,10 +95,13 @@ class ClosedLoop(Struct, array_like=True):
     served : dict of str to int
         Predictions by arm under the newest weights.
     alarms : dict of str to RaisedAlarm
-        By name: ``rollback_not_effective``, ``weights_not_followed``,
-        ``suspected_partitioner_mismatch``.
+        By name, of ``schemas.alarms``.
     units : SeenUnits
         Whom the mix test has counted in this period, where predictions name their unit.
+    labelled_ms : int
+        Stream time of the newest traffic in which labels came; 0 before there was any.
+    unlabelled : int
+        Predictions since then.
     """
 
     published: list[Published] = field(default_factory=list)
@@ -108,6 +112,8 @@ class ClosedLoop(Struct, array_like=True):
     served: dict[str, int] = field(default_factory=dict)
     alarms: dict[str, RaisedAlarm] = field(default_factory=dict)
     units: SeenUnits = field(default_factory=SeenUnits)
+    labelled_ms: int = 0
+    unlabelled: int = 0
 
     def publish(
         self, version: Order, weights: dict[str, float], off: list[str], at_ms: int
@@ -155,20 +161,27 @@ class ClosedLoop(Struct, array_like=True):
             "weights_not_followed": self._mismatch(traffic, route, arms),
             "suspected_partitioner_mismatch": mismatch,
         }
+        return self.note(found, traffic.until_ms)
+
+    def note(self, found: Mapping[str, Alarm | None], now_ms: int) -> dict[str, Alarm]:
+        """Note what was looked for, at a stream time; return the alarms that were raised just now.
+
+        One is over a minute after its newest evidence.
+        """
         raised: dict[str, Alarm] = {}
         for name, cause in found.items():
             alarm = self.alarms.get(name)
             if cause is None:
-                if alarm is not None and traffic.until_ms - alarm.newest_ms > _ALARM_MS:
+                if alarm is not None and now_ms - alarm.newest_ms > _ALARM_MS:
                     del self.alarms[name]
                 continue
             evidence = wire_form(cause)
             del evidence["why"]
             if alarm is None:
-                self.alarms[name] = RaisedAlarm(traffic.until_ms, traffic.until_ms, evidence)
+                self.alarms[name] = RaisedAlarm(now_ms, now_ms, evidence)
                 raised[name] = cause
             else:
-                alarm.newest_ms, alarm.evidence = traffic.until_ms, evidence
+                alarm.newest_ms, alarm.evidence = now_ms, evidence
         return raised
 
     def behind(self, version: Order) -> list[str]:

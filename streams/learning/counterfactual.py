@@ -32,7 +32,7 @@ __all__ = ["Answer", "Schedule", "evaluate_records", "target_propensities"]
 
 # What people did to arms holds under any policy; what they did to the policy itself does not.
 _FOLLOWED: Final[frozenset[Action]] = frozenset(
-    {"register_arm", "retire_arm", "promote", "rollback", "release"}
+    {"register_arm", "retire_arm", "promote", "rollback", "release", "decide"}
 )
 _CHUNK: Final = 2000
 _decode_reward: Final = decoder(Reward)

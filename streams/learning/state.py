@@ -13,6 +13,7 @@ from leverframe.streams.health.join import JoinHealth
 from leverframe.streams.learning.arm import ArmState
 
 __all__ = [
+    "Probation",
     "Reign",
     "RouteState",
     "decode_route",
@@ -40,6 +41,9 @@ class Reign(Struct, array_like=True, frozen=True):
         Mean reward (mapped to [0, 1]) by then.
     verdict : str
         The guard's, by then.
+    gap_nano : int
+        By how much its successor's labels were better, 1e-9 of a reward, at least 0: to be that
+        much worse was tolerable when it stayed as the way back.
     """
 
     arm: str
@@ -48,6 +52,25 @@ class Reign(Struct, array_like=True, frozen=True):
     labels: int
     mean: float | None
     verdict: Verdict
+    gap_nano: int = 0
+
+
+class Probation(Struct, array_like=True, frozen=True):
+    """An arm whose share is bounded while it is suspected.
+
+    Attributes
+    ----------
+    arm : str
+        The suspect.
+    compared_with : str
+        Its reference, which gets labels first.
+    since_ms : int
+        Stream time.
+    """
+
+    arm: str
+    compared_with: str
+    since_ms: int
 
 
 class RouteState(Struct, array_like=True, tag=3):
@@ -100,6 +123,8 @@ class RouteState(Struct, array_like=True, tag=3):
     salt_period : int
         Of the newest salt published, on routes that draw units anew; not part of the digest, since
         heartbeats raise it by wall time.
+    probation : Probation or None
+        The arm on probation, at most one.
     """
 
     route: str
@@ -126,6 +151,7 @@ class RouteState(Struct, array_like=True, tag=3):
     join: JoinHealth = field(default_factory=JoinHealth)
     units: SeenUnits = field(default_factory=SeenUnits)
     salt_period: int = 0
+    probation: Probation | None = None
 
     @property
     def labels(self) -> int:
@@ -172,6 +198,7 @@ def state_digest(state: RouteState) -> str:
         state.frozen,
         state.last_known_good,
         state.cooldown_until_ms,
+        state.probation,
     )
     if state.units.period >= 0:
         body += (state.units,)

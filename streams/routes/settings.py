@@ -57,6 +57,9 @@ class GuardSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         An arm that had no label for this long has the verdict ``no_data``, seconds.
     cooldown_s : float
         For how long after a rollback no challenger's share grows and none is promoted, seconds.
+    probation_share : float
+        Largest share of an arm that is suspected, while its reference gets the labels that convict
+        or acquit it: 0.5 is quickest, 0.2 harms fewest; 0: no arm is put on probation.
     """
 
     enabled: bool = True
@@ -66,6 +69,7 @@ class GuardSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     floor_margin: Share = 0.0
     no_data_s: Annotated[float, Meta(gt=0)] = 60.0
     cooldown_s: Annotated[float, Meta(ge=0)] = 60.0
+    probation_share: Share = 0.5
 
     def __post_init__(self) -> None:
         """Refuse a floor that its margin makes meaningless."""
@@ -171,7 +175,8 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     bucket_ms : int
         Width of the time buckets that windowed and discounted policies use, milliseconds.
     max_buckets : int
-        Buckets kept; the memory of windowed and discounted policies.
+        Buckets with a label that are kept of each arm, the newest; the memory of windowed and
+        discounted policies.
     detectors : list of DetectorSettings
         Each arm against its own past.
     hold_s : float

@@ -50,7 +50,12 @@ def answering(drawn: str, state: InForce, models: Container[str]) -> tuple[str, 
 
 
 def record_of(
-    request_id: str, arm: str, prediction: int, propensity: float | None, state: InForce
+    request_id: str,
+    arm: str,
+    prediction: int,
+    propensity: float | None,
+    state: InForce,
+    unit_id: str | None = None,
 ) -> Prediction:
     """Return the record for ``predictions``; its key must be the request id.
 
@@ -66,6 +71,8 @@ def record_of(
         As from ``answering``; None for an answer that was computed in shadow, and not given.
     state : InForce
         That held when the arm was drawn.
+    unit_id : str, optional
+        For whom it was drawn, where that is not the request.
 
     Returns
     -------
@@ -84,4 +91,5 @@ def record_of(
         epoch=None if safe else message.epoch,
         seq=None if safe else message.seq,
         predicted_at_ms=time.time_ns() // 1_000_000,
+        unit_id=unit_id,
     )

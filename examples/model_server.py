@@ -56,7 +56,7 @@ class Question(BaseModel):
     """Body of a request; those with one ``unit_id``, such as a user's, get one arm."""
 
     features: Annotated[list[FiniteFloat], Field(min_length=4, max_length=4)]
-    unit_id: str | None = None
+    unit_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
 
 
 @app.post("/predict/{route}")
@@ -73,7 +73,7 @@ async def predict(route: str, question: Question) -> dict[str, Any]:
         raise HTTPException(503, str(error)) from error
     # For a model that takes longer than these: await asyncio.to_thread(ask, ...).
     answer = ask(arm, [question.features])[0]
-    beside(send(record_of(request_id, arm, answer, propensity, state)))
+    beside(send(record_of(request_id, arm, answer, propensity, state, question.unit_id)))
     if others := [one for one in routing.shadows(route, request_id, arm) if one in MODELS]:
         beside(answer_in_shadow(others, question.features, request_id, state))
     return {"request_id": request_id, "arm": arm, "prediction": answer, "propensity": propensity}

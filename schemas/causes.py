@@ -5,10 +5,24 @@ version can pass on what it does not know. ``cause_of`` reads it, ``wire_form`` 
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
+
+from leverframe.schemas.alarms import (
+    ALARMS,
+    Alarm,
+    Coordinates,
+    ExplorationCollapse,
+    LabelOutage,
+    NoGoodArm,
+    PartitionerMismatch,
+    Reason,
+    RollbackNotEffective,
+    Version,
+    WeightsNotFollowed,
+)
 
 __all__ = [
     "ALARMS",
@@ -19,10 +33,14 @@ __all__ = [
     "CommandCause",
     "Coordinates",
     "DriftCause",
+    "ExplorationCollapse",
     "GuardCause",
     "HeartbeatCause",
+    "LabelOutage",
+    "NoGoodArm",
     "PartitionerMismatch",
     "PolicyCause",
+    "ProbationCause",
     "RecentEvidence",
     "RegisteredCause",
     "RollbackNotEffective",
@@ -32,32 +50,6 @@ __all__ = [
     "cause_of",
     "wire_form",
 ]
-
-
-class Coordinates(Struct, frozen=True):
-    """Where the record lies that decided.
-
-    Attributes
-    ----------
-    partition, offset : int
-        Of ``rewards``, ``commands`` or ``traffic``, whichever the cause belongs to.
-    """
-
-    partition: int
-    offset: int
-
-
-class Version(Struct, frozen=True):
-    """A control message, by its place in the order of the route's messages.
-
-    Attributes
-    ----------
-    epoch, seq : int
-        As in the message.
-    """
-
-    epoch: int
-    seq: int
 
 
 class RecentEvidence(Struct, frozen=True, kw_only=True):
@@ -99,6 +91,10 @@ class ArmEvidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
         In heartbeats: quantiles 0.5, 0.9 and 0.99 of the time from prediction to label.
     join : dict, optional
         In heartbeats: how the join of the arm fares.
+    against : float, optional
+        Nats by which the guard's bets speak against the arm; left out where they do not.
+    heir : str, optional
+        In heartbeats: the arm that would take its traffic.
     """
 
     phase: str
@@ -109,13 +105,11 @@ class ArmEvidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     recent: RecentEvidence | UnsetType = UNSET
     label_delay_ms: list[float | None] | UnsetType = UNSET
     join: dict[str, Any] | UnsetType = UNSET
+    against: float | UnsetType = UNSET
+    heir: str | UnsetType = UNSET
 
 
-class _Cause(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="why"):
-    """What all causes share: the tag."""
-
-
-class GuardCause(_Cause, frozen=True, kw_only=True, tag="guard"):
+class GuardCause(Reason, frozen=True, kw_only=True, tag="guard"):
     """An arm was rolled back since it is harmful.
 
     Attributes
@@ -163,7 +157,7 @@ class GuardCause(_Cause, frozen=True, kw_only=True, tag="guard"):
     record: Coordinates | UnsetType = UNSET
 
 
-class BetterCause(_Cause, frozen=True, kw_only=True, tag="better"):
+class BetterCause(Reason, frozen=True, kw_only=True, tag="better"):
     """A challenger became champion since it is better.
 
     Attributes
@@ -193,7 +187,53 @@ class BetterCause(_Cause, frozen=True, kw_only=True, tag="better"):
     record: Coordinates | UnsetType = UNSET
 
 
-class PolicyCause(_Cause, frozen=True, kw_only=True, tag="policy"):
+class ProbationCause(Reason, frozen=True, kw_only=True, tag="probation"):
+    """A suspected arm was put on probation, or released from it.
+
+    Attributes
+    ----------
+    arms : dict of str to ArmEvidence
+        All arms after that.
+    arm : str
+        The suspect.
+    step : {"begun", "ended"}
+        Which of the two.
+    how : str
+        Begun: ``fallen`` below its own past, or ``against``: the guard's evidence is 5 to 1. Ended:
+        ``faded``, its labels are as before; ``shared``, its reference fell as well; ``too_long``;
+        ``overruled`` by a person; ``moved``, it is held against another arm now.
+    share : float
+        The most that it may have on probation.
+    labels, mean
+        Of the arm, since it can have fallen (begun) or was suspected (ended), the mean mapped to
+        [0, 1].
+    mean_before : float or None
+        Of its past.
+    compared_with : str
+        Its reference, which gets labels first.
+    log_evidence : float
+        Nats by which the guard's bets speak against the arm.
+    log_fall : float
+        Nats for a fall below its own past.
+    record : Coordinates
+        The deciding reward.
+    """
+
+    arms: dict[str, ArmEvidence] | UnsetType = UNSET
+    arm: str
+    step: Literal["begun", "ended"]
+    how: str
+    share: float
+    labels: int
+    mean: float | None
+    mean_before: float | None
+    compared_with: str
+    log_evidence: float
+    log_fall: float
+    record: Coordinates | UnsetType = UNSET
+
+
+class PolicyCause(Reason, frozen=True, kw_only=True, tag="policy"):
     """The policy moved weights on the labels counted so far.
 
     Attributes
@@ -208,7 +248,7 @@ class PolicyCause(_Cause, frozen=True, kw_only=True, tag="policy"):
     record: Coordinates | UnsetType = UNSET
 
 
-class DriftCause(_Cause, frozen=True, kw_only=True, tag="drift"):
+class DriftCause(Reason, frozen=True, kw_only=True, tag="drift"):
     """A detector saw an arm's rewards change.
 
     Attributes
@@ -236,7 +276,7 @@ class DriftCause(_Cause, frozen=True, kw_only=True, tag="drift"):
     record: Coordinates | UnsetType = UNSET
 
 
-class RegisteredCause(_Cause, frozen=True, kw_only=True, tag="registered"):
+class RegisteredCause(Reason, frozen=True, kw_only=True, tag="registered"):
     """An arm was registered by its first reward.
 
     Attributes
@@ -254,7 +294,7 @@ class RegisteredCause(_Cause, frozen=True, kw_only=True, tag="registered"):
     record: Coordinates | UnsetType = UNSET
 
 
-class CommandCause(_Cause, frozen=True, kw_only=True, tag="command"):
+class CommandCause(Reason, frozen=True, kw_only=True, tag="command"):
     """A person, or a deployment pipeline, asked for it.
 
     Attributes
@@ -277,85 +317,7 @@ class CommandCause(_Cause, frozen=True, kw_only=True, tag="command"):
     record: Coordinates | UnsetType = UNSET
 
 
-class RollbackNotEffective(_Cause, frozen=True, kw_only=True, tag="rollback_not_effective"):
-    """An arm without weight is still served after the grace time.
-
-    Attributes
-    ----------
-    arm : str
-        That still answers.
-    served_after_grace : int
-        Predictions.
-    grace_s : float
-        Seconds, of the settings.
-    since : Version
-        The message that took it off.
-    replicas_behind : list of str
-        Replicas that have not acknowledged that message.
-    record : Coordinates
-        The traffic that shows it.
-    """
-
-    arm: str
-    served_after_grace: int
-    grace_s: float
-    since: Version
-    replicas_behind: list[str]
-    record: Coordinates | UnsetType = UNSET
-
-
-class WeightsNotFollowed(_Cause, frozen=True, kw_only=True, tag="weights_not_followed"):
-    """An arm's share of predictions differs from its weight by more than chance.
-
-    Attributes
-    ----------
-    arm : str
-        Whose share is least likely.
-    weight : float
-        As published.
-    served, served_of : int
-        Predictions of the arm, and of all arms, in the portion that tipped the scale.
-    log_evidence, log_threshold : float
-        Nats.
-    record : Coordinates
-        The traffic that shows it.
-    """
-
-    arm: str
-    weight: float
-    served: int
-    served_of: int
-    log_evidence: float
-    log_threshold: float
-    record: Coordinates | UnsetType = UNSET
-
-
-class PartitionerMismatch(_Cause, frozen=True, kw_only=True, tag="suspected_partitioner_mismatch"):
-    """Predictions and labels both stay alone: they lie in different partitions.
-
-    Attributes
-    ----------
-    orphan_predictions, orphan_labels : int
-        That never met their other half.
-    orphan_share : float
-        Of the predictions.
-    orphan_label_share : float, optional
-        Of the labels; on routes with a default reward, whose predictions may well stay alone.
-    cure : str
-        What to run.
-    record : Coordinates
-        The traffic that shows it.
-    """
-
-    orphan_predictions: int
-    orphan_labels: int
-    orphan_share: float
-    orphan_label_share: float | UnsetType = UNSET
-    cure: str
-    record: Coordinates | UnsetType = UNSET
-
-
-class HeartbeatCause(_Cause, frozen=True, kw_only=True, tag="heartbeat"):
+class HeartbeatCause(Reason, frozen=True, kw_only=True, tag="heartbeat"):
     """Somebody watches: what is in force, said again with the evidence as it stands now.
 
     Attributes
@@ -374,6 +336,8 @@ class HeartbeatCause(_Cause, frozen=True, kw_only=True, tag="heartbeat"):
         The arm to which a person pinned all traffic.
     frozen : bool, optional
         True where a person froze the weights.
+    probation : dict, optional
+        The arm on probation: ``arm``, ``compared_with``, ``since_ms``, ``share``.
     following : dict, optional
         Replicas, those behind, what was served, alarms in force.
     """
@@ -386,6 +350,7 @@ class HeartbeatCause(_Cause, frozen=True, kw_only=True, tag="heartbeat"):
     pinned: str | UnsetType = UNSET
     frozen: bool | UnsetType = UNSET
     following: dict[str, Any] | UnsetType = UNSET
+    probation: dict[str, Any] | UnsetType = UNSET
 
 
 class UnknownCause(Struct, frozen=True):
@@ -403,11 +368,11 @@ class UnknownCause(Struct, frozen=True):
     fields: dict[str, Any]
 
 
-Alarm: TypeAlias = RollbackNotEffective | WeightsNotFollowed | PartitionerMismatch
 Known: TypeAlias = (
     GuardCause
     | BetterCause
     | PolicyCause
+    | ProbationCause
     | DriftCause
     | RegisteredCause
     | CommandCause
@@ -415,11 +380,6 @@ Known: TypeAlias = (
     | HeartbeatCause
 )
 Cause: TypeAlias = Known | UnknownCause
-
-ALARMS: Final = frozenset(
-    {"rollback_not_effective", "weights_not_followed", "suspected_partitioner_mismatch"}
-)
-"""``why`` of the causes that are alarms."""
 
 
 def cause_of(fields: Mapping[str, Any]) -> Cause:

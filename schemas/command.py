@@ -19,6 +19,7 @@ Action: TypeAlias = Literal[
     "unpin",
     "freeze",
     "unfreeze",
+    "decide",
 ]
 
 
@@ -33,11 +34,14 @@ class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Must equal the record's key.
     action : str
         One of ``register_arm``, ``retire_arm``, ``set_policy``, ``promote``, ``rollback``,
-        ``release``, ``pin``, ``unpin``, ``freeze``, ``unfreeze``.
+        ``release``, ``pin``, ``unpin``, ``freeze``, ``unfreeze``; ``decide``, which the job itself
+        sends where labels wait for a decision.
     arm : str, optional
         The arm meant, where the action needs one.
     params : dict, optional
-        ``validation_score`` for ``register_arm``; ``policy`` and ``params`` for ``set_policy``.
+        ``validation_score`` for ``register_arm``; ``policy`` and ``params`` for ``set_policy``;
+        ``yes`` (true) for a ``rollback`` to an arm that is worse by the evidence; ``due_ms`` for
+        ``decide``.
     actor : str
         Who asked, for the record.
     issued_at_ms : int

@@ -37,7 +37,7 @@ class ControlMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     issued_at_ms : int
         Ms since the epoch.
     salt : str
-        For the assigner's hash; constant per route.
+        For the assigner's hash; constant per route, or for as long as ``reassign_units`` says.
     cause : dict
         Evidence: what made this message, with counts and bounds.
     state_digest : str

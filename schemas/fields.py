@@ -20,6 +20,7 @@ __all__ = [
     "RequestId",
     "RouteName",
     "Serial",
+    "UnitId",
 ]
 
 RequestId: TypeAlias = Annotated[
@@ -30,6 +31,9 @@ RouteName: TypeAlias = Annotated[
 ]
 ArmName: TypeAlias = Annotated[
     str, Meta(min_length=1, max_length=128, description="One model version")
+]
+UnitId: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=128, description="Who was assigned: a user, a session")
 ]
 Identifier: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128)]
 LabelPart: TypeAlias = Annotated[

@@ -12,6 +12,7 @@ from leverframe.schemas.fields import (
     RequestId,
     RouteName,
     Serial,
+    UnitId,
 )
 
 __all__ = ["Prediction"]
@@ -43,6 +44,9 @@ class Prediction(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
         Ms since the epoch; the record's time when left out.
     shown : bool
         False: the answer was not used. Counted, never rewarded.
+    unit_id : str, optional
+        Who was assigned, 1 to 128 characters: the id that was given to the assigner, where it is a
+        user or a session with several requests. The request itself when left out.
     served : bool
         False: computed in shadow, beside the answer that was given. Its rewards are marked.
     """
@@ -57,4 +61,5 @@ class Prediction(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
     context: Annotated[list[float], Meta(max_length=4096)] | None = None
     predicted_at_ms: EpochMs | None = None
     shown: bool = True
+    unit_id: UnitId | None = None
     served: bool = True

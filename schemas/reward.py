@@ -12,6 +12,7 @@ from leverframe.schemas.fields import (
     RequestId,
     RouteName,
     Serial,
+    UnitId,
 )
 
 __all__ = ["Reward", "RewardCause"]
@@ -43,6 +44,8 @@ class Reward(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     counted_at_ms : int, optional
         On a revision or withdrawal: stream time at which this request first counted, so that
         windowed statistics can take the previous reward out of the bucket it went into.
+    unit_id : str, optional
+        As in the prediction.
     served : bool
         False: of an answer that was computed in shadow and not given. Whoever adds up what was
         served leaves it out; ``propensity`` is then None.
@@ -69,6 +72,7 @@ class Reward(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     labelled_at_ms: EpochMs
     attributed_at_ms: EpochMs
     counted_at_ms: EpochMs | None = None
+    unit_id: UnitId | None = None
     served: bool = True
     beside: ArmName | None = None
     others: dict[ArmName, FiniteNumber] = {}

@@ -47,6 +47,12 @@ class ServedCount(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
         Predictions, duplicates left out.
     from_ms : int
         Record time of the first of them, ms since the epoch.
+    of_units : int
+        Those of them that name a unit.
+    units : list of int
+        Hashes (32 bits) of units that the worker met for the first time in a period.
+    unit_period : int, optional
+        Which period, counted in the route's periods since the epoch.
     """
 
     arm: ArmName
@@ -54,6 +60,9 @@ class ServedCount(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     seq: Serial | None = None
     count: Annotated[int, Meta(ge=1, le=MOST)]
     from_ms: EpochMs
+    of_units: Annotated[int, Meta(ge=0, le=MOST)] = 0
+    units: list[Annotated[int, Meta(ge=0, lt=2**32)]] = []
+    unit_period: Serial | None = None
 
 
 class AgedCount(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -107,18 +107,20 @@ def _table(route: str, policy: str, answer: "Answer") -> None:
         f"{policy} on {route}: {found.requests:,} of {answer.rewards:,} rewards used "
         f"({answer.too_early:,} served before its first weights, {found.left_out:,} without a "
         f"propensity), worth {found.effective:,.0f}"
+        + (f" of {found.units:,} units" if found.units < found.requests else "")
     )
+    by_unit = "steadied, by unit" if found.units < found.requests else "steadied"
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("reward, mapped to [0, 1]")
     for title in ("mean", "from", "to"):
         table.add_column(title, justify="right")
     table.add_column("95 % interval")
     for title, estimate, interval in (
-        ("logged, as served", found.logged, "normal"),
-        ("IPS", found.ips, "normal"),
+        ("logged, as served", found.logged, by_unit),
+        ("IPS", found.ips, by_unit),
         ("IPS", found.ips_bernstein, "empirical Bernstein"),
-        ("SNIPS", found.snips, "normal, delta method"),
-        ("doubly robust", found.dr, "normal"),
+        ("SNIPS", found.snips, by_unit),
+        ("doubly robust", found.dr, by_unit),
     ):
         if estimate is not None:
             numbers = (f"{x:.4f}" for x in (estimate.value, estimate.low, estimate.high))
@@ -128,5 +130,7 @@ def _table(route: str, policy: str, answer: "Answer") -> None:
         f"importance weights average {found.mean_weight:.3f} (1 is right), "
         f"largest {found.largest_weight:.3g}"
     )
+    if found.units < found.requests:
+        click.echo("no interval by Bernstein: its proof needs a request to be a unit of its own")
     if answer.why_no_dr:
         click.echo(f"no doubly robust estimate: {answer.why_no_dr}")

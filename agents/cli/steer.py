@@ -110,9 +110,23 @@ def _on_route(action: str, text: str) -> click.Command:
     return command
 
 
-rollback = _on_arm(
-    "rollback", "Take all traffic off ARM at once and return it to the last known good."
+@click.command(
+    epilog=examples(
+        "leverframe rollback checkout model-3",
+        "leverframe rollback checkout model-3 --yes",
+    )
 )
+@click.argument("route")
+@click.argument("arm_name", metavar="ARM")
+@click.option(
+    "--yes", is_flag=True, help="Also where the arm that takes over is worse by the evidence."
+)
+@_options
+def rollback(route: str, arm_name: str, yes: bool, **options: Any) -> None:  # noqa: FBT001 - click
+    """Take all traffic off ARM at once and return it to the last known good."""
+    _ask(route, "rollback", arm_name, {"yes": True} if yes else None, **options)
+
+
 promote = _on_arm("promote", "Make ARM the champion of ROUTE.")
 pin = _on_arm("pin", "Send all traffic of ROUTE to ARM until unpinned.")
 release = _on_arm("release", "Let a quarantined ARM start again in the nursery.")

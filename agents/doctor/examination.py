@@ -17,9 +17,11 @@ from leverframe.agents.doctor.partitioners import judge_partitioners, place
 from leverframe.agents.doctor.permissions import judge_rights
 from leverframe.agents.doctor.replication import judge_replication
 from leverframe.agents.doctor.retention import judge_retention
+from leverframe.agents.doctor.units import judge_units
 from leverframe.agents.doctor.workers import judge_attendance
 from leverframe.agents.settings import Settings
 from leverframe.schemas.errors import BrokerError
+from leverframe.streams.routes.settings import OTHER_ROUTES
 from leverframe.streams.topology import TOPICS
 
 __all__ = ["examine", "judge_broker"]
@@ -86,11 +88,24 @@ def judge_broker(settings: Settings, facts: Facts) -> list[Finding]:
         ),
         *_partitioners(settings, facts),
         *judge_clocks(facts.samples, topics.control),
+        *_units(settings, facts),
         *judge_rights(facts.refused, topics, settings.broker.username, facts.asked),
         *judge_attendance(facts.group, facts.samples[topics.control]),
         *judge_losses(facts.losses, facts.taken_at_ms),
         *_policies(facts),
     ]
+
+
+def _units(settings: Settings, facts: Facts) -> Iterator[Finding]:
+    sample = facts.samples[settings.topic_names.predictions]
+    served = [record.served for record in sample.records if record.served is not None]
+    written = settings.routes
+    redrawn = [
+        route
+        for route in {one.route for one in served}
+        if (known := written.get(route, written.get(OTHER_ROUTES))) and known.reassign_units
+    ]
+    yield from judge_units(served, redrawn)
 
 
 def _policies(facts: Facts) -> Iterator[Finding]:

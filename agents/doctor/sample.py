@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from leverframe.agents.doctor.units import Served
+
 __all__ = ["Sample", "Sampled", "names_of"]
 
 
@@ -26,6 +28,8 @@ class Sampled(msgspec.Struct, frozen=True, kw_only=True):
         ``request_id`` of the value, or its ``route``; empty when the value has neither.
     ttl_ms : int
         Of a control message.
+    served : Served, optional
+        Who was served, where the value is a prediction.
     """
 
     partition: int
@@ -35,6 +39,7 @@ class Sampled(msgspec.Struct, frozen=True, kw_only=True):
     is_broker_time: bool = False
     name: str = ""
     ttl_ms: int = 0
+    served: Served | None = None
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):

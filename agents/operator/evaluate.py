@@ -54,7 +54,10 @@ async def evaluate_route(
     except (KafkaError, OSError) as error:
         raise unreadable(settings.topic_names.rewards, settings.broker.servers, error) from error
     if not records:
-        raise LeverframeError(f"nothing was recorded for route {name!r}")
+        raise LeverframeError(
+            f"nothing was recorded for route {name!r}: `leverframe status` lists the routes that "
+            "have rewards, `leverframe doctor` says why there may be none"
+        )
     return evaluate_records(
         records,
         name,

@@ -12,7 +12,7 @@ from leverframe.schemas.control import ControlMessage
 __all__ = ["Explained", "explain", "sentences"]
 
 _NOTICED: Final = 0.0005
-_BY_REWARD: Final = frozenset({"policy", "guard", "better", "drift"})
+_BY_REWARD: Final = frozenset({"policy", "guard", "better", "drift", "probation"})
 
 
 class Explained(Struct, frozen=True, kw_only=True):
@@ -126,6 +126,8 @@ def _since_the_change(cause: Mapping[str, Any], arm: str) -> str:
         if cause.get("compared_with") == arm and cause.get("reference_mean") is not None:
             told = {"mean": cause["reference_mean"], "labels": cause["reference_labels"]}
             return f"{_mean_of(told)} labels meanwhile"
+    if cause.get("why") == "probation" and is_own and cause.get("mean") is not None:
+        return f"{_mean_of(cause)} labels since it fell"
     if cause.get("why") == "drift" and is_own:
         return f"mean {cause['mean_after']:.3f} since the change, {cause['mean_before']:.3f} before"
     return ""

@@ -12,10 +12,14 @@ from leverframe.schemas.causes import (
     Cause,
     CommandCause,
     DriftCause,
+    ExplorationCollapse,
     GuardCause,
     HeartbeatCause,
+    LabelOutage,
+    NoGoodArm,
     PartitionerMismatch,
     PolicyCause,
+    ProbationCause,
     RegisteredCause,
     RollbackNotEffective,
     UnknownCause,
@@ -30,6 +34,9 @@ ALARM_HEADLINES: Final = {
     "rollback_not_effective": "an arm that was rolled back still answers",
     "weights_not_followed": "arms do not answer in the published shares",
     "suspected_partitioner_mismatch": "predictions and labels do not meet: leverframe doctor",
+    "no_good_arm": "every arm is harmful: the least bad one keeps the traffic",
+    "exploration_collapse": "only one of several arms gets labels any more",
+    "label_outage": "predictions come, and no labels: the guard sees nothing",
 }
 """What each alarm says in a few words, by its name."""
 
@@ -100,6 +107,59 @@ def _better(cause: BetterCause) -> str:
     )
 
 
+_SUSPECTED: Final = {
+    "fallen": "its labels fell below its own past",
+    "against": "the evidence against it is 5 to 1",
+}
+_ACQUITTED: Final = {
+    "faded": "its labels are as before",
+    "shared": "its reference fell as well, so the world did",
+    "too_long": "it took too long; its past begins anew",
+    "overruled": "a person decides now",
+    "moved": "it is held against another arm now",
+}
+
+
+def _probation(cause: ProbationCause) -> str:
+    is_begun = cause.step == "begun"
+    known = _SUSPECTED if is_begun else _ACQUITTED
+    lead = "is on probation" if is_begun else "is no longer on probation"
+    said = f"{cause.arm} {lead}: {known.get(cause.how, cause.how)}"
+    if cause.mean is not None:
+        said += f"; mean {cause.mean} of {cause.labels:,} labels since"
+    if cause.mean_before is not None:
+        said += f", {cause.mean_before} before"
+    if is_begun:
+        said += (
+            f"; it has at most {cause.share:g} of the traffic, and {cause.compared_with} labels "
+            "first, until they convict or acquit it"
+        )
+    return f"{said}; log evidence {cause.log_evidence:.2f}, of a fall {cause.log_fall:.2f}"
+
+
+def _no_good_arm(cause: NoGoodArm) -> str:
+    return (
+        f"every arm is harmful ({cause.arms} of them); {cause.arm} is the least bad and keeps the "
+        f"traffic; log evidence against it {cause.log_evidence:.2f} reached "
+        f"{cause.log_threshold:.2f}: bring in a good arm, or release one"
+    )
+
+
+def _collapse(cause: ExplorationCollapse) -> str:
+    return (
+        f"only {cause.arm} of {cause.arms} arms gets labels any more: {cause.labels:,} of it, and "
+        f"none of another for {cause.silent_s:g} s; give the others a share (floor), or look why "
+        "their labels do not come"
+    )
+
+
+def _outage(cause: LabelOutage) -> str:
+    return (
+        f"{cause.predictions:,} predictions, and no label for {cause.silent_s:g} s, where 99 of "
+        f"100 took {cause.usual_s:g} s so far: look at what writes the labels"
+    )
+
+
 def _not_effective(cause: RollbackNotEffective) -> str:
     said = (
         f"{cause.arm} was rolled back by message {cause.since.epoch}.{cause.since.seq} and still "
@@ -135,6 +195,9 @@ _HEADLINES: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     GuardCause: lambda cause: f"{cause.arm} was rolled back: harmful",
     BetterCause: lambda cause: f"{cause.arm} became champion: better than {cause.compared_with}",
     PolicyCause: lambda _: "the policy moved weights",
+    ProbationCause: lambda cause: (
+        f"{cause.arm} is {'' if cause.step == 'begun' else 'no longer '}on probation"
+    ),
     DriftCause: lambda cause: f"the rewards of {cause.arm} changed; action {cause.action}",
     RegisteredCause: lambda cause: f"{cause.arm} was registered",
     CommandCause: _command,
@@ -142,16 +205,23 @@ _HEADLINES: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     RollbackNotEffective: lambda _: ALARM_HEADLINES["rollback_not_effective"],
     WeightsNotFollowed: lambda _: ALARM_HEADLINES["weights_not_followed"],
     PartitionerMismatch: lambda _: ALARM_HEADLINES["suspected_partitioner_mismatch"],
+    NoGoodArm: lambda _: ALARM_HEADLINES["no_good_arm"],
+    ExplorationCollapse: lambda _: ALARM_HEADLINES["exploration_collapse"],
+    LabelOutage: lambda _: ALARM_HEADLINES["label_outage"],
     UnknownCause: _unknown,
 }
 _SENTENCES: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     GuardCause: _guard,
     BetterCause: _better,
     PolicyCause: lambda _: "the policy moved weights on the labels counted so far",
+    ProbationCause: _probation,
     DriftCause: _drift,
     RegisteredCause: lambda cause: f"{cause.arm} was registered ({cause.how})",
     CommandCause: lambda cause: f"command {_command(cause)}",
     RollbackNotEffective: _not_effective,
     WeightsNotFollowed: _not_followed,
     PartitionerMismatch: _mismatch,
+    NoGoodArm: _no_good_arm,
+    ExplorationCollapse: _collapse,
+    LabelOutage: _outage,
 }

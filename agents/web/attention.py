@@ -76,8 +76,8 @@ def _silence(ttl_ms: int, silent_ms: int) -> list[Attention]:
     return []
 
 
-# A user meets an arm that was taken off; the other alarms are about evidence.
-_CRITICAL: Final = frozenset({"rollback_not_effective"})
+# A user meets an arm that was taken off, or one that harms; the other alarms are about evidence.
+_CRITICAL: Final = frozenset({"rollback_not_effective", "no_good_arm"})
 
 
 def _alarms(beat: Mapping[str, Any]) -> list[Attention]:
@@ -127,6 +127,9 @@ def _arms(message: ControlMessage, arms: Mapping[str, Any]) -> list[Attention]:
 
 def _held(beat: Mapping[str, Any]) -> list[Attention]:
     found = []
+    if probation := beat.get("probation"):
+        text = f"on probation: {probation['arm']}, at most {probation['share']:.0%} of the traffic"
+        found.append(Attention(Level.notice, text))
     if pinned := beat.get("pinned"):
         found.append(Attention(Level.notice, f"pinned to {pinned}: no guard, no policy"))
     if beat.get("frozen"):

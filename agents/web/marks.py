@@ -22,7 +22,8 @@ class Mark(Struct, frozen=True):
     epoch, seq : int
         Of its message.
     kind : str
-        ``rollback``, ``promotion``, ``command``, ``registered``, ``drift``, ``alarm`` or ``shift``.
+        ``rollback``, ``promotion``, ``command``, ``registered``, ``drift``, ``probation``,
+        ``alarm`` or ``shift``.
     text : str
         What happened, in a few words.
     since_ms, times : int
@@ -64,6 +65,6 @@ def _kind(kind: str, cause: Mapping[str, Any]) -> str:
         return kind
     if why in {"guard", "better"}:
         return "rollback" if why == "guard" else "promotion"
-    if why in {"command", "registered", "drift"}:
+    if why in {"command", "registered", "drift", "probation"}:
         return str(why)
     return "alarm" if why in ALARMS else "shift"

@@ -53,12 +53,15 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         As in ``schemas.command.Command``.
     actor : str
         Who presses.
+    yes : bool
+        Whether they were warned of what takes over, and want it all the same.
     """
 
     route: RouteName
     action: Action
     arm: ArmName | None = None
     actor: str
+    yes: bool = False
 
 
 def protect(app: web.Application, settings: Settings) -> None:
@@ -225,7 +228,7 @@ class _Pages:
                 asked.route,
                 asked.action,
                 arm=asked.arm,
-                params=None,
+                params={"yes": True} if asked.yes else None,
                 actor=f"{asked.actor.strip()[:100] or 'somebody'} (dashboard)",
                 timeout_s=_ANSWER_S,
                 acks_s=_ACKS_S,

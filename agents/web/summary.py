@@ -17,6 +17,8 @@ _ARM_KEYS: Final = (
     "recent",
     "label_delay_ms",
     "join",
+    "against",
+    "heir",
 )
 
 
@@ -73,6 +75,7 @@ def detail(
         "shadow": cause.get("shadow", {}),
         "pinned": cause.get("pinned"),
         "frozen": bool(cause.get("frozen")),
+        "probation": cause.get("probation"),
     }
 
 

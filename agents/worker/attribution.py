@@ -25,6 +25,7 @@ from leverframe.streams.attribution.traffic import (
     merge_ages,
     traffic_of,
 )
+from leverframe.streams.attribution.units import NewUnits
 from leverframe.streams.routes.route import Routes
 from leverframe.streams.runtime.kafka import partition_of
 from leverframe.streams.runtime.ledger import Ledger, Output, Positions
@@ -77,6 +78,7 @@ class AttributionWork:
         self._served: ServedTally = {}
         self._joins: Counter[tuple[str, str, str]] = Counter()
         self._aged: AgedTally = {}
+        self._units = NewUnits()
 
     async def handle(self, runs: list[Run]) -> "asyncio.Future[None] | None":
         """Join one micro-batch and begin to make it durable."""
@@ -112,6 +114,7 @@ class AttributionWork:
         durable = await self._ledger.begin_commit(changes, outputs, positions)
         self._shell.set_aside.note(outcome.dead_letters)
         merge(self._served, outcome.served)
+        self._units.take(outcome.units)
         self._note(outcome.counts, outcome.aged)
         return durable
 
@@ -125,7 +128,7 @@ class AttributionWork:
 
     def _take_traffic(self, now_ms: int) -> list[Output]:
         """Give out what happened since the last time, for the closed loop, and begin anew."""
-        seen = traffic_of(self._served, self._joins, self._aged, now_ms)
+        seen = traffic_of(self._served, self._joins, self._aged, now_ms, self._units.give())
         self._served, self._joins, self._aged = {}, Counter(), {}
         topic, target = self._shell.topics.traffic, self._shell.target
         return [Output(topic, *target(record.route), encode(record)) for record in seen]

@@ -3,17 +3,18 @@
 import asyncio
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Final
 
 from leverframe.agents.settings import Settings
 from leverframe.agents.worker.event_log import DeadLetterLog, log_decisions
 from leverframe.agents.worker.inputs import Inputs
-from leverframe.agents.worker.outputs import control_output, dead_letter_output
+from leverframe.agents.worker.outputs import burst_output, control_output, dead_letter_output
 from leverframe.schemas.control import ControlMessage
+from leverframe.streams.learning.decision import burst_end_ms
 from leverframe.streams.learning.messages import heartbeat
-from leverframe.streams.learning.state import decode_route, encode_route
+from leverframe.streams.learning.state import RouteState, decode_route, encode_route
 from leverframe.streams.learning.step import InputKind, LearningOutcome, learn
 from leverframe.streams.routes.route import Route, Routes
 from leverframe.streams.runtime.kafka import partition_of
@@ -23,6 +24,7 @@ from leverframe.streams.runtime.runs import Run, own_keys, unseen
 
 __all__ = ["LearningShell", "LearningWork", "input_kinds"]
 
+_BURST_S: Final = 1.0  # without another label: the burst is over
 _KNOWN_ROUTES: Final = 16_384
 _LONGEST_ROUTE: Final = 512  # bytes: what is longer is no route's name, and not worth keeping
 
@@ -80,6 +82,9 @@ class LearningWork:
         # wall clock set back would silence the heartbeats. Those of before a restart are due now.
         self._published_s = {key.decode(): -math.inf for key, _ in ledger.scan(FIRST_KEY)}
         self.heartbeats: dict[str, ControlMessage] = {}
+        # Routes where labels wait for a decision: since when, by that clock, and until when by
+        # stream time.
+        self._bursts: dict[str, tuple[float, int]] = {}
         self._renewals = shell.inputs.renewals
 
     async def handle(self, runs: list[Run]) -> "asyncio.Future[None] | None":
@@ -119,10 +124,34 @@ class LearningWork:
             if state is not None and state.arms:
                 outcome.states[name] = state
                 outcome.control.append(heartbeat(state, route, now_ms))
-        if outcome.control:
-            await (await self._commit(outcome, None))
+        asked = self._over(now_ms)
+        if outcome.control or asked:
+            await (await self._commit(outcome, None, asked))
             self.heartbeats.update((message.route, message) for message in outcome.control)
         return False
+
+    def _over(self, now_ms: int) -> list[Output]:
+        """Ask for decisions where labels have waited long enough for others of their burst.
+
+        As records, since a replay must decide where the job did.
+        """
+        oldest_s = time.monotonic() - _BURST_S
+        over = {name: due_ms for name, (at_s, due_ms) in self._bursts.items() if at_s <= oldest_s}
+        for name in over:
+            del self._bursts[name]
+        topic, partition = self._shell.topics.commands, self._ledger.partition
+        return [burst_output(name, due, topic, partition, now_ms) for name, due in over.items()]
+
+    def _note_bursts(self, states: Mapping[str, RouteState]) -> None:
+        now_s = time.monotonic()
+        for name, state in states.items():
+            route = self._shell.routes.get(name)
+            if route is None or not state.labels_since_decision or not state.arms:
+                self._bursts.pop(name, None)
+                continue
+            due_ms = burst_end_ms(state, route)
+            if self._bursts.get(name, (0.0, 0))[1] != due_ms:
+                self._bursts[name] = now_s, due_ms
 
     def _due(self, now_s: float) -> dict[str, Route]:
         """Routes whose newest message is older than a third of its time to live."""
@@ -134,7 +163,10 @@ class LearningWork:
         return found
 
     async def _commit(
-        self, outcome: LearningOutcome, positions: Positions | None
+        self,
+        outcome: LearningOutcome,
+        positions: Positions | None,
+        asked: Sequence[Output] = (),
     ) -> "asyncio.Future[None]":
         shell, ledger = self._shell, self._ledger
         outputs: list[Output] = [
@@ -145,12 +177,14 @@ class LearningWork:
             dead_letter_output(letter, shell.topics.dead_letters, shell.route_partitions)
             for letter in outcome.dead_letters
         ]
+        outputs += asked
         changes: dict[bytes, bytes | None] = {
             name.encode(): encode_route(state) for name, state in outcome.states.items()
         }
         durable = await ledger.begin_commit(changes, outputs, positions)
         shell.set_aside.note(outcome.dead_letters)
         log_decisions(outcome.control, ledger.partition)
+        self._note_bursts(outcome.states)
         now_s = time.monotonic()
         for name in outcome.states:
             self._published_s.setdefault(name, -math.inf)

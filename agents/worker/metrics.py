@@ -114,6 +114,9 @@ def _families() -> dict[str, Any]:
         "replicas": gauge(
             "leverframe_route_replicas", "Replicas that acknowledge.", labels=[*route, "state"]
         ),
+        "probation": gauge(
+            "leverframe_arm_probation", "1 while the arm is on probation.", labels=["route", "arm"]
+        ),
         "alarm": gauge("leverframe_route_alarm", "1 while it is raised.", labels=[*route, "alarm"]),
     }
 
@@ -134,6 +137,8 @@ def _of_route(families: dict[str, Any], message: ControlMessage) -> None:
         behind = len(following.get("behind", []))
         families["replicas"].add_metric([*route, "behind"], behind)
         families["replicas"].add_metric([*route, "current"], following["replicas"] - behind)
+    if probation := message.cause.get("probation"):
+        families["probation"].add_metric([*route, probation["arm"]], 1)
     for alarm in following.get("alarms", {}):
         families["alarm"].add_metric([*route, alarm], 1)
 

@@ -20,7 +20,7 @@ class Notice(Struct, frozen=True):
     Attributes
     ----------
     event : str
-        ``rollback``, ``promotion``, ``ramp_held`` or ``alarm``.
+        ``rollback``, ``promotion``, ``ramp_held``, ``probation`` or ``alarm``.
     text : str
         One line: what happened, and why.
     message : ControlMessage
@@ -64,6 +64,8 @@ def _event(message: ControlMessage) -> str | None:
         return None
     if reason == "drift" and message.cause.get("action") == "hold":
         return "ramp_held"
+    if reason == "probation" and message.cause.get("step") == "begun":
+        return "probation"
     return "alarm" if reason in ALARMS else None
 
 

@@ -1,13 +1,14 @@
 """From records to outputs of a transaction."""
 
 from leverframe.schemas.codec import encode
+from leverframe.schemas.command import Command
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.dead_letter import DeadLetter
 from leverframe.schemas.signing import SIGNATURE_HEADER, signature_of
 from leverframe.streams.runtime.kafka import key_partition
 from leverframe.streams.runtime.ledger import Output
 
-__all__ = ["control_output", "dead_letter_output"]
+__all__ = ["burst_output", "control_output", "dead_letter_output"]
 
 
 def dead_letter_output(letter: DeadLetter, topic: str, partitions: int) -> Output:
@@ -37,3 +38,16 @@ def control_output(
     if secret is not None:
         headers.append((SIGNATURE_HEADER, signature_of(topic, key, value, secret)))
     return Output(topic, partition, key, value, headers)
+
+
+def burst_output(route: str, due_ms: int, topic: str, partition: int, now_ms: int) -> Output:
+    """Return the job's own command to decide on labels that wait since a burst of them."""
+    command = Command(
+        command_id=f"decide-{due_ms}",
+        route=route,
+        action="decide",
+        params={"due_ms": due_ms},
+        actor="leverframe",
+        issued_at_ms=now_ms,
+    )
+    return Output(topic, partition, route.encode(), encode(command))

@@ -7,7 +7,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from leverframe.policies.evaluation.intervals import bernstein_half_width, normal_half_width
+from leverframe.policies.evaluation.intervals import (
+    Units,
+    bernstein_half_width,
+    steadied_interval,
+)
 from leverframe.policies.evaluation.logged import LoggedRewards, Weighted, weigh
 from leverframe.policies.evaluation.regression import cross_fitted
 from leverframe.schemas.errors import PolicyError
@@ -44,28 +48,35 @@ class Evaluation:
     ----------
     requests : int
         Used.
+    units : int
+        Who were assigned: as many as requests where none names a unit.
     left_out : int
         Without a propensity.
     effective : float
-        Effective sample size.
+        Effective sample size, in units.
     mean_weight : float
         1 but for chance.
     largest_weight : float
         Of one request.
     logged : Estimate
-        What was earned, with a normal interval.
+        What was earned.
     ips : Estimate
-        Inverse propensity scoring, with a normal interval.
+        Inverse propensity scoring.
     ips_bernstein : Estimate or None
         The same with a wider interval that does not rest on n being large; None where no bound of
-        the weights is known.
+        the weights is known, or a unit has several requests.
     snips : Estimate
-        Self-normalised, with a normal interval by the delta method.
+        Self-normalised.
     dr : Estimate or None
-        Doubly robust, with a normal interval; None where not every request has a context.
+        Doubly robust; None where not every request has a context.
+
+    Notes
+    -----
+    All but Bernstein's are the intervals of ``steadied_interval``; SNIPS by the delta method.
     """
 
     requests: int
+    units: int
     left_out: int
     effective: float
     mean_weight: float
@@ -116,22 +127,24 @@ def estimate(
     weighted = weigh(logged)
     weight, reward = weighted.weight, weighted.logged.reward
     largest = float(weight.max())
-    scores = weight * reward
     by_weights = ips(weighted, alpha)
-    is_bounded = weight_bound is not None and largest <= weight_bound
+    is_alone = weighted.units.count == len(weight)
+    bernstein = None
+    if weight_bound is not None and largest <= weight_bound and is_alone:
+        bernstein = _around(
+            by_weights.value, bernstein_half_width(weight * reward, weight_bound, alpha)
+        )
+    mean = float(reward.mean())
     return Evaluation(
         requests=len(weight),
+        units=weighted.units.count,
         left_out=weighted.left_out,
         effective=weighted.effective,
         mean_weight=float(weight.mean()),
         largest_weight=largest,
-        logged=_around(float(reward.mean()), normal_half_width(reward, alpha)),
+        logged=_steadied(mean, reward - mean, np.ones(len(weight)), weighted.units, alpha),
         ips=by_weights,
-        ips_bernstein=(
-            _around(by_weights.value, bernstein_half_width(scores, weight_bound, alpha))
-            if is_bounded and weight_bound is not None
-            else None
-        ),
+        ips_bernstein=bernstein,
         snips=snips(weighted, alpha),
         dr=None if logged.context is None else doubly_robust(weighted, alpha),
     )
@@ -158,7 +171,11 @@ def ips(weighted: Weighted, alpha: float) -> Estimate:
     off-policy policy evaluation, ICML.
     """
     scores = weighted.weight * weighted.logged.reward
-    return _around(float(scores.mean()), normal_half_width(scores, alpha))
+    value = float(scores.mean())
+    low, high = steadied_interval(
+        value, scores - value, weighted.weight, weighted.units, alpha=alpha, is_normalised=False
+    )
+    return Estimate(value=value, low=low, high=high)
 
 
 def snips(weighted: Weighted, alpha: float) -> Estimate:
@@ -183,8 +200,9 @@ def snips(weighted: Weighted, alpha: float) -> Estimate:
     NIPS. Owen (2013), *Monte Carlo theory, methods and examples*, section 9.2 (delta method).
     """
     weight, reward = weighted.weight, weighted.logged.reward
-    value = float((weight * reward).sum() / weight.sum())
-    return _around(value, normal_half_width(weight * (reward - value) / weight.mean(), alpha))
+    relative = weight / weight.mean()
+    value = float((relative * reward).mean())
+    return _steadied(value, relative * (reward - value), relative, weighted.units, alpha)
 
 
 def doubly_robust(weighted: Weighted, alpha: float) -> Estimate:
@@ -212,7 +230,15 @@ def doubly_robust(weighted: Weighted, alpha: float) -> Estimate:
     expected = cross_fitted(logged)
     answered = expected[np.arange(len(logged.arm)), logged.arm]
     scores = (logged.target * expected).sum(axis=1) + weighted.weight * (logged.reward - answered)
-    return _around(float(scores.mean()), normal_half_width(scores, alpha))
+    value = float(scores.mean())
+    return _steadied(value, scores - value, weighted.weight, weighted.units, alpha)
+
+
+def _steadied(
+    value: float, deviation: Float64, weight: Float64, units: Units, alpha: float
+) -> Estimate:
+    low, high = steadied_interval(value, deviation, weight, units, alpha=alpha)
+    return Estimate(value=value, low=low, high=high)
 
 
 def _around(value: float, half_width: float) -> Estimate:

@@ -16,7 +16,8 @@ def cross_fitted(logged: LoggedRewards, ridge: float = 1.0) -> Float64:
     """Return what a linear model of each arm expects, fitted without the request itself.
 
     Even requests are predicted by models of the odd ones, and the other way round: two folds by
-    parity, which any drift meets alike, and which a replay repeats.
+    parity, which any drift meets alike, and which a replay repeats. Requests of one unit lie in one
+    fold, by the parity of its number.
 
     Parameters
     ----------
@@ -34,7 +35,8 @@ def cross_fitted(logged: LoggedRewards, ridge: float = 1.0) -> Float64:
     -----
     Features are centred and scaled by their own mean and deviation, and an intercept joins them.
     """
-    n, parity = len(logged.reward), np.arange(len(logged.reward)) % 2
+    n = len(logged.reward)
+    parity = (np.arange(n) if logged.unit is None else logged.unit) % 2
     features = _features(logged.context if logged.context is not None else np.zeros((n, 0)))
     prior = ridge * np.eye(features.shape[1])
     expected = np.empty((n, len(logged.arms)))

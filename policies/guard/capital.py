@@ -1,6 +1,7 @@
 """Capital that is bet in shares and wakes in portions, as whole numbers that a ledger can keep."""
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -9,9 +10,10 @@ from numpy.typing import NDArray
 
 from leverframe.policies.guard.betting import STAKES, STRIDE, wake
 
-__all__ = ["Capital", "grow", "new_capital", "wealth_of"]
+__all__ = ["MICRO_NAT", "Capital", "grow", "new_capital", "rouse", "wealth_of"]
 
-_MICRO: Final = 1e-6
+MICRO_NAT: Final = 1e-6
+"""Unit in which wealth is kept, nats."""
 _NOTHING: Final = -700 * 10**6  # in 1e-6 nats: capital that can no longer be told from none
 
 
@@ -58,9 +60,14 @@ def new_capital(gamblers: int, stakes: int = len(STAKES)) -> Capital:
 
 
 def grow(
-    capital: Capital, growth: NDArray[np.float64], steps: int, now: list[int], most: float
+    capital: Capital,
+    growth: NDArray[np.float64],
+    steps: int,
+    now: list[int],
+    most: float,
+    stride: int | None = STRIDE,
 ) -> None:
-    """Win or lose on new observations; a start that is due comes before them.
+    """Win or lose on new observations; a start that is due by ``stride`` comes before them.
 
     Parameters
     ----------
@@ -74,24 +81,48 @@ def grow(
         Where they end, and the next stretch may begin.
     most : float
         Nats; what is beyond is given away.
+    stride : int, optional
+        Observations between two starts; None where only ``rouse`` makes one.
     """
-    if capital.steps >= STRIDE:
-        woken = wake(np.array(capital.log_active) * _MICRO, np.array(capital.starts))
-        before = (woken / _MICRO).tolist()
-        capital.starts += 1
-        capital.steps = 0
-    else:
-        before = capital.log_active
-    highest = round(most / _MICRO)
+    before: Sequence[Sequence[float]] = capital.log_active
+    if stride is not None and capital.steps >= stride:
+        before = _start(capital)
+    highest = round(most / MICRO_NAT)
     # A dozen numbers: numpy would take longer.
     capital.log_active = [
         [min(highest, max(_NOTHING, round(had + won))) for had, won in zip(own, wins, strict=True)]
-        for own, wins in zip(before, (growth / _MICRO).tolist(), strict=True)
+        for own, wins in zip(before, (growth / MICRO_NAT).tolist(), strict=True)
     ]
     capital.steps += steps
-    poorest = round(_wealth(capital.log_active[0], capital.starts) / _MICRO)
+    poorest = round(_wealth(capital.log_active[0], capital.starts) / MICRO_NAT)
     if poorest <= capital.low:
         capital.low, capital.since = poorest, list(now)
+
+
+def rouse(capital: Capital, now: list[int]) -> None:
+    """Wake the capital of the next start now.
+
+    Parameters
+    ----------
+    capital : Capital
+        Changed in place.
+    now : list of int
+        Firsts of arm and reference, where evidence begins to gather.
+    """
+    capital.log_active = [[round(own) for own in row] for row in _start(capital)]
+    capital.low, capital.since = (
+        round(_wealth(capital.log_active[0], capital.starts) / MICRO_NAT),
+        now,
+    )
+
+
+def _start(capital: Capital) -> list[list[float]]:
+    """Log capital at work after the next start, 1e-6 nats."""
+    woken = wake(np.array(capital.log_active) * MICRO_NAT, np.array(capital.starts))
+    capital.starts += 1
+    capital.steps = 0
+    before: list[list[float]] = (woken / MICRO_NAT).tolist()
+    return before
 
 
 def wealth_of(capital: Capital) -> list[float]:
@@ -112,7 +143,7 @@ def wealth_of(capital: Capital) -> list[float]:
 
 def _wealth(log_active: list[int], starts: int) -> float:
     """Log of the sleeping and the working capital's sum, which neither overflows nor vanishes."""
-    terms = [own * _MICRO for own in log_active]
+    terms = [own * MICRO_NAT for own in log_active]
     terms.append(-math.log(starts + 1.0))
     most = max(terms)
     return most + math.log(math.fsum([math.exp(term - most) for term in terms]))

@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import Struct, field
 
 from leverframe.policies.guard.betting import log_growth, log_growth_below
-from leverframe.policies.guard.capital import Capital, grow, new_capital
+from leverframe.policies.guard.capital import Capital, grow, new_capital, rouse
 from leverframe.policies.units import FROM_NANO
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "restart",
     "restart_level",
     "settle",
+    "turn",
 ]
 
 Firsts: TypeAlias = tuple[int, int]
@@ -52,6 +53,8 @@ class Evidence(Struct, array_like=True):
         Bets on the floor: below, above.
     settled : list of int
         Firsts of the arm up to which the level was bet on.
+    woken : Capital
+        The other half of the bets that the arm is worse: it wakes when the arm is suspected.
     """
 
     reference: str = ""
@@ -60,6 +63,7 @@ class Evidence(Struct, array_like=True):
     versus: Capital = field(default_factory=lambda: new_capital(3))
     level: Capital = field(default_factory=lambda: new_capital(2))
     settled: list[int] = field(default_factory=lambda: [0, 0])
+    woken: Capital = field(default_factory=lambda: new_capital(1))
 
 
 def restart(evidence: Evidence, reference: str, own: Firsts, other: Firsts) -> None:
@@ -83,6 +87,9 @@ def restart(evidence: Evidence, reference: str, own: Firsts, other: Firsts) -> N
     fresh.starts = evidence.versus.starts
     fresh.since = list(evidence.block)
     evidence.versus = fresh
+    asleep = new_capital(1)
+    asleep.starts = evidence.woken.starts
+    evidence.woken = asleep
 
 
 def restart_level(evidence: Evidence, own: Firsts) -> None:
@@ -99,6 +106,24 @@ def restart_level(evidence: Evidence, own: Firsts) -> None:
     fresh.starts = evidence.level.starts
     fresh.since = [*own, 0, 0]
     evidence.level, evidence.settled = fresh, list(own)
+
+
+def turn(evidence: Evidence, own: Firsts, other: Firsts) -> None:
+    """Wake capital for a suspicion; shares move, so the open block is not bet on.
+
+    It looks bad for the arm, or there were no suspicion: to leave it out breaks no promise.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Changed in place, settled.
+    own : Firsts
+        Of the arm, now.
+    other : Firsts
+        Of the reference, now.
+    """
+    evidence.block = [*own, *other]
+    rouse(evidence.woken, list(evidence.block))
 
 
 def observe(evidence: Evidence, own: Firsts, other: Firsts) -> None:
@@ -149,6 +174,8 @@ def settle(
         tolerances = np.array([[margin], [-margin], [0.0]])
         growth = log_growth(_SIGNS * difference, own_count, other_count, tolerances).sum(axis=1)
         grow(evidence.versus, growth, len(blocks), evidence.block, most)
+        if evidence.woken.starts:
+            grow(evidence.woken, growth[:1], len(blocks), evidence.block, most, stride=None)
         evidence.closed = []
     count, total = own[0] - evidence.settled[0], own[1] - evidence.settled[1]
     if level is not None and count:

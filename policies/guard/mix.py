@@ -4,8 +4,9 @@ A prediction made with weight ``w`` on an arm goes to it with chance ``w``. Some
 the odds are really ``r`` times as large multiplies the wealth by the likelihood ratio of the two
 coins: that has mean 1 while the weights are followed, whatever they are and however they change.
 
-The bet assumes independent draws: one unit, one request. Where the unit is a user with many
-requests the mix scatters more, and the check is to be switched off.
+The bet assumes independent draws. Where the unit is a user with many requests, each unit is one
+draw for as long as it keeps its salt; where predictions do not name it the mix scatters more, and
+the check is to be switched off.
 
 References
 ----------
@@ -18,9 +19,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ODDS_RATIOS", "log_growth_of_mix"]
+__all__ = ["MOST_MIX_UNITS", "ODDS_RATIOS", "log_growth_of_mix"]
 
 ODDS_RATIOS: Final = np.array([0.2, 0.5, 0.8, 1.25, 2.0, 5.0])
+MOST_MIX_UNITS: Final = 1024
+"""Units of a period that the test remembers; see ``policies.guard.seen``."""
 _LEAST: Final = 1e-6  # an arm without weight that is served all the same is found in a few requests
 
 

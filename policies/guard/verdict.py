@@ -54,6 +54,12 @@ def arm_alpha(alpha: float, registration: int) -> float:
     return alpha / (registration * (registration + 1))
 
 
+def _half_each(steady: float, woken: float) -> float:
+    """Log wealth of somebody who put half on each."""
+    most = max(steady, woken)
+    return most + math.log((math.exp(steady - most) + math.exp(woken - most)) / 2)
+
+
 def judge(
     evidence: Evidence, *, alpha: float, has_floor: bool
 ) -> tuple[Verdict, Finding | None, float]:
@@ -83,7 +89,9 @@ def judge(
     fine: list[bool] = []
     better = 0.0
     if evidence.reference:
-        worse, healthy, better = wealth_of(evidence.versus)
+        steady, healthy, better = wealth_of(evidence.versus)
+        woken = wealth_of(evidence.woken)[0] if evidence.woken.starts else 0.0
+        worse = _half_each(steady, woken)
         found.append(Finding(test="champion", log_evidence=worse, log_threshold=threshold))
         fine.append(healthy >= threshold)
     if has_floor:

@@ -18,6 +18,7 @@ from leverframe.streams.attribution.entries import (
     Waiting,
     labels_bytes,
     prediction_of,
+    unit_of,
 )
 from leverframe.streams.attribution.parts import combined, with_part
 from leverframe.streams.routes.route import Route
@@ -252,24 +253,27 @@ def _settle(  # noqa: PLR0913 - a record has many fields
     entry = Attributed(
         waiting, label, labelled_at_ms, reward, revision, counted_at_ms, is_mature, parts
     )
-    return Settled(
-        entry,
-        Reward(
-            request_id=request_id,
-            route=waiting.route,
-            arm=waiting.arm,
-            reward=reward,
-            previous_reward=None if before is None else before.reward,
-            revision=revision,
-            cause=cause,
-            propensity=waiting.propensity if waiting.served else None,
-            epoch=waiting.epoch,
-            seq=waiting.seq,
-            context=waiting.context,
-            served=waiting.served,
-            predicted_at_ms=waiting.predicted_at_ms,
-            labelled_at_ms=labelled_at_ms,
-            attributed_at_ms=now_ms,
-            counted_at_ms=None if before is None else counted_at_ms,
-        ),
+    told = Reward(
+        request_id=request_id,
+        route=waiting.route,
+        arm=waiting.arm,
+        reward=reward,
+        previous_reward=None if before is None else before.reward,
+        revision=revision,
+        cause=cause,
+        propensity=waiting.propensity,
+        epoch=waiting.epoch,
+        seq=waiting.seq,
+        context=waiting.context,
+        predicted_at_ms=waiting.predicted_at_ms,
+        labelled_at_ms=labelled_at_ms,
+        attributed_at_ms=now_ms,
+        counted_at_ms=None if before is None else counted_at_ms,
     )
+    unit_id = unit_of(waiting)
+    if unit_id is not None:
+        # No argument above: beyond 15 of them CPython 3.11 takes 0.5 microseconds more for a call.
+        told = structs.replace(told, unit_id=unit_id)
+    if not waiting.served:
+        told = structs.replace(told, served=False, propensity=None)
+    return Settled(entry, told)

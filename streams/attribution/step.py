@@ -51,6 +51,7 @@ from leverframe.streams.attribution.traffic import (
     note_settled,
     tally,
 )
+from leverframe.streams.attribution.units import ServedUnit, served_unit
 from leverframe.streams.envelope import (
     InputRecord,
     check_envelope,
@@ -84,6 +85,8 @@ class AttributionOutcome(msgspec.Struct, kw_only=True):
         New predictions by arm, for the closed loop.
     aged : AgedTally
         New predictions and those that got their reward, by when they were made.
+    units : list of ServedUnit
+        Of new predictions that name their unit.
     """
 
     entries: dict[str, Entry] = msgspec.field(default_factory=dict)
@@ -93,6 +96,7 @@ class AttributionOutcome(msgspec.Struct, kw_only=True):
     counts: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
     served: ServedTally = msgspec.field(default_factory=dict)
     aged: AgedTally = msgspec.field(default_factory=dict)
+    units: list[ServedUnit] = msgspec.field(default_factory=list)
 
 
 class _Step:
@@ -137,6 +141,10 @@ class _Step:
         if waiting.served:
             tally(self.out.served, prediction, record.timestamp)
             note_prediction(self.out.aged, waiting)
+            if prediction.unit_id is not None:
+                at_ms = min(waiting.predicted_at_ms, waiting.arrived_ms)
+                unit = served_unit(prediction, prediction.unit_id, at_ms, route.reassign_ms)
+                self.out.units.append(unit)
 
     def _again(self, waiting: Waiting, before: Waiting) -> None:
         if not same_content(before, waiting):

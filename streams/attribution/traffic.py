@@ -23,6 +23,7 @@ __all__ = [
     "AgedCounts",
     "AgedTally",
     "ServedCounts",
+    "ServedKey",
     "ServedTally",
     "merge",
     "merge_ages",
@@ -44,11 +45,12 @@ OTHER_ARMS: Final = "(others)"
 
 
 class ServedCounts(Struct, gc=False):
-    """New predictions, with their first and newest record time (ms)."""
+    """New predictions, with their first and newest record time (ms), and those that name a unit."""
 
     count: int
     first_ms: int
     newest_ms: int
+    of_units: int = 0
 
 
 class AgedCounts(Struct, gc=False):
@@ -72,6 +74,8 @@ def tally(served: ServedTally, prediction: Prediction, at_ms: int) -> None:
     if counts is None:
         counts = served.setdefault(_counted_as(served, key), ServedCounts(0, at_ms, at_ms))
     counts.count += 1
+    if prediction.unit_id is not None:
+        counts.of_units += 1
     if at_ms < counts.first_ms:
         counts.first_ms = at_ms
     elif at_ms > counts.newest_ms:
@@ -84,6 +88,7 @@ def merge(served: ServedTally, more: ServedTally) -> None:
         key = _counted_as(served, wanted)
         counts = served.setdefault(key, ServedCounts(0, added.first_ms, added.newest_ms))
         counts.count += added.count
+        counts.of_units += added.of_units
         counts.first_ms = min(counts.first_ms, added.first_ms)
         counts.newest_ms = max(counts.newest_ms, added.newest_ms)
 
@@ -127,18 +132,30 @@ def traffic_of(
     joins: Mapping[tuple[str, str, str], int],
     aged: AgedTally,
     now_ms: int,
+    units: Mapping[ServedKey, tuple[int, list[int]]] | None = None,
 ) -> list[Traffic]:
     """Return tallies as records: one for each route, or several where a record would be large.
 
     ``joins`` are the counts of ``attribute`` and ``sweep`` by ``(what, route, arm)``; of those
     without a route only the orphans go out, beside every route. ``now_ms`` is stream time, for
-    routes without a new prediction.
+    routes without a new prediction. ``units`` are the period and hashes of new units.
     """
     parts: dict[str, list[ServedCount]] = {}
     newest: dict[str, int] = {}
-    for (route, arm, epoch, seq), counts in served.items():
+    for key, counts in served.items():
+        route, arm, epoch, seq = key
+        period, new = (None, []) if units is None else units.get(key, (None, []))
         parts.setdefault(route, []).append(
-            ServedCount(arm=arm, epoch=epoch, seq=seq, count=counts.count, from_ms=counts.first_ms)
+            ServedCount(
+                arm=arm,
+                epoch=epoch,
+                seq=seq,
+                count=counts.count,
+                from_ms=counts.first_ms,
+                of_units=counts.of_units,
+                units=new,
+                unit_period=period,
+            )
         )
         newest[route] = max(newest.get(route, 0), counts.newest_ms)
     totals: dict[str, dict[str, int]] = {}

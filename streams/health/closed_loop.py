@@ -6,12 +6,15 @@ a second, and both may be lost without harm.
 """
 
 import math
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Final
 
 from msgspec import Struct, field
 
 from leverframe.policies.guard.capital import Capital, grow, new_capital, wealth_of
-from leverframe.policies.guard.mix import ODDS_RATIOS, log_growth_of_mix
+from leverframe.policies.guard.mix import MOST_MIX_UNITS, ODDS_RATIOS, log_growth_of_mix
+from leverframe.policies.guard.seen import SeenUnits, note_unit, seen_in
 from leverframe.policies.guard.verdict import arm_alpha
 from leverframe.schemas.causes import (
     Alarm,
@@ -92,8 +95,13 @@ class ClosedLoop(Struct, array_like=True):
     served : dict of str to int
         Predictions by arm under the newest weights.
     alarms : dict of str to RaisedAlarm
-        By name: ``rollback_not_effective``, ``weights_not_followed``,
-        ``suspected_partitioner_mismatch``.
+        By name, of ``schemas.alarms``.
+    units : SeenUnits
+        Whom the mix test has counted in this period, where predictions name their unit.
+    labelled_ms : int
+        Stream time of the newest traffic in which labels came; 0 before there was any.
+    unlabelled : int
+        Predictions since then.
     """
 
     published: list[Published] = field(default_factory=list)
@@ -103,6 +111,9 @@ class ClosedLoop(Struct, array_like=True):
     mix: dict[str, Capital] = field(default_factory=dict)
     served: dict[str, int] = field(default_factory=dict)
     alarms: dict[str, RaisedAlarm] = field(default_factory=dict)
+    units: SeenUnits = field(default_factory=SeenUnits)
+    labelled_ms: int = 0
+    unlabelled: int = 0
 
     def publish(
         self, version: Order, weights: dict[str, float], off: list[str], at_ms: int
@@ -150,20 +161,27 @@ class ClosedLoop(Struct, array_like=True):
             "weights_not_followed": self._mismatch(traffic, route, arms),
             "suspected_partitioner_mismatch": mismatch,
         }
+        return self.note(found, traffic.until_ms)
+
+    def note(self, found: Mapping[str, Alarm | None], now_ms: int) -> dict[str, Alarm]:
+        """Note what was looked for, at a stream time; return the alarms that were raised just now.
+
+        One is over a minute after its newest evidence.
+        """
         raised: dict[str, Alarm] = {}
         for name, cause in found.items():
             alarm = self.alarms.get(name)
             if cause is None:
-                if alarm is not None and traffic.until_ms - alarm.newest_ms > _ALARM_MS:
+                if alarm is not None and now_ms - alarm.newest_ms > _ALARM_MS:
                     del self.alarms[name]
                 continue
             evidence = wire_form(cause)
             del evidence["why"]
             if alarm is None:
-                self.alarms[name] = RaisedAlarm(traffic.until_ms, traffic.until_ms, evidence)
+                self.alarms[name] = RaisedAlarm(now_ms, now_ms, evidence)
                 raised[name] = cause
             else:
-                alarm.newest_ms, alarm.evidence = traffic.until_ms, evidence
+                alarm.newest_ms, alarm.evidence = now_ms, evidence
         return raised
 
     def behind(self, version: Order) -> list[str]:
@@ -194,19 +212,20 @@ class ClosedLoop(Struct, array_like=True):
         """The arm whose share is least likely under the weights that its predictions name."""
         newest = self.published[-1] if self.published else None
         worst: tuple[float, WeightsNotFollowed] | None = None
+        self.units = seen_in(self.units, route.reassign_ms or 0, traffic.until_ms)
         self.mix = {arm: capital for arm, capital in self.mix.items() if arm not in self.off}
-        for weights, counts in self._by_weights(traffic.served, registered):
-            total = sum(counts.values())
+        for weights, counts, draws in self._by_weights(traffic.served, registered):
+            total = sum(draws.values())
             if weights is newest:
                 for arm, count in counts.items():
                     self.served[arm] = min(_MOST, self.served.get(arm, 0) + count)
-            if not route.settings.following.check_mix:
+            if not route.settings.following.check_mix or not total:
                 continue
             for arm in sorted(set(weights.weights) | set(counts)):
                 # Half of alpha for those that are not registered, the rest for all others.
                 share = 1.0 if arm == OTHERS else arm_alpha(1.0, registered.get(arm, 1))
                 threshold = math.log(2 / (share * route.settings.following.alpha))
-                weight, count = weights.weights.get(arm, 0.0), counts.get(arm, 0)
+                weight, count = weights.weights.get(arm, 0.0), draws.get(arm, 0)
                 capital = self.mix.setdefault(arm, new_capital(1, len(ODDS_RATIOS)))
                 growth = log_growth_of_mix(count, total, weight)[None]
                 grow(capital, growth, 1, [0, 0, 0, 0], threshold)
@@ -228,9 +247,12 @@ class ClosedLoop(Struct, array_like=True):
 
     def _by_weights(
         self, served: list[ServedCount], registered: dict[str, int]
-    ) -> list[tuple[Published, dict[str, int]]]:
-        """Group counts by the weights that their control message carried, where these are known."""
-        found: dict[int, dict[str, int]] = {}
+    ) -> list[tuple[Published, Counter[str], Counter[str]]]:
+        """Group by the weights that their control message carried, where these are known.
+
+        Predictions by arm, and those that were draws of their own: one of each unit and period.
+        """
+        found: dict[int, tuple[Counter[str], Counter[str]]] = {}
         for part in served:
             if part.epoch is None or part.seq is None or not self.published:
                 continue
@@ -239,10 +261,18 @@ class ClosedLoop(Struct, array_like=True):
                 at for at, known in enumerate(self.published) if (known.epoch, known.seq) <= version
             ]
             if places:
-                counts = found.setdefault(places[-1], {})
+                counts, draws = found.setdefault(places[-1], (Counter(), Counter()))
                 arm = part.arm if part.arm in registered else OTHERS
-                counts[arm] = counts.get(arm, 0) + part.count
-        return [(self.published[at], counts) for at, counts in sorted(found.items())]
+                counts[arm] += part.count
+                draws[arm] += max(0, part.count - part.of_units) + self._new_units(part)
+        return [(self.published[at], *counted) for at, counted in sorted(found.items())]
+
+    def _new_units(self, part: ServedCount) -> int:
+        """Count units that no worker named before in their period."""
+        period = part.unit_period
+        if period is None:
+            return 0
+        return sum(note_unit(self.units, unit, period, MOST_MIX_UNITS) for unit in part.units)
 
 
 def _asleep(capital: Capital) -> Capital:

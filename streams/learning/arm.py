@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct, field
 
 from leverframe.policies.guard.evidence import Evidence, Firsts
+from leverframe.policies.guard.suspicion import Suspicion
 from leverframe.policies.guard.verdict import Verdict
 from leverframe.streams.learning.linear import LinearSums
 
@@ -59,6 +60,10 @@ class ArmState(Struct, array_like=True):
     changes : dict of int to list of int
         On routes that correct for delays: changes of count, sum and sum of squares, by the bucket
         of the age that the prediction had then.
+    against_micro : int
+        Strongest evidence against the arm at the newest decision, 1e-6 nats.
+    suspicion : Suspicion
+        The guard's, by the arm's own past.
     in_shadow : list of int
         Count and sum (1e-9) of rewards in force for answers that were computed and not given. On
         routes whose labels do not depend on the answer they are part of the other sums too.
@@ -86,6 +91,8 @@ class ArmState(Struct, array_like=True):
     verdict: Verdict = "no_data"
     delays: dict[int, int] = field(default_factory=dict)
     changes: dict[int, list[int]] = field(default_factory=dict)
+    against_micro: int = 0
+    suspicion: Suspicion = field(default_factory=Suspicion)
     in_shadow: list[int] = field(default_factory=lambda: [0, 0])
 
     @property

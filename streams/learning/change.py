@@ -19,6 +19,7 @@ __all__ = [
     "Move",
     "Pin",
     "Promote",
+    "PutOnProbation",
     "RegisterArm",
     "Release",
     "Retire",
@@ -83,6 +84,13 @@ class Freeze(Struct, frozen=True):
     is_frozen: bool
 
 
+class PutOnProbation(Struct, frozen=True):
+    """Bound a suspect's share and give its reference labels first; nobody's when it is None."""
+
+    arm: str | None
+    compared_with: str = ""
+
+
 class SetPolicy(Struct, frozen=True):
     """Replace the policy that the settings name."""
 
@@ -91,7 +99,17 @@ class SetPolicy(Struct, frozen=True):
 
 
 Move: TypeAlias = (
-    RegisterArm | Grow | Promote | RollBack | Retire | Release | Hold | Pin | Freeze | SetPolicy
+    RegisterArm
+    | Grow
+    | Promote
+    | RollBack
+    | Retire
+    | Release
+    | Hold
+    | Pin
+    | Freeze
+    | SetPolicy
+    | PutOnProbation
 )
 
 

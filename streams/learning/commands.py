@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
+from leverframe.policies.guard.capital import MICRO_NAT
 from leverframe.policies.registry import make_policy
 from leverframe.schemas.causes import CommandCause
 from leverframe.schemas.command import Command
@@ -25,6 +26,7 @@ from leverframe.streams.learning.change import (
     RollBack,
     SetPolicy,
 )
+from leverframe.streams.learning.heirs import fallback_of, is_worse
 from leverframe.streams.learning.rollout import check_move
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.routes.route import Route
@@ -85,6 +87,20 @@ def _unpin(state: RouteState, _: Command) -> Move:
     return Pin(None)
 
 
+def _rollback(state: RouteState, command: Command) -> Move:
+    name, arm = _known(state, command)
+    heir = fallback_of(state, name)
+    is_sure = (command.params or {}).get("yes") is True
+    if heir is not None and not is_sure and arm.is_eligible and is_worse(state.arms[heir], arm):
+        raise RecordError(
+            "refused",
+            f"the traffic of {name!r} would go to {heir!r}, which is worse by the evidence "
+            f"({state.arms[heir].against_micro * MICRO_NAT:.2f} nats against it); to roll back all "
+            f"the same: leverframe rollback {state.route} {name} --yes",
+        )
+    return RollBack(name)
+
+
 def _freeze(state: RouteState, _: Command) -> Move:
     if state.frozen:
         raise RecordError("refused", "the route is frozen already")
@@ -102,7 +118,7 @@ COMMANDS: Final[Mapping[str, Callable[[RouteState, Command], Move]]] = {
     "retire_arm": lambda state, command: Retire(_known(state, command)[0]),
     "set_policy": _set_policy,
     "promote": lambda state, command: Promote(_known(state, command)[0]),
-    "rollback": lambda state, command: RollBack(_known(state, command)[0]),
+    "rollback": _rollback,
     "release": lambda state, command: Release(_known(state, command)[0]),
     "pin": _pin,
     "unpin": _unpin,

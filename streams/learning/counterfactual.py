@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 from msgspec import Struct, structs
+from numpy.typing import NDArray
 
 from leverframe.policies.evaluation.estimators import Evaluation, estimate
 from leverframe.policies.evaluation.logged import LoggedRewards
@@ -31,7 +32,7 @@ __all__ = ["Answer", "Schedule", "evaluate_records", "target_propensities"]
 
 # What people did to arms holds under any policy; what they did to the policy itself does not.
 _FOLLOWED: Final[frozenset[Action]] = frozenset(
-    {"register_arm", "retire_arm", "promote", "rollback", "release"}
+    {"register_arm", "retire_arm", "promote", "rollback", "release", "decide"}
 )
 _CHUNK: Final = 2000
 _decode_reward: Final = decoder(Reward)
@@ -209,4 +210,20 @@ def _lay_out(
             if dimension
             else None
         ),
+        unit=_units([reward for reward, _ in met], route),
     )
+
+
+def _units(rewards: Sequence[Reward], route: Route) -> NDArray[np.int64] | None:
+    """A number for each unit, and for each period where units are drawn anew in each."""
+    if all(reward.unit_id is None for reward in rewards):
+        return None
+    period_ms = route.reassign_ms
+    numbers: dict[tuple[bool, str, int], int] = {}
+    found = []
+    for reward in rewards:
+        is_named = reward.unit_id is not None
+        period = _served_ms(reward) // period_ms if period_ms and is_named else 0
+        unit = is_named, reward.unit_id or reward.request_id, period
+        found.append(numbers.setdefault(unit, len(numbers)))
+    return np.array(found)

@@ -81,12 +81,15 @@ def _shift(
 
 
 def _bucket_of(arm: ArmState, index: int, most: int) -> list[int] | None:
-    """Count, sum and sum of squares of a time bucket; None where it is forgotten."""
+    """Count, sum and sum of squares of a time bucket; None where it is forgotten.
+
+    The newest that had a label are kept, however long ago: silence forgets nothing.
+    """
     bucket = arm.buckets.get(index)
-    if bucket is None and index > max(arm.buckets, default=index) - most:
+    if bucket is None and (len(arm.buckets) < most or index > min(arm.buckets)):
         bucket = arm.buckets[index] = [0, 0, 0]
-        for old in [i for i in arm.buckets if i <= index - most]:
-            del arm.buckets[old]
+        if len(arm.buckets) > most:
+            del arm.buckets[min(arm.buckets)]
     return bucket
 
 

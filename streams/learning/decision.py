@@ -8,6 +8,7 @@ import math
 
 from msgspec import UNSET
 
+from leverframe.policies.guard.capital import MICRO_NAT
 from leverframe.policies.guard.interval import confidence_interval
 from leverframe.policies.guard.verdict import arm_alpha, judge
 from leverframe.policies.units import NANO
@@ -21,33 +22,48 @@ from leverframe.streams.learning.guard import (
     settle_bets,
     verdict_of,
 )
+from leverframe.streams.learning.probation import propose_probation
 from leverframe.streams.learning.recent_mean import recent_evidence
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.learning.weights import is_weighing_due
 from leverframe.streams.routes.route import Route
 
-__all__ = ["arms_now", "decide", "is_due"]
+__all__ = ["arms_now", "burst_end_ms", "decide", "is_burst_over", "is_late"]
 
 
-def is_due(state: RouteState, route: Route, now_ms: int) -> bool:
-    """Whether enough stream time or labels have passed since the last decision."""
-    settings = route.settings
-    return (
-        now_ms - state.last_decision_ms >= settings.decision_interval_ms
-        or state.labels_since_decision >= settings.decision_labels
-    )
+def is_late(state: RouteState, route: Route, now_ms: int) -> bool:
+    """Whether enough stream time has passed since the last decision."""
+    return now_ms - state.last_decision_ms >= route.settings.decision_interval_ms
+
+
+def burst_end_ms(state: RouteState, route: Route) -> int:
+    """Return the stream time at which a burst is over, and what waits of it is decided upon.
+
+    Labels that come all at once are judged among themselves, not when the next one comes.
+    """
+    newest_ms = max(arm.last_label_ms for arm in state.arms.values())
+    return max(newest_ms, state.last_decision_ms) + route.settings.decision_interval_ms
+
+
+def is_burst_over(state: RouteState, route: Route, now_ms: int) -> bool:
+    """Whether labels wait for a decision whose time has come before a stream time."""
+    return state.labels_since_decision > 0 and now_ms >= burst_end_ms(state, route)
 
 
 def decide(state: RouteState, route: Route, now_ms: int) -> Change | None:
     """Settle the guard's bets, then propose what the evidence asks for.
 
-    A rollback goes before a promotion, and that before a step of the policy.
+    A rollback goes before a probation, that before a promotion, and that before a step of the
+    policy.
     """
     state.last_decision_ms = max(state.last_decision_ms, now_ms)
     state.labels_since_decision = 0
     rollback = propose_rollback(state, route, settle_bets(state, route, now_ms))
     if rollback is not None:
         return rollback
+    probation = propose_probation(state, route)
+    if probation is not None:
+        return probation
     grown = [name for name, arm in state.arms.items() if _is_grown(arm)]
     promotion = _propose_promotion(state, route, grown, now_ms)
     if promotion is not None:
@@ -73,6 +89,10 @@ def _propose_promotion(
     """The challenger that is better than the champion, by the guard's own bets turned round."""
     settings = route.settings
     if not settings.promote or state.pinned or state.frozen or now_ms < state.cooldown_until_ms:
+        return None
+    champion = state.arms.get(state.champion or "")
+    if champion is not None and champion.suspicion.has_fallen:
+        # To be better than an arm that breaks is no merit; it is rolled back, or acquitted.
         return None
     for name, arm in state.arms.items():
         is_candidate = arm.phase == "candidate" or name in grown
@@ -111,5 +131,8 @@ def arms_now(state: RouteState, route: Route, now_ms: int) -> dict[str, ArmEvide
             mean=round(total / arm.count, DIGITS) if arm.count else None,
             bounds=[round(low, DIGITS), round(high, DIGITS)],
             recent=recent_evidence(arm, route.settings.bucket_ms) or UNSET,
+            against=round(arm.against_micro * MICRO_NAT, DIGITS)
+            if arm.against_micro > 0
+            else UNSET,
         )
     return known

@@ -13,7 +13,7 @@ from leverframe.policies.units import NANO
 from leverframe.schemas.causes import DriftCause
 from leverframe.schemas.reward import Reward
 from leverframe.streams.learning.change import Change, Hold, RollBack
-from leverframe.streams.learning.rollout import fallback_of, is_safe_to_leave
+from leverframe.streams.learning.heirs import fallback_of, is_safe_to_leave
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.routes.route import Route
 

@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from leverframe.policies.guard.capital import MICRO_NAT, wealth_of
 from leverframe.policies.guard.evidence import observe, restart, settle
+from leverframe.policies.guard.suspicion import forget
 from leverframe.policies.guard.verdict import Finding, Verdict, arm_alpha, judge
-from leverframe.policies.units import NANO
+from leverframe.policies.units import FROM_NANO, NANO
 from leverframe.schemas.causes import GuardCause
 from leverframe.streams.learning.arm import ArmState
 from leverframe.streams.learning.change import Change, RollBack
-from leverframe.streams.learning.rollout import fallback_of, is_safe_to_leave, last_known_good
+from leverframe.streams.learning.heirs import fallback_of, is_safe_to_leave, reference_of
+from leverframe.streams.learning.probation import note_fall
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.routes.route import Route
 
@@ -19,6 +22,7 @@ __all__ = [
     "note_first_label",
     "propose_rollback",
     "settle_bets",
+    "tolerance_of",
     "verdict_of",
 ]
 
@@ -32,9 +36,12 @@ def note_first_label(state: RouteState, arm: ArmState, nano: int | None, now_ms:
     arm.first_count += 1
     arm.first_sum_nano += nano
     arm.last_label_ms = max(arm.last_label_ms, now_ms)
-    reference = arm.evidence.reference
-    if reference and arm.is_eligible:
-        observe(arm.evidence, arm.firsts, state.arms[reference].firsts)
+    evidence = arm.evidence
+    if evidence.reference:
+        other = state.arms[evidence.reference]
+        # Most labels close no block, and this is asked at every label.
+        if other.first_count > evidence.block[2] and arm.is_eligible:
+            observe(evidence, arm.firsts, other.firsts)
 
 
 def verdict_of(arm: ArmState, route: Route, now_ms: int) -> Verdict:
@@ -52,21 +59,39 @@ def settle_bets(state: RouteState, route: Route, now_ms: int) -> dict[str, Findi
     harmful: dict[str, Finding] = {}
     for name in state.eligible:
         arm = state.arms[name]
-        reference = _reference_of(state, name) or ""
-        other = state.arms[reference].firsts if reference else (0, 0)
+        reference = reference_of(state, name) or ""
+        other = state.arms[reference] if reference else None
         if arm.evidence.reference != reference:
-            restart(arm.evidence, reference, arm.firsts, other)
-        alpha = arm_alpha(settings.alpha, arm.registration)
-        settle(arm.evidence, arm.firsts, margin=settings.margin, level=settings.level, alpha=alpha)
+            restart(arm.evidence, reference, arm.firsts, other.firsts if other else (0, 0))
+            forget(arm.suspicion)
+        alpha, margin = (
+            arm_alpha(settings.alpha, arm.registration),
+            tolerance_of(state, route, name),
+        )
+        settle(arm.evidence, arm.firsts, margin=margin, level=settings.level, alpha=alpha)
+        verdict, finding, _ = judge(arm.evidence, alpha=alpha, has_floor=settings.level is not None)
+        arm.against_micro = 0 if finding is None else round(finding.log_evidence / MICRO_NAT)
+        note_fall(arm, other, settings.margin)
         if arm.first_count == 0 or _is_silent(arm, route, now_ms):
             arm.verdict = "no_data"
             continue
-        arm.verdict, finding, _ = judge(
-            arm.evidence, alpha=alpha, has_floor=settings.level is not None
-        )
-        if arm.verdict == "harmful" and finding is not None:
+        arm.verdict = verdict
+        if verdict == "harmful" and finding is not None:
             harmful[name] = finding
     return harmful
+
+
+def tolerance_of(state: RouteState, route: Route, name: str) -> float:
+    """How much worse than its reference an arm may be, in rewards mapped to [0, 1].
+
+    The margin; a former champion stays as the way back though its successor is better, so it may
+    be worse by what was known of that, too.
+    """
+    margin = route.settings.guard.margin
+    for reign in state.last_known_good:
+        if reign.arm == name:
+            return min(1.0, margin + reign.gap_nano * FROM_NANO)
+    return margin
 
 
 def propose_rollback(
@@ -75,7 +100,11 @@ def propose_rollback(
     """Propose to roll back the worst harmful arm for which somebody can stand in."""
     if not route.settings.guard.enabled:
         return None
-    leaving = [name for name in harmful if is_safe_to_leave(state, name)]
+    leaving = [
+        name
+        for name, finding in harmful.items()
+        if is_safe_to_leave(state, name) and not _is_outdone(state, name, finding)
+    ]
     if not leaving:
         return None
     name = max(leaving, key=lambda name: harmful[name].lead)
@@ -86,10 +115,21 @@ def propose_rollback(
     )
 
 
+def _is_outdone(state: RouteState, name: str, finding: Finding) -> bool:
+    """Whether a champion is no worse than it was, and a challenger is better: that is promoted."""
+    arm = state.arms[name]
+    if name != state.champion or finding.test == "floor" or arm.suspicion.has_fallen:
+        return False
+    return all(reign.arm != arm.evidence.reference for reign in state.last_known_good)
+
+
 def _cause(state: RouteState, route: Route, name: str, finding: Finding) -> GuardCause:
     settings, evidence = route.settings.guard, state.arms[name].evidence
     if finding.test == "champion":
-        figures = _compared(state, name, evidence.versus.since) | {"margin": settings.margin}
+        woken, steady = evidence.woken, evidence.versus
+        is_woken = woken.starts and wealth_of(woken)[0] > wealth_of(steady)[0]
+        figures = _compared(state, name, (woken if is_woken else steady).since)
+        figures["margin"] = round(tolerance_of(state, route, name), DIGITS)
     else:
         figures = _labels_since(state.arms[name], evidence.level.since)
         figures |= {"reward_floor": settings.reward_floor, "floor_margin": settings.floor_margin}
@@ -103,18 +143,6 @@ def _cause(state: RouteState, route: Route, name: str, finding: Finding) -> Guar
         log_threshold=round(finding.log_threshold, DIGITS),
         traffic_to=fallback_of(state, name) or "",
     )
-
-
-def _reference_of(state: RouteState, name: str) -> str | None:
-    """The champion; for the champion itself the last known good, which nothing is held against.
-
-    A challenger that was promoted is better than the arm it replaced; were that one rolled back for
-    being worse, there would be nothing left to return to when the new champion breaks.
-    """
-    reserve = last_known_good(state)
-    if name == state.champion:
-        return reserve
-    return None if name == reserve else state.champion
 
 
 def compared_for_life(state: RouteState, name: str) -> dict[str, Any]:

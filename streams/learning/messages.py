@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from msgspec import UNSET, structs
+from msgspec import UNSET, UnsetType, structs
 
 from leverframe.schemas.causes import (
     BetterCause,
@@ -11,12 +11,14 @@ from leverframe.schemas.causes import (
     HeartbeatCause,
     Known,
     PolicyCause,
+    ProbationCause,
     wire_form,
 )
 from leverframe.schemas.control import ControlKind, ControlMessage
 from leverframe.streams.health.closed_loop import loop_summary
 from leverframe.streams.learning.decision import arms_now
 from leverframe.streams.learning.delays import delay_quantile_ms
+from leverframe.streams.learning.heirs import fallback_of
 from leverframe.streams.learning.state import RouteState, salt_of, state_digest
 from leverframe.streams.routes.route import Route
 
@@ -26,12 +28,12 @@ _QUANTILES = (0.5, 0.9, 0.99)
 
 
 def complete_cause(
-    cause: Known, state: RouteState, route: Route, now_ms: int, record: Coordinates
+    cause: Known, state: RouteState, route: Route, now_ms: int, record: Coordinates | UnsetType
 ) -> Known:
     """Add what is known only after the change: the arms as they are then, and where it lies."""
     if isinstance(cause, HeartbeatCause):
         return cause
-    if isinstance(cause, GuardCause | BetterCause | PolicyCause):
+    if isinstance(cause, GuardCause | BetterCause | PolicyCause | ProbationCause):
         return structs.replace(cause, arms=arms_now(state, route, now_ms), record=record)
     return structs.replace(cause, record=record)
 
@@ -56,10 +58,19 @@ def control_message(
         safe_weights={state.champion: 1.0} if state.champion is not None else {},
         ttl_ms=round(route.settings.ttl_s * 1000),
         issued_at_ms=now_ms,
-        salt=salt_of(state.route),
+        salt=_salt_of(state, route, now_ms),
         cause=wire_form(cause),
         state_digest=state_digest(state),
     )
+
+
+def _salt_of(state: RouteState, route: Route, now_ms: int) -> str:
+    """The salt in force; a job that catches up does not bring a former one back."""
+    period_ms = route.reassign_ms
+    if period_ms is None:
+        return salt_of(state.route)
+    state.salt_period = max(state.salt_period, now_ms // period_ms)
+    return salt_of(state.route, state.salt_period)
 
 
 def _joins(state: RouteState, route: Route) -> dict[str, Any]:
@@ -80,6 +91,7 @@ def heartbeat(state: RouteState, route: Route, now_ms: int) -> ControlMessage:
                 delay_quantile_ms(state.arms[name].delays, share) for share in _QUANTILES
             ],
             join=state.join.arm_summary(name),
+            heir=(fallback_of(state, name) if state.arms[name].is_eligible else None) or UNSET,
         )
         for name, known in arms_now(state, route, now_ms).items()
     }
@@ -96,5 +108,8 @@ def heartbeat(state: RouteState, route: Route, now_ms: int) -> ControlMessage:
         following=UNSET
         if in_force is None
         else loop_summary(state.loop, (in_force.epoch, in_force.seq)),
+        probation=UNSET
+        if state.probation is None
+        else structs.asdict(state.probation) | {"share": route.settings.guard.probation_share},
     )
     return control_message(state, route, "heartbeat", cause, now_ms)

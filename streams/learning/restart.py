@@ -122,6 +122,7 @@ def _from_ledger(known: RouteState) -> RouteState:
         frozen=known.frozen,
         last_known_good=list(known.last_known_good),
         commands=dict(known.commands),
+        salt_period=known.salt_period,
     )
 
 

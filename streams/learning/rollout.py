@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, Literal, TypeAlias, assert_never
 
 from leverframe.policies.guard.evidence import restart, restart_level
+from leverframe.policies.guard.suspicion import Suspicion
 from leverframe.policies.units import NANO
 from leverframe.schemas.errors import RecordError
 from leverframe.streams.learning.arm import ArmPhase, ArmState
@@ -19,13 +20,15 @@ from leverframe.streams.learning.change import (
     Move,
     Pin,
     Promote,
+    PutOnProbation,
     RegisterArm,
     Release,
     Retire,
     RollBack,
     SetPolicy,
 )
-from leverframe.streams.learning.state import Reign, RouteState
+from leverframe.streams.learning.heirs import fallback_of
+from leverframe.streams.learning.state import Probation, Reign, RouteState
 from leverframe.streams.routes.route import Route
 
 __all__ = [
@@ -33,9 +36,6 @@ __all__ = [
     "Event",
     "carry_out",
     "check_move",
-    "fallback_of",
-    "is_safe_to_leave",
-    "last_known_good",
 ]
 
 Event: TypeAlias = Literal[
@@ -68,48 +68,6 @@ TRANSITIONS: Final[Mapping[tuple[ArmPhase | None, Event], ArmPhase]] = {
 """Phase before and what happens, to phase after. Everything else is refused."""
 
 REMEMBERED_CHAMPIONS: Final = 16
-
-
-# -- where traffic goes ------------------------------------------------------------------------
-
-
-def last_known_good(state: RouteState, leaving: str | None = None) -> str | None:
-    """Return the newest former champion that may receive traffic, ``leaving`` left out."""
-    for reign in reversed(state.last_known_good):
-        if reign.arm != leaving and state.arms[reign.arm].is_eligible:
-            return reign.arm
-    return None
-
-
-def fallback_of(state: RouteState, leaving: str) -> str | None:
-    """Return the arm that takes the traffic of one that leaves; None if no other is eligible.
-
-    The champion; if that is the one leaving the last known good, then the candidate with most
-    labels, then such an arm of the nursery.
-    """
-    others = [name for name in state.eligible if name != leaving]
-    if not others:
-        return None
-    if state.champion in others:
-        return state.champion
-    known_good = last_known_good(state, leaving)
-    if known_good is not None:
-        return known_good
-    arms = state.arms
-    return max(
-        others,
-        key=lambda name: (
-            arms[name].phase == "candidate",
-            arms[name].count,
-            -arms[name].registration,
-        ),
-    )
-
-
-def is_safe_to_leave(state: RouteState, leaving: str) -> bool:
-    """Whether automation may take an arm off: no person pinned it, and no beginner stands in."""
-    heir = fallback_of(state, leaving)
-    return leaving != state.pinned and heir is not None and state.arms[heir].phase != "nursery"
 
 
 # -- what is possible --------------------------------------------------------------------------
@@ -180,13 +138,15 @@ def carry_out(state: RouteState, route: Route, moves: Iterable[Move], now_ms: in
                 _retire(state, move.arm)
             case Release():
                 _release(state, route, move.arm)
-            case Grow() | Hold() | Pin() | Freeze() | SetPolicy():
-                _set(state, move)
+            case Grow() | Hold() | Pin() | Freeze() | SetPolicy() | PutOnProbation():
+                _set(state, move, now_ms)
             case _:
                 assert_never(move)
 
 
-def _set(state: RouteState, move: Grow | Hold | Pin | Freeze | SetPolicy) -> None:
+def _set(
+    state: RouteState, move: Grow | Hold | Pin | Freeze | SetPolicy | PutOnProbation, now_ms: int
+) -> None:
     """The moves that write one field."""
     match move:
         case Grow():
@@ -199,6 +159,9 @@ def _set(state: RouteState, move: Grow | Hold | Pin | Freeze | SetPolicy) -> Non
             state.frozen = move.is_frozen
         case SetPolicy():
             state.policy = (move.name, move.params)
+        case PutOnProbation():
+            arm, other = move.arm, move.compared_with
+            state.probation = None if arm is None else Probation(arm, other, now_ms)
         case _:
             assert_never(move)
 
@@ -224,7 +187,7 @@ def _register(state: RouteState, route: Route, move: RegisterArm, now_ms: int) -
 
 
 def _crown(state: RouteState, name: str) -> None:
-    """Evidence against the old one ends at the next decision, which looks references up."""
+    """What it is held against is looked up at the next decision."""
     _advance(state, name, "promoted")
     state.champion = name
     state.last_known_good = [reign for reign in state.last_known_good if reign.arm != name]
@@ -237,10 +200,22 @@ def _promote(state: RouteState, name: str, now_ms: int) -> None:
         _advance(state, before, "succeeded")
         arm = state.arms[before]
         mean = round(arm.sum_nano / NANO / arm.count, 6) if arm.count else None
-        reign = Reign(before, state.epoch, now_ms, arm.count, mean, arm.verdict)
+        gap_nano = _gap_nano(arm, state.arms[name])
+        reign = Reign(before, state.epoch, now_ms, arm.count, mean, arm.verdict, gap_nano)
+        # From now on it is held to another measure: no worse than it was known to be.
+        restart(arm.evidence, name, arm.firsts, state.arms[name].firsts)
+        arm.against_micro = 0
         state.last_known_good = [r for r in state.last_known_good if r.arm != before] + [reign]
         del state.last_known_good[:-REMEMBERED_CHAMPIONS]
     state.epoch += 1
+
+
+def _gap_nano(arm: ArmState, better: ArmState) -> int:
+    """By how much the mean of an arm's first labels is below another's, 1e-9, at least 0."""
+    if not arm.first_count or not better.first_count:
+        return 0
+    gap = better.first_sum_nano // better.first_count - arm.first_sum_nano // arm.first_count
+    return max(0, gap)
 
 
 def _retire(state: RouteState, name: str) -> None:
@@ -255,6 +230,9 @@ def _leave(state: RouteState, name: str, event: Event) -> None:
     _advance(state, name, event)
     left = state.arms[name]
     restart(left.evidence, "", left.firsts, (0, 0))
+    left.against_micro, left.suspicion = 0, Suspicion(seen=list(left.firsts))
+    if state.probation is not None and name in {state.probation.arm, state.probation.compared_with}:
+        state.probation = None
     state.last_known_good = [reign for reign in state.last_known_good if reign.arm != name]
     if state.pinned == name:
         state.pinned = None
@@ -275,5 +253,6 @@ def _release(state: RouteState, route: Route, name: str) -> None:
     arm.verdict = "no_data"
     restart(arm.evidence, "", arm.firsts, (0, 0))
     restart_level(arm.evidence, arm.firsts)
+    arm.suspicion = Suspicion(seen=list(arm.firsts))
     # What it is suspected for must have happened since.
     arm.last_label_ms, arm.recent, arm.held_until_ms = 0, [], 0

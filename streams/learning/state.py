@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, field
 
+from leverframe.policies.guard.seen import SeenUnits
 from leverframe.policies.guard.verdict import Verdict
 from leverframe.streams.health.closed_loop import ClosedLoop
 from leverframe.streams.health.join import JoinHealth
@@ -13,6 +14,7 @@ from leverframe.streams.learning.arm import ArmState
 from leverframe.streams.learning.pairs import Pair
 
 __all__ = [
+    "Probation",
     "Reign",
     "RouteState",
     "decode_route",
@@ -40,6 +42,9 @@ class Reign(Struct, array_like=True, frozen=True):
         Mean reward (mapped to [0, 1]) by then.
     verdict : str
         The guard's, by then.
+    gap_nano : int
+        By how much its successor's labels were better, 1e-9 of a reward, at least 0: to be that
+        much worse was tolerable when it stayed as the way back.
     """
 
     arm: str
@@ -48,6 +53,25 @@ class Reign(Struct, array_like=True, frozen=True):
     labels: int
     mean: float | None
     verdict: Verdict
+    gap_nano: int = 0
+
+
+class Probation(Struct, array_like=True, frozen=True):
+    """An arm whose share is bounded while it is suspected.
+
+    Attributes
+    ----------
+    arm : str
+        The suspect.
+    compared_with : str
+        Its reference, which gets labels first.
+    since_ms : int
+        Stream time.
+    """
+
+    arm: str
+    compared_with: str
+    since_ms: int
 
 
 class RouteState(Struct, array_like=True, tag=3):
@@ -95,6 +119,13 @@ class RouteState(Struct, array_like=True, tag=3):
         What is known of those who follow; not part of the digest.
     join : JoinHealth
         How the join fares; not part of the digest.
+    units : SeenUnits
+        Whom the guard has seen in this period, where predictions name their unit.
+    salt_period : int
+        Of the newest salt published, on routes that draw units anew; not part of the digest, since
+        heartbeats raise it by wall time.
+    probation : Probation or None
+        The arm on probation, at most one.
     pairs : dict of str to Pair
         Arms on the same requests, by both names; ``streams.learning.pairs``.
     """
@@ -121,6 +152,9 @@ class RouteState(Struct, array_like=True, tag=3):
     cooldown_until_ms: int = 0
     loop: ClosedLoop = field(default_factory=ClosedLoop)
     join: JoinHealth = field(default_factory=JoinHealth)
+    units: SeenUnits = field(default_factory=SeenUnits)
+    salt_period: int = 0
+    probation: Probation | None = None
     pairs: dict[str, Pair] = field(default_factory=dict)
 
     @property
@@ -143,9 +177,13 @@ def new_route(route: str) -> RouteState:
     return RouteState(route)
 
 
-def salt_of(route: str) -> str:
-    """Return the salt of a route's assignments, 16 hex digits: constant, and no other route's."""
-    return hashlib.blake2b(route.encode(), digest_size=8, person=b"lf-salt").hexdigest()
+def salt_of(route: str, period: int | None = None) -> str:
+    """Return the salt of a route's assignments, 16 hex digits: no other route's.
+
+    Constant, or another one in each ``period``, where units are drawn anew.
+    """
+    text = route if period is None else f"{route}\x00{period}"
+    return hashlib.blake2b(text.encode(), digest_size=8, person=b"lf-salt").hexdigest()
 
 
 def state_digest(state: RouteState) -> str:
@@ -153,7 +191,7 @@ def state_digest(state: RouteState) -> str:
 
     The sequence number is left out, since heartbeats raise it by wall time.
     """
-    body = (
+    body: tuple[Any, ...] = (
         state.route,
         state.epoch,
         state.champion,
@@ -164,6 +202,9 @@ def state_digest(state: RouteState) -> str:
         state.frozen,
         state.last_known_good,
         state.cooldown_until_ms,
+        state.probation,
         state.pairs,
     )
+    if state.units.period >= 0:
+        body += (state.units,)
     return hashlib.blake2b(msgspec.msgpack.encode(body), digest_size=8).hexdigest()

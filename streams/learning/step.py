@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from leverframe.schemas.causes import Coordinates, Known, RegisteredCause, wire_form
+from leverframe.schemas.causes import Alarm, Coordinates, Known, RegisteredCause, wire_form
 from leverframe.schemas.codec import DECODE_ERRORS, decode_error, decoder
 from leverframe.schemas.command import Command
 from leverframe.schemas.control import ControlAck, ControlKind, ControlMessage
@@ -25,10 +26,11 @@ from leverframe.streams.envelope import (
     check_partition,
     dead_letter,
 )
+from leverframe.streams.learning.alarms import arm_alarms, label_alarms
 from leverframe.streams.learning.change import Change, RegisterArm
 from leverframe.streams.learning.commands import propose_command, remember_command
 from leverframe.streams.learning.counts import count_in_shadow, count_reward
-from leverframe.streams.learning.decision import decide, is_due
+from leverframe.streams.learning.decision import burst_end_ms, decide, is_burst_over, is_late
 from leverframe.streams.learning.drift import note_label
 from leverframe.streams.learning.guard import note_first_label
 from leverframe.streams.learning.linear import RECENT_CONTEXTS
@@ -37,6 +39,7 @@ from leverframe.streams.learning.pairs import count_pairs
 from leverframe.streams.learning.restart import is_restart
 from leverframe.streams.learning.rollout import carry_out, check_move
 from leverframe.streams.learning.state import RouteState, new_route
+from leverframe.streams.learning.units import note_label_of_unit
 from leverframe.streams.learning.weights import reweigh
 from leverframe.streams.routes.route import Route, Routes
 
@@ -117,6 +120,7 @@ class _Step:
         self.before = states
         self.new_routes_left = new_routes_left
         self.begun: set[str] = set()
+        self._place: Coordinates | UnsetType | None = None
         self.routes = routes
         self.out = LearningOutcome()
         self.kinds: dict[InputKind, tuple[Callable[[bytes], Any], Callable[[Any, int], None]]] = {
@@ -127,8 +131,10 @@ class _Step:
         }
 
     @property
-    def place(self) -> Coordinates:
-        """Where the record in hand lies, for causes."""
+    def place(self) -> Coordinates | UnsetType:
+        """Where the deciding record lies, for causes: the one in hand, if nothing else is said."""
+        if self._place is not None:
+            return self._place
         return Coordinates(self.record.partition, self.record.offset)
 
     def set_aside(self, record: InputRecord, error: RecordError) -> None:
@@ -181,15 +187,27 @@ class _Step:
         self.out.states[reward.route] = state
         if not (reward.served or self._count_in_shadow(state, reward, route)):
             return
-        note_first_label(state, arm, self._count(state, reward, route), now_ms)
+        late = is_late(state, route, now_ms)
+        if late and is_burst_over(state, route, now_ms):
+            self._decide_before(state, route)
+            late = is_late(state, route, now_ms)
+        nano = self._count(state, reward, route)
+        if reward.unit_id is None:
+            note_first_label(state, arm, nano, now_ms)
+        else:
+            note_label_of_unit(state, arm, reward, route, nano)
         if reward.context is not None and len(reward.context) == route.settings.context_dimension:
             state.contexts.append(reward.context)
             del state.contexts[:-RECENT_CONTEXTS]
         self.out.counts["counted", reward.route] += 1
         state.labels_since_decision += 1
         self._apply(state, route, note_label(state, reward.arm, reward, route), now_ms)
-        if is_due(state, route, now_ms):
-            self._apply(state, route, decide(state, route, now_ms), now_ms)
+        if late or state.labels_since_decision >= route.settings.decision_labels:
+            self._decide(state, route, now_ms)
+
+    def _decide(self, state: RouteState, route: Route, now_ms: int) -> None:
+        self._apply(state, route, decide(state, route, now_ms), now_ms)
+        self._raise(state, route, arm_alarms(state, route, now_ms), now_ms)
 
     def _count(self, state: RouteState, reward: Reward, route: Route) -> int | None:
         """Count a reward; return it in 1e-9 where the guard is to see it by itself."""
@@ -218,7 +236,7 @@ class _Step:
         self.out.states[reward.route] = state
         carry_out(state, route, [move], now_ms)
         arm = state.arms[reward.arm]
-        note_first_label(state, arm, count_reward(arm, reward, route), now_ms)
+        note_label_of_unit(state, arm, reward, route, count_reward(arm, reward, route))
         self.out.counts["counted", reward.route] += 1
         cause = RegisteredCause(arm=reward.arm, how="first_reward")
         change = Change(kind="routing", cause=cause, reweighs=True, newcomer=reward.arm)
@@ -227,6 +245,9 @@ class _Step:
     def command(self, command: Command, now_ms: int) -> None:
         route = self._route(command.route)
         state = self._state(command.route)
+        if command.action == "decide":
+            self._decide_on_burst(state, route, command)
+            return
         change = propose_command(state, command, route)
         if change is None:
             self.out.counts["duplicate_command", command.route] += 1
@@ -234,6 +255,26 @@ class _Step:
         self.out.states[command.route] = state
         self._apply(state, route, change, now_ms)
         remember_command(state, command.command_id)
+
+    def _decide_before(self, state: RouteState, route: Route) -> None:
+        """Decide on a burst that was over before the reward in hand, which is not counted yet."""
+        here = self.record.partition, self.record.offset
+        self._place = Coordinates(here[0], max(0, here[1] - 1))
+        self._decide(state, route, burst_end_ms(state, route))
+        self._place = None
+
+    def _decide_on_burst(self, state: RouteState, route: Route, command: Command) -> None:
+        """Decide on the labels that are meant; others came since, or a decision was made on them.
+
+        The next reward would decide the same before it counts: when this comes changes nothing.
+        """
+        due_ms = (command.params or {}).get("due_ms")
+        waits = state.labels_since_decision > 0 and due_ms == burst_end_ms(state, route)
+        if waits and isinstance(due_ms, int):
+            self.out.states[command.route] = state
+            self._place = UNSET
+            self._decide(state, route, due_ms)
+            self._place = None
 
     def ack(self, ack: ControlAck, now_ms: int) -> None:
         state = self._known(ack.route)
@@ -256,9 +297,15 @@ class _Step:
         if not arms:
             # Nobody to judge yet.
             return
-        for name, alarm in state.loop.see(traffic, route, arms, orphans).items():
-            self.out.counts["alarm:" + name, traffic.route] += 1
-            self._announce(state, route, "routing", alarm, traffic.until_ms)
+        self._raise(state, route, state.loop.see(traffic, route, arms, orphans), traffic.until_ms)
+        self._raise(state, route, label_alarms(state, route, traffic), traffic.until_ms)
+
+    def _raise(
+        self, state: RouteState, route: Route, alarms: Mapping[str, Alarm], now_ms: int
+    ) -> None:
+        for name, alarm in alarms.items():
+            self.out.counts["alarm:" + name, state.route] += 1
+            self._announce(state, route, "routing", alarm, now_ms)
 
     def _apply(self, state: RouteState, route: Route, change: Change | None, now_ms: int) -> None:
         """The one place where a change is carried out, weighed and published."""

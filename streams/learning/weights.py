@@ -9,6 +9,7 @@ from leverframe.policies.base import Policy
 from leverframe.policies.registry import make_policy
 from leverframe.policies.shaping import floor_of, nursery_of, shape
 from leverframe.policies.statistics import ArmStats
+from leverframe.streams.learning.probation import on_probation
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.learning.statistics import arm_stats, corrected_stats
 from leverframe.streams.routes.route import Route
@@ -45,7 +46,7 @@ def reweigh(state: RouteState, route: Route, now_ms: int, newcomer: str | None =
         state.target = _with_newcomer(state, route, newcomer)
     elif not state.frozen:
         wanted = _shaped(state, route, policy_of(state, route), stats, state.target, now_ms)
-        state.target = _held(state, route, wanted, now_ms)
+        state.target = _on_probation(state, route, _held(state, route, wanted, now_ms))
     state.shadow = {
         name: _shaped(state, route, policy, stats, state.shadow.get(name, {}), now_ms)
         for name, policy in route.shadow.items()
@@ -119,6 +120,17 @@ def _held(
         return state.target if set(state.target) == set(wanted) else wanted
     scale = (1.0 - math.fsum(held.values())) / free
     return _rounded({name: held.get(name, share * scale) for name, share in wanted.items()})
+
+
+def _on_probation(state: RouteState, route: Route, wanted: dict[str, float]) -> dict[str, float]:
+    """Bound the share of the arm on probation, whatever the largest step."""
+    now = state.probation
+    if now is None or not {now.arm, now.compared_with} <= set(wanted):
+        return wanted
+    floor = floor_of(route.settings.floor, len(wanted))
+    least = {name: max(floor, _nursery_share(state, route, name)) for name in wanted}
+    share = route.settings.guard.probation_share
+    return _rounded(on_probation(wanted, now.arm, now.compared_with, share, least))
 
 
 def _nursery_share(state: RouteState, route: Route, name: str) -> float:

@@ -11,6 +11,7 @@ from leverframe.policies.reward_base import RewardFunction
 from leverframe.policies.rewards import make_reward
 from leverframe.schemas.errors import PolicyError
 from leverframe.streams.routes.faults import route_faults, told
+from leverframe.streams.routes.periods import DAY_MS, period_ms
 from leverframe.streams.routes.settings import OTHER_ROUTES, Combine, RouteSettings
 
 __all__ = ["Route", "Routes", "compile_routes"]
@@ -44,6 +45,10 @@ class Route(Struct, frozen=True, kw_only=True):
         How parts of a label make one.
     compares_classes : bool
         Whether the reward asks if two classes are the same.
+    reassign_ms : int or None
+        How long a salt is in force; None: for ever.
+    unit_period_ms : int
+        In which the guard and the mix test count a unit once.
     """
 
     settings: RouteSettings
@@ -58,11 +63,14 @@ class Route(Struct, frozen=True, kw_only=True):
     matures_after_ms: int | None
     combine_parts: Combine | None
     compares_classes: bool
+    reassign_ms: int | None
+    unit_period_ms: int
 
 
 def _compile(settings: RouteSettings) -> Route:
     reward = make_reward(settings.reward.name, settings.reward.params)
     low, high = reward.range
+    reassign_ms = None if settings.reassign_units is None else period_ms(settings.reassign_units)
     return Route(
         settings=settings,
         reward=reward,
@@ -79,6 +87,8 @@ def _compile(settings: RouteSettings) -> Route:
         matures_after_ms=_matures_after_ms(settings),
         combine_parts=settings.combine_parts,
         compares_classes=getattr(reward, "compares_classes", False),
+        reassign_ms=reassign_ms,
+        unit_period_ms=reassign_ms or DAY_MS,
     )
 
 

@@ -4,6 +4,8 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
+from leverframe.streams.routes.periods import Period
+
 __all__ = [
     "OTHER_ROUTES",
     "Combine",
@@ -55,6 +57,9 @@ class GuardSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         An arm that had no label for this long has the verdict ``no_data``, seconds.
     cooldown_s : float
         For how long after a rollback no challenger's share grows and none is promoted, seconds.
+    probation_share : float
+        Largest share of an arm that is suspected, while its reference gets the labels that convict
+        or acquit it: 0.5 is quickest, 0.2 harms fewest; 0: no arm is put on probation.
     """
 
     enabled: bool = True
@@ -64,6 +69,7 @@ class GuardSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     floor_margin: Share = 0.0
     no_data_s: Annotated[float, Meta(gt=0)] = 60.0
     cooldown_s: Annotated[float, Meta(ge=0)] = 60.0
+    probation_share: Share = 0.5
 
     def __post_init__(self) -> None:
         """Refuse a floor that its margin makes meaningless."""
@@ -86,7 +92,8 @@ class FollowingSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
         seconds.
     check_mix : bool
         Compare the arms of new predictions with the weights; switch it off where the unit that is
-        assigned is a user with several requests, whose mix scatters more than a coin's.
+        assigned is a user with several requests and predictions do not name it (``unit_id``): such
+        a mix scatters more than a coin's.
     alpha : float
         Chance of any false ``weights_not_followed`` over the life of the route.
     """
@@ -172,7 +179,8 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     bucket_ms : int
         Width of the time buckets that windowed and discounted policies use, milliseconds.
     max_buckets : int
-        Buckets kept; the memory of windowed and discounted policies.
+        Buckets with a label that are kept of each arm, the newest; the memory of windowed and
+        discounted policies.
     detectors : list of DetectorSettings
         Each arm against its own past.
     hold_s : float
@@ -185,6 +193,10 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Validity of a control message; heartbeats come three times as often.
     max_arms : int
         More arms than this are refused (dead letter ``limit``).
+    reassign_units : str, optional
+        How often units are drawn anew, such as ``"24h"`` (s, m, h, d): the salt changes, and with
+        it the arm of many. Guard and mix test count a unit that predictions name once in each such
+        period; once in 24 h when left out, where the salt stays.
     """
 
     window_s: Annotated[float, Meta(gt=0, le=366 * 86400)] = 3600.0
@@ -215,3 +227,4 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     shadow: list[NamedParams] = field(default_factory=list)
     ttl_s: Annotated[float, Meta(gt=0)] = 15.0
     max_arms: Annotated[int, Meta(ge=1, le=1000)] = 100
+    reassign_units: Period | None = None

@@ -25,6 +25,7 @@ from leverframe.schemas.traffic import ServedCount, Traffic
 from leverframe.streams.attribution.entries import (
     Attributed,
     EarlyLabel,
+    UnitWaiting,
     Waiting,
     decode_entry,
     encode_entry,
@@ -37,6 +38,7 @@ RECORD_FILE = FOLDER / "records.json"
 TRACE_FILE = FOLDER / "trace.json"
 
 _WAITING = Waiting(T0, T0 + 1000, "r", "a", {"0": 0.25, "1": 0.75}, 0.5, 1, 2, [0.5], T0 - 5, True)
+_OF_UNIT = UnitWaiting(T0, T0 + 1000, "r", "a", 1, 0.5, 1, 2, None, T0 - 5, True, "user-1")
 
 EXAMPLES: dict[str, list[msgspec.Struct]] = {
     "predictions": [
@@ -53,6 +55,7 @@ EXAMPLES: dict[str, list[msgspec.Struct]] = {
             predicted_at_ms=T0,
             shown=False,
         ),
+        Prediction(request_id="x", route="r", arm="a", prediction=1, unit_id="user-1"),
     ],
     "ground-truth": [
         GroundTruth(request_id="x", label=None),
@@ -84,6 +87,16 @@ EXAMPLES: dict[str, list[msgspec.Struct]] = {
             labelled_at_ms=T0 + 1,
             attributed_at_ms=T0 + 2,
             counted_at_ms=T0 + 1,
+        ),
+        Reward(
+            request_id="x",
+            route="r",
+            arm="a",
+            reward=1.0,
+            predicted_at_ms=T0,
+            labelled_at_ms=T0 + 1,
+            attributed_at_ms=T0 + 2,
+            unit_id="user-1",
         ),
     ],
     "commands": [
@@ -127,13 +140,24 @@ EXAMPLES: dict[str, list[msgspec.Struct]] = {
                 ServedCount(arm="a", epoch=1, seq=2, count=3, from_ms=T0 + 1),
             ],
             until_ms=T0 + 2,
-        )
+        ),
+        Traffic(
+            route="r",
+            served=[
+                ServedCount(
+                    arm="a", count=2, from_ms=T0, of_units=2, units=[7, 2**32 - 1], unit_period=3
+                )
+            ],
+            until_ms=T0 + 2,
+        ),
     ],
 }
 ENTRIES = {
     "waiting": _WAITING,
     "early_label": EarlyLabel(T0, T0 + 1000, "cat", T0),
     "attributed": Attributed(_WAITING, 1, T0, 1.0, 3, T0 + 7),
+    "waiting_of_unit": _OF_UNIT,
+    "attributed_of_unit": Attributed(_OF_UNIT, 1, T0, 1.0, 3, T0 + 7),
 }
 
 

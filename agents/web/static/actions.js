@@ -14,6 +14,7 @@ const MEANS = {
 
 export function askFor(route, action, arm, status) {
   const dialog = document.getElementById("dialog");
+  let isWarned = false;
   const token = h("input", { type: "password", autocomplete: "off", required: true, value: sessionStorage.getItem("token") ?? "" });
   const person = h("input", { type: "text", maxlength: 100, required: true, value: localStorage.getItem("actor") ?? "" });
   const problem = h("p", { class: "problem", role: "alert" });
@@ -36,14 +37,17 @@ export function askFor(route, action, arm, status) {
     try {
       const asked = { route, action, actor: person.value };
       if (arm !== null) asked.arm = arm;
+      if (isWarned) asked.yes = true;
       const answer = await api.command(asked, token.value);
       sessionStorage.setItem("token", token.value);
       localStorage.setItem("actor", person.value);
       showAnswer(dialog, answer, status);
     } catch (error) {
-      problem.textContent = error.message;
+      // The job says that what takes over is worse: who presses once more has read it.
+      isWarned = action === "rollback" && error.message.includes("--yes");
+      problem.textContent = isWarned ? error.message.split("; to roll back")[0] : error.message;
       send.disabled = false;
-      send.textContent = `Yes, ${action}`;
+      send.textContent = isWarned ? `${action} all the same` : `Yes, ${action}`;
     }
   });
   replace(dialog, form);

@@ -130,13 +130,66 @@ def test_the_policy_that_logged_is_what_was_logged() -> None:
     assert found.effective == pytest.approx(500)
 
 
-def test_equal_rewards_leave_self_normalising_no_doubt() -> None:
-    """If everything earned 0.4, so would anything else; plain IPS cannot know."""
+def test_equal_rewards_leave_self_normalising_little_doubt() -> None:
+    """If everything earned 0.4 so may anything else; what was not seen leaves some 4 / n."""
     logged, _ = fixed(2)
     found = estimate(_with(logged, reward=np.full(500, 0.4)))
     assert found.snips.value == pytest.approx(0.4)
-    assert found.snips.high - found.snips.low < 1e-12
-    assert found.ips.high - found.ips.low > 0.01
+    assert 2 < (found.snips.high - found.snips.low) * found.effective < 6
+    assert found.ips.high - found.ips.low > 2 * (found.snips.high - found.snips.low)
+
+
+def test_requests_of_one_unit_count_together() -> None:
+    """Everybody logged ten times over: named, the same answer; unnamed, one that is too sure.
+
+    Ten copies of a log say as much as the log itself.
+    """
+    logged, _ = fixed(7)
+    fields = ("reward", "arm", "propensity", "target")
+    ten = _with(
+        logged,
+        **{name: np.repeat(getattr(logged, name), 10, axis=0) for name in fields},
+        context=None,
+        unit=np.repeat(np.arange(500), 10),
+    )
+    once, named = estimate(_with(logged, context=None)), estimate(ten, weight_bound=5.0)
+    unnamed = estimate(_with(ten, unit=None), weight_bound=5.0)
+    assert (named.requests, named.units, unnamed.units) == (5000, 500, 5000)
+    assert named.effective == pytest.approx(once.effective)
+    for name in ("ips", "snips", "logged"):
+        alone, together, sure = (getattr(e, name) for e in (once, named, unnamed))
+        assert together.value == pytest.approx(alone.value)
+        assert together.low == pytest.approx(alone.low)
+        assert together.high == pytest.approx(alone.high)
+        assert sure.high - sure.low < 0.4 * (alone.high - alone.low)
+    assert named.ips_bernstein is None
+    assert unnamed.ips_bernstein is not None
+
+
+def test_few_units_are_refused_with_the_share_of_the_largest() -> None:
+    """A thousand requests of 20 users are 20 draws; the message says what to wait for."""
+    logged, _ = fixed(8)
+    with pytest.raises(SupportError, match=r"of 20 units are worth .* one unit alone has \d+%"):
+        weigh(_with(logged, unit=np.arange(500) % 20))
+
+
+def test_every_refusal_says_what_to_do_next() -> None:
+    """No number without a next step, and no warning of numpy's beside it."""
+    logged, _ = fixed(9)
+    four = _with(logged, arms=("a", "b", "c", "new"), target=_target(0.2, 0.2, 0.2, 0.4))
+    rare = np.where(np.arange(500) % 50 == 0, 2, 1)
+    chances = np.where(rare == 2, 0.02, 0.98)
+    for refused, next_step in (
+        (_with(logged, reward=np.zeros(0)), "`leverframe status`"),
+        (_with(logged, propensity=np.full(500, np.nan)), "send `propensity`"),
+        (_with(logged, propensity=np.full(500, 5e-324)), "send with each prediction"),
+        (four, "let them have traffic"),
+        (_with(logged, arm=np.full(500, 1), target=_target(0, 0, 0)), "ask for one"),
+        (_with(logged, arm=rare, propensity=chances, target=_target(0, 0, 1)), "wait for some"),
+        (_with(logged, unit=np.zeros(500, dtype=np.int64)), "`reassign_units`"),
+    ):
+        with pytest.raises(EvaluationError, match=next_step):
+            estimate(refused)
 
 
 def _with(logged: LoggedRewards, **changes: Any) -> LoggedRewards:

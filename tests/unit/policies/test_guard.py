@@ -74,13 +74,13 @@ def test_guard_rarely_accuses_an_equal_arm(rate: Rate, share: Rate) -> None:
 
 @pytest.mark.parametrize("share", [0.5, 0.9])
 def test_guard_finds_an_arm_that_breaks_late(share: float) -> None:
-    """An arm good for 3,000 labels that breaks is found within 600 more, in each of 20 runs."""
+    """An arm good for 3,000 labels that breaks is found within 650 more, in each of 20 runs."""
     for seed in range(20):
         at = Life(alpha=0.01 / 6, margin=0.02).live(
             seed, 6000, lambda i: 0.95 if i < 3000 else 0.3, lambda _: 0.9, lambda _: share
         )
         assert at is not None
-        assert 3000 < at < 3600
+        assert 3000 < at < 3650
 
 
 def test_guard_holds_an_arm_to_the_floor() -> None:

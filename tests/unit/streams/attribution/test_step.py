@@ -5,7 +5,7 @@ from records import MAX_VALUE_BYTES, T0, Record, label_record, prediction_record
 
 from leverframe.schemas.codec import encode
 from leverframe.schemas.prediction import Prediction
-from leverframe.streams.attribution.entries import MAX_EARLY_LABELS, encode_entry
+from leverframe.streams.attribution.entries import MAX_EARLY_LABELS, decode_entry, encode_entry
 from leverframe.streams.attribution.step import AttributionOutcome, attribute
 from leverframe.streams.routes.settings import NamedParams
 
@@ -254,3 +254,26 @@ def test_attribution_refuses_weights_that_it_would_ignore() -> None:
     outcome = joined(prediction_record("x"), label_record("x", 1, weight=2.0))
     assert reasons(outcome) == ["unsupported"]
     assert not outcome.rewards
+
+
+def test_attribution_hands_the_unit_on() -> None:
+    """To every reward of the request, through the ledger's bytes; without one nothing is added."""
+    outcome = joined(
+        prediction_record("x", unit_id="user-1"), label_record("x", 1, 10), label_record("x", 0, 20)
+    )
+    assert [reward.unit_id for reward in outcome.rewards] == ["user-1", "user-1"]
+    waiting = joined(prediction_record("x", unit_id="user-1")).entries["x"]
+    assert decode_entry(encode_entry(waiting)) == waiting
+    later = attribute(
+        runs([label_record("x", 1, 10)], "predictions"),
+        {"x": decode_entry(encode_entry(waiting))},
+        routes(window_s=1.0),
+        max_value_bytes=MAX_VALUE_BYTES,
+    )
+    assert later.rewards[0].unit_id == "user-1"
+    assert decode_entry(encode_entry(later.entries["x"])) == later.entries["x"]
+    plain = joined(prediction_record("x")).entries["x"]
+    assert len(encode_entry(waiting)) == len(encode_entry(plain)) + len("user-1") + 1
+    assert reasons(joined(prediction_record("x"), prediction_record("x", unit_id="user-1"))) == [
+        "conflict"
+    ]

@@ -147,3 +147,22 @@ def test_records_without_propensities_are_refused() -> None:
         answer_of(bare, NamedParams(name="best"))
     with pytest.raises(EvaluationError, match="no reward"):
         answer_of(bare[:1], NamedParams(name="thompson"))
+
+
+def test_rewards_of_one_unit_and_period_count_together() -> None:
+    """By user; by user and hour where units are drawn anew; a request without one is its own."""
+    rng = np.random.default_rng(8)
+    log = [
+        logged_reward(
+            i, "ab"[i % 2], float(rng.random() < 0.5), propensity=0.5,
+            unit_id=f"u{i // 8 % 50}" if i % 4 else None,
+        )
+        for i in range(800)
+    ]  # fmt: skip
+    asked = NamedParams(name="thompson")
+    plain = answer_of(log, asked, **QUIET).evaluation
+    assert plain.units < plain.requests
+    late = 800 - plain.requests
+    assert plain.units == 50 + sum(i % 4 == 0 for i in range(late, 800))
+    anew = answer_of(log, asked, reassign_units="4s", **QUIET).evaluation
+    assert plain.units < anew.units < plain.requests

@@ -1,0 +1,1 @@
+"""How often the intervals of off-policy evaluation hold the truth."""

@@ -1,0 +1,1 @@
+"""The guard where users have many requests each and keep their arm."""

@@ -76,7 +76,7 @@ class PairedLeader:
                 )
 
     def propensities(self, arms: ArmStats, now_ms: int) -> NDArray[np.float64]:
-        """Return 1 for the leader; ``thompson``'s propensities while rows are too few.
+        """Return 1 for the leader, shared by those that are level; or ``thompson``'s propensities.
 
         Parameters
         ----------
@@ -101,9 +101,9 @@ class PairedLeader:
         if not len(rivals):
             return Thompson().propensities(arms, now_ms)
         margin = lead[rivals] - self.z * error[rivals]
-        best = int(np.argmax(margin))
-        leader = rivals[best] if margin[best] > 0 else home
-        return share_equally(arms.n_arms, np.array([leader]))
+        most = margin.max()
+        leaders = rivals[margin == most] if most > 0 else np.array([home])
+        return share_equally(arms.n_arms, leaders)
 
     def _standing(self, arms: ArmStats) -> tuple[Float64, Float64, Float64]:
         """Rows in common with the champion, mean lead over it and its error, of each arm."""

@@ -126,6 +126,9 @@ class GuardCause(Reason, frozen=True, kw_only=True, tag="guard"):
         Of the arm, since evidence against it gathered; the mean is mapped to [0, 1].
     compared_with, reference_labels, reference_mean, margin
         The arm held against it meanwhile, and how much worse is tolerable (``test`` champion).
+    pairs, pair_difference
+        Requests that both answered, since they are compared, and by how much the arm was better on
+        them, on average.
     reward_floor, floor_margin
         The least tolerable mean (``test`` floor).
     alpha : float
@@ -148,6 +151,8 @@ class GuardCause(Reason, frozen=True, kw_only=True, tag="guard"):
     reference_labels: int | UnsetType = UNSET
     reference_mean: float | UnsetType | None = UNSET
     margin: float | UnsetType = UNSET
+    pairs: int | UnsetType = UNSET
+    pair_difference: float | UnsetType = UNSET
     reward_floor: float | UnsetType = UNSET
     floor_margin: float | UnsetType = UNSET
     alpha: float
@@ -167,7 +172,9 @@ class BetterCause(Reason, frozen=True, kw_only=True, tag="better"):
     arm : str
         The new champion.
     labels, mean, compared_with, reference_labels, reference_mean
-        Of both arms' lives; means are mapped to [0, 1].
+        Of both arms' lives, requests that both answered left out; means are mapped to [0, 1].
+    pairs, pair_difference
+        Requests that both answered, and by how much the arm was better on them, on average.
     alpha, log_evidence, log_threshold : float
         Of the test; nats.
     record : Coordinates
@@ -181,6 +188,8 @@ class BetterCause(Reason, frozen=True, kw_only=True, tag="better"):
     compared_with: str
     reference_labels: int
     reference_mean: float | None
+    pairs: int | UnsetType = UNSET
+    pair_difference: float | UnsetType = UNSET
     alpha: float
     log_evidence: float
     log_threshold: float

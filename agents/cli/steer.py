@@ -144,16 +144,33 @@ def arm() -> None:
     epilog=examples(
         "leverframe arm register checkout model-3",
         "leverframe arm register checkout model-3 --validation-score 0.91",
+        "leverframe arm register checkout model-3 --shadow",
     )
 )
 @click.argument("route")
 @click.argument("arm_name", metavar="ARM")
 @click.option("--validation-score", type=float, default=None, help="Score on held-out data.")
+@click.option("--shadow", is_flag=True, help="Without traffic, beside the others.")
 @_options
-def register(route: str, arm_name: str, validation_score: float | None, **options: Any) -> None:
-    """Register ARM on ROUTE; it starts in the nursery."""
-    params = None if validation_score is None else {"validation_score": validation_score}
-    _ask(route, "register_arm", arm_name, params, **options)
+def register(
+    route: str,
+    arm_name: str,
+    validation_score: float | None,
+    *,
+    shadow: bool,
+    **options: Any,
+) -> None:
+    """Register ARM on ROUTE; it starts in the nursery.
+
+    With --shadow it gets no traffic: it is judged by what it answers beside the others, on a route
+    whose labels do not depend on the answer, and promoted once it is proved to be better.
+    """
+    params: dict[str, Any] = {}
+    if validation_score is not None:
+        params["validation_score"] = validation_score
+    if shadow:
+        params["shadow"] = True
+    _ask(route, "register_arm", arm_name, params or None, **options)
 
 
 @arm.command(epilog=examples("leverframe arm retire checkout model-1"))

@@ -19,6 +19,7 @@ __all__ = [
     "Evidence",
     "Firsts",
     "observe",
+    "observe_pair",
     "restart",
     "restart_level",
     "settle",
@@ -55,6 +56,9 @@ class Evidence(Struct, array_like=True):
         Firsts of the arm up to which the level was bet on.
     woken : Capital
         The other half of the bets that the arm is worse: it wakes when the arm is suspected.
+    pairs : list of int
+        Requests that arm and reference both answered, and the sums of their rewards on them, since
+        they are compared.
     """
 
     reference: str = ""
@@ -64,6 +68,7 @@ class Evidence(Struct, array_like=True):
     level: Capital = field(default_factory=lambda: new_capital(2))
     settled: list[int] = field(default_factory=lambda: [0, 0])
     woken: Capital = field(default_factory=lambda: new_capital(1))
+    pairs: list[int] = field(default_factory=lambda: [0, 0, 0])
 
 
 def restart(evidence: Evidence, reference: str, own: Firsts, other: Firsts) -> None:
@@ -82,7 +87,7 @@ def restart(evidence: Evidence, reference: str, own: Firsts, other: Firsts) -> N
     """
     evidence.reference = reference
     evidence.block = [*own, *other]
-    evidence.closed = []
+    evidence.closed, evidence.pairs = [], [0, 0, 0]
     fresh = new_capital(3)
     fresh.starts = evidence.versus.starts
     fresh.since = list(evidence.block)
@@ -144,6 +149,26 @@ def observe(evidence: Evidence, own: Firsts, other: Firsts) -> None:
             [own[0] - own_count, own[1] - own_sum, other[0] - other_count, other[1] - other_sum]
         )
         evidence.block = [*own, *other]
+
+
+def observe_pair(evidence: Evidence, own_nano: int, other_nano: int) -> None:
+    """Add a request that arm and reference both answered: a block of its own.
+
+    What makes one request harder than another is the same for both, so few of them tell much. Their
+    labels must be in no other block.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Changed in place.
+    own_nano : int
+        Reward of the arm, mapped to [0, 1], in 1e-9.
+    other_nano : int
+        Of the reference, likewise.
+    """
+    evidence.closed.append([1, own_nano, 1, other_nano])
+    count, own, other = evidence.pairs
+    evidence.pairs = [count + 1, own + own_nano, other + other_nano]
 
 
 def settle(

@@ -15,7 +15,9 @@ from leverframe.streams.learning.linear import LinearSums
 
 __all__ = ["ArmPhase", "ArmState"]
 
-ArmPhase: TypeAlias = Literal["nursery", "candidate", "champion", "quarantined", "retired"]
+ArmPhase: TypeAlias = Literal[
+    "shadow", "nursery", "candidate", "champion", "quarantined", "retired"
+]
 
 
 class ArmState(Struct, array_like=True):
@@ -29,7 +31,7 @@ class ArmState(Struct, array_like=True):
         Stream time, ms since the epoch.
     validation_score : float or None
         On held-out data, as given at registration.
-    phase : {"nursery", "candidate", "champion", "quarantined", "retired"}
+    phase : {"shadow", "nursery", "candidate", "champion", "quarantined", "retired"}
         Where it stands; ``streams.learning.rollout`` holds the table of transitions.
     nursery_until : int
         Label count at which the nursery ends.
@@ -67,6 +69,9 @@ class ArmState(Struct, array_like=True):
     in_shadow : list of int
         Count and sum (1e-9) of rewards in force for answers that were computed and not given. On
         routes whose labels do not depend on the answer they are part of the other sums too.
+    paired : list of int
+        Count and sum (1e-9) of labels as they first came on requests that others answered too: the
+        guard compares those in pairs, and no second time.
     """
 
     registration: int
@@ -94,11 +99,22 @@ class ArmState(Struct, array_like=True):
     against_micro: int = 0
     suspicion: Suspicion = field(default_factory=Suspicion)
     in_shadow: list[int] = field(default_factory=lambda: [0, 0])
+    paired: list[int] = field(default_factory=lambda: [0, 0])
 
     @property
     def firsts(self) -> Firsts:
         """Count and sum (1e-9 rewards) of labels as they first came."""
         return self.first_count, self.first_sum_nano
+
+    @property
+    def alone(self) -> Firsts:
+        """The same of requests that no other arm answered."""
+        return self.first_count - self.paired[0], self.first_sum_nano - self.paired[1]
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the guard looks at the arm: it may receive traffic, or answers in shadow."""
+        return self.is_eligible or self.phase == "shadow"
 
     @property
     def is_eligible(self) -> bool:

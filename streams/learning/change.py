@@ -29,10 +29,14 @@ __all__ = [
 
 
 class RegisterArm(Struct, frozen=True):
-    """Add an arm: the first one becomes the champion, later ones start in the nursery."""
+    """Add an arm: the first one becomes the champion, later ones start in the nursery.
+
+    One in shadow answers beside the others, without traffic.
+    """
 
     arm: str
     validation_score: float | None = None
+    in_shadow: bool = False
 
 
 class Grow(Struct, frozen=True):

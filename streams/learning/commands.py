@@ -54,11 +54,14 @@ def _register(state: RouteState, command: Command) -> Move:
         raise RecordError("refused", "register_arm needs an arm")
     if name in state.arms:
         raise RecordError("refused", f"arm {name!r} is already registered")
-    score = (command.params or {}).get("validation_score")
+    params = command.params or {}
+    score, in_shadow = params.get("validation_score"), params.get("shadow", False)
     if score is not None and not (isinstance(score, (int, float)) and abs(score) <= LARGEST_SCORE):
         raise RecordError("invalid", f"params.validation_score must be a number, got {score!r:.80}")
+    if not isinstance(in_shadow, bool):
+        raise RecordError("invalid", f"params.shadow must be true or false, got {in_shadow!r:.80}")
     check_name(name, "arm")
-    return RegisterArm(name, None if score is None else float(score))
+    return RegisterArm(name, None if score is None else float(score), in_shadow)
 
 
 def _set_policy(_: RouteState, command: Command) -> Move:
@@ -154,8 +157,15 @@ def propose_command(state: RouteState, command: Command, route: Route) -> Change
         ),
         moves=(move,),
         reweighs=kind != "rollback",
-        newcomer=command.arm if isinstance(move, RegisterArm | Release) else None,
+        newcomer=_newcomer(move),
     )
+
+
+def _newcomer(move: Move) -> str | None:
+    """The arm whose share begins now, if there is one."""
+    if isinstance(move, Release) or (isinstance(move, RegisterArm) and not move.in_shadow):
+        return move.arm
+    return None
 
 
 def remember_command(state: RouteState, command_id: str) -> None:

@@ -95,7 +95,7 @@ def _propose_promotion(
         # To be better than an arm that breaks is no merit; it is rolled back, or acquitted.
         return None
     for name, arm in state.arms.items():
-        is_candidate = arm.phase == "candidate" or name in grown
+        is_candidate = arm.phase in {"candidate", "shadow"} or name in grown
         if not is_candidate or arm.evidence.reference != state.champion:
             continue
         if arm.verdict in {"no_data", "harmful"} or arm.held_until_ms > now_ms:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from leverframe.policies.guard.capital import MICRO_NAT, wealth_of
-from leverframe.policies.guard.evidence import observe, restart, settle
+from leverframe.policies.guard.evidence import Firsts, observe, observe_pair, restart, settle
 from leverframe.policies.guard.suspicion import forget
 from leverframe.policies.guard.verdict import Finding, Verdict, arm_alpha, judge
 from leverframe.policies.units import FROM_NANO, NANO
@@ -27,26 +27,52 @@ __all__ = [
 ]
 
 DIGITS: Final = 6
+NOBODY: Final[Mapping[str, int]] = {}
 
 
-def note_first_label(state: RouteState, arm: ArmState, nano: int | None, now_ms: int) -> None:
-    """Let the guard see a request's first label, in 1e-9; None is a later one, and not seen."""
+def note_first_label(
+    state: RouteState,
+    arm: ArmState,
+    nano: int | None,
+    now_ms: int,
+    beside: Mapping[str, int] = NOBODY,
+) -> None:
+    """Let the guard see a request's first label, in 1e-9; None is a later one, and not seen.
+
+    ``beside`` are the rewards of those who answered the same request in shadow, likewise.
+    """
     if nano is None:
         return
     arm.first_count += 1
     arm.first_sum_nano += nano
     arm.last_label_ms = max(arm.last_label_ms, now_ms)
+    if beside:
+        arm.paired = [arm.paired[0] + 1, arm.paired[1] + nano]
+        _note_pairs(state, arm, nano, beside)
+        return
     evidence = arm.evidence
     if evidence.reference:
         other = state.arms[evidence.reference]
         # Most labels close no block, and this is asked at every label.
-        if other.first_count > evidence.block[2] and arm.is_eligible:
-            observe(evidence, arm.firsts, other.firsts)
+        if other.first_count - other.paired[0] > evidence.block[2] and arm.is_eligible:
+            observe(evidence, arm.alone, other.alone)
+
+
+def _note_pairs(state: RouteState, arm: ArmState, nano: int, beside: Mapping[str, int]) -> None:
+    """Hold each arm that answered a request against its reference, if that answered too."""
+    for name, one in state.arms.items():
+        own = nano if one is arm else beside.get(name)
+        reference = one.evidence.reference
+        if own is None or not reference or not one.is_judged:
+            continue
+        other = nano if state.arms[reference] is arm else beside.get(reference)
+        if other is not None:
+            observe_pair(one.evidence, own, other)
 
 
 def verdict_of(arm: ArmState, route: Route, now_ms: int) -> Verdict:
     """Return the verdict as it stands now: an eligible arm without recent labels has none."""
-    return "no_data" if arm.is_eligible and _is_silent(arm, route, now_ms) else arm.verdict
+    return "no_data" if arm.is_judged and _is_silent(arm, route, now_ms) else arm.verdict
 
 
 def _is_silent(arm: ArmState, route: Route, now_ms: int) -> bool:
@@ -57,12 +83,13 @@ def settle_bets(state: RouteState, route: Route, now_ms: int) -> dict[str, Findi
     """Bet on what came since the last decision and write every verdict; return what is harmful."""
     settings = route.settings.guard
     harmful: dict[str, Finding] = {}
-    for name in state.eligible:
-        arm = state.arms[name]
+    for name, arm in state.arms.items():
+        if not arm.is_judged:
+            continue
         reference = reference_of(state, name) or ""
         other = state.arms[reference] if reference else None
         if arm.evidence.reference != reference:
-            restart(arm.evidence, reference, arm.firsts, other.firsts if other else (0, 0))
+            restart(arm.evidence, reference, arm.alone, other.alone if other else (0, 0))
             forget(arm.suspicion)
         alpha, margin = (
             arm_alpha(settings.alpha, arm.registration),
@@ -71,12 +98,14 @@ def settle_bets(state: RouteState, route: Route, now_ms: int) -> dict[str, Findi
         settle(arm.evidence, arm.firsts, margin=margin, level=settings.level, alpha=alpha)
         verdict, finding, _ = judge(arm.evidence, alpha=alpha, has_floor=settings.level is not None)
         arm.against_micro = 0 if finding is None else round(finding.log_evidence / MICRO_NAT)
-        note_fall(arm, other, settings.margin)
-        if arm.first_count == 0 or _is_silent(arm, route, now_ms):
+        if arm.is_eligible:
+            note_fall(arm, other, settings.margin)
+        is_known = arm.first_count or arm.evidence.pairs[0]
+        if not is_known or _is_silent(arm, route, now_ms):
             arm.verdict = "no_data"
             continue
         arm.verdict = verdict
-        if verdict == "harmful" and finding is not None:
+        if verdict == "harmful" and finding is not None and arm.is_eligible:
             harmful[name] = finding
     return harmful
 
@@ -131,7 +160,8 @@ def _cause(state: RouteState, route: Route, name: str, finding: Finding) -> Guar
         figures = _compared(state, name, (woken if is_woken else steady).since)
         figures["margin"] = round(tolerance_of(state, route, name), DIGITS)
     else:
-        figures = _labels_since(state.arms[name], evidence.level.since)
+        arm = state.arms[name]
+        figures = _labels_since(arm.firsts, evidence.level.since)
         figures |= {"reward_floor": settings.reward_floor, "floor_margin": settings.floor_margin}
     return GuardCause(
         arm=name,
@@ -157,14 +187,18 @@ def _compared(state: RouteState, name: str, since: Sequence[int]) -> dict[str, A
     """The same since given firsts of the arm and of its reference."""
     arm = state.arms[name]
     reference = arm.evidence.reference
-    other = _labels_since(state.arms[reference], since[2:])
-    return _labels_since(arm, since[:2]) | {
+    other = _labels_since(state.arms[reference].alone, since[2:])
+    figures = _labels_since(arm.alone, since[:2]) | {
         "compared_with": reference,
         "reference_labels": other["labels"],
         "reference_mean": other["mean"],
     }
+    pairs, own, rival = arm.evidence.pairs
+    if pairs:
+        figures |= {"pairs": pairs, "pair_difference": round((own - rival) / NANO / pairs, DIGITS)}
+    return figures
 
 
-def _labels_since(arm: ArmState, then: Sequence[int]) -> dict[str, Any]:
-    labels, total = arm.first_count - then[0], arm.first_sum_nano - then[1]
+def _labels_since(firsts: Firsts, then: Sequence[int]) -> dict[str, Any]:
+    labels, total = firsts[0] - then[0], firsts[1] - then[1]
     return {"labels": labels, "mean": round(total / NANO / labels, DIGITS) if labels else None}

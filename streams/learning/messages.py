@@ -60,6 +60,8 @@ def control_message(
         issued_at_ms=now_ms,
         salt=_salt_of(state, route, now_ms),
         cause=wire_form(cause),
+        shadow_share=route.settings.shadow_share,
+        shadow_arms=_shadow_arms(state) if route.settings.shadow_share else [],
         state_digest=state_digest(state),
     )
 
@@ -113,3 +115,9 @@ def heartbeat(state: RouteState, route: Route, now_ms: int) -> ControlMessage:
         else structs.asdict(state.probation) | {"share": route.settings.guard.probation_share},
     )
     return control_message(state, route, "heartbeat", cause, now_ms)
+
+
+def _shadow_arms(state: RouteState) -> list[str]:
+    """Arms that may answer beside the one that is served; with one alone there is no pair."""
+    judged = [name for name, arm in state.arms.items() if arm.is_judged]
+    return judged if len(judged) > 1 else []

@@ -18,7 +18,7 @@ from leverframe.policies.units import NANO
 from leverframe.schemas.reward import Reward
 from leverframe.streams.routes.route import Route
 
-__all__ = ["MOST_ARMS", "Pair", "count_pairs", "pair_key", "pair_stats"]
+__all__ = ["MOST_ARMS", "Pair", "count_pairs", "pair_key", "pair_stats", "rewards_beside"]
 
 BLOCK_ROWS: Final = 32
 MOST_BLOCKS: Final = 64
@@ -76,6 +76,16 @@ def count_pairs(
         for mine, count in ((before, -1), (now, 1)):
             if mine is not None:
                 _add(pair, block, sign * (mine - rival), count)
+
+
+def rewards_beside(reward: Reward, route: Route) -> dict[str, int]:
+    """Return what the others earned on a served request, in 1e-9; nothing where it is no pair.
+
+    A label that depends on the answer says nothing of an answer that was not given.
+    """
+    if not reward.served or route.settings.label_depends_on_answer:
+        return {}
+    return {name: round(_unit(value, route) * NANO) for name, value in reward.others.items()}
 
 
 def _unit(value: float, route: Route) -> float:

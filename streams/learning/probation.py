@@ -40,7 +40,7 @@ def note_fall(arm: ArmState, reference: ArmState | None, margin: float) -> None:
     if not suspicion.is_on:
         if suspicion.nats >= FALLEN or is_doubted(arm):
             suspect(suspicion, arm.firsts, reference.firsts, reference.suspicion.past)
-            turn(arm.evidence, arm.firsts, reference.firsts)
+            turn(arm.evidence, arm.alone, reference.alone)
         return
     outcome = weigh(suspicion, arm.firsts, reference.firsts, margin)
     if outcome is not None and (outcome == "too_long" or not is_doubted(arm)):

@@ -40,6 +40,7 @@ __all__ = [
 
 Event: TypeAlias = Literal[
     "registered",
+    "registered in shadow",
     "first arm",
     "grown",
     "promoted",
@@ -52,6 +53,10 @@ Event: TypeAlias = Literal[
 TRANSITIONS: Final[Mapping[tuple[ArmPhase | None, Event], ArmPhase]] = {
     (None, "first arm"): "champion",
     (None, "registered"): "nursery",
+    (None, "registered in shadow"): "shadow",
+    ("shadow", "promoted"): "champion",
+    ("shadow", "released"): "nursery",
+    ("shadow", "retired"): "retired",
     ("nursery", "grown"): "candidate",
     ("nursery", "promoted"): "champion",
     ("candidate", "promoted"): "champion",
@@ -171,18 +176,19 @@ def _advance(state: RouteState, name: str, event: Event) -> None:
 
 
 def _register(state: RouteState, route: Route, move: RegisterArm, now_ms: int) -> None:
-    is_first = not state.eligible
+    is_first = not state.eligible and not move.in_shadow
+    event: Event = "registered in shadow" if move.in_shadow else "registered"
     state.arms[move.arm] = ArmState(
         registration=len(state.arms) + 1,
         registered_at_ms=now_ms,
         validation_score=move.validation_score,
-        phase=TRANSITIONS[None, "first arm" if is_first else "registered"],
+        phase=TRANSITIONS[None, "first arm" if is_first else event],
         nursery_until=route.settings.nursery_labels,
     )
     if is_first:
         state.champion = move.arm
         state.target = {move.arm: 1.0}
-    elif not route.settings.nursery_labels:
+    elif not route.settings.nursery_labels and not move.in_shadow:
         _advance(state, move.arm, "grown")
 
 
@@ -203,7 +209,7 @@ def _promote(state: RouteState, name: str, now_ms: int) -> None:
         gap_nano = _gap_nano(arm, state.arms[name])
         reign = Reign(before, state.epoch, now_ms, arm.count, mean, arm.verdict, gap_nano)
         # From now on it is held to another measure: no worse than it was known to be.
-        restart(arm.evidence, name, arm.firsts, state.arms[name].firsts)
+        restart(arm.evidence, name, arm.alone, state.arms[name].alone)
         arm.against_micro = 0
         state.last_known_good = [r for r in state.last_known_good if r.arm != before] + [reign]
         del state.last_known_good[:-REMEMBERED_CHAMPIONS]
@@ -229,7 +235,7 @@ def _leave(state: RouteState, name: str, event: Event) -> None:
     heir = _heir_of(state, name)
     _advance(state, name, event)
     left = state.arms[name]
-    restart(left.evidence, "", left.firsts, (0, 0))
+    restart(left.evidence, "", left.alone, (0, 0))
     left.against_micro, left.suspicion = 0, Suspicion(seen=list(left.firsts))
     if state.probation is not None and name in {state.probation.arm, state.probation.compared_with}:
         state.probation = None
@@ -251,7 +257,7 @@ def _release(state: RouteState, route: Route, name: str) -> None:
     arm = state.arms[name]
     arm.nursery_until = arm.count + route.settings.nursery_labels
     arm.verdict = "no_data"
-    restart(arm.evidence, "", arm.firsts, (0, 0))
+    restart(arm.evidence, "", arm.alone, (0, 0))
     restart_level(arm.evidence, arm.firsts)
     arm.suspicion = Suspicion(seen=list(arm.firsts))
     # What it is suspected for must have happened since.

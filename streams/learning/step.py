@@ -35,7 +35,7 @@ from leverframe.streams.learning.drift import note_label
 from leverframe.streams.learning.guard import note_first_label
 from leverframe.streams.learning.linear import RECENT_CONTEXTS
 from leverframe.streams.learning.messages import complete_cause, control_message
-from leverframe.streams.learning.pairs import count_pairs
+from leverframe.streams.learning.pairs import count_pairs, rewards_beside
 from leverframe.streams.learning.restart import is_restart
 from leverframe.streams.learning.rollout import carry_out, check_move
 from leverframe.streams.learning.state import RouteState, new_route
@@ -192,10 +192,10 @@ class _Step:
             self._decide_before(state, route)
             late = is_late(state, route, now_ms)
         nano = self._count(state, reward, route)
-        if reward.unit_id is None:
+        if reward.unit_id is None and not reward.others:
             note_first_label(state, arm, nano, now_ms)
         else:
-            note_label_of_unit(state, arm, reward, route, nano)
+            note_label_of_unit(state, arm, reward, route, nano, rewards_beside(reward, route))
         if reward.context is not None and len(reward.context) == route.settings.context_dimension:
             state.contexts.append(reward.context)
             del state.contexts[:-RECENT_CONTEXTS]
@@ -215,7 +215,11 @@ class _Step:
         if reward.others and not route.settings.label_depends_on_answer:
             registrations = {name: one.registration for name, one in state.arms.items()}
             count_pairs(state.pairs, registrations, state.champion, reward, route)
-        return nano if reward.served else None
+        if reward.served:
+            return nano
+        arm = state.arms[reward.arm]
+        arm.last_label_ms = max(arm.last_label_ms, reward.attributed_at_ms)
+        return None
 
     def _count_in_shadow(self, state: RouteState, reward: Reward, route: Route) -> bool:
         """Keep what an answer in shadow earned; return whether it counts in the statistics too."""
@@ -231,15 +235,18 @@ class _Step:
                 f"arm {reward.arm!r} is not registered on {reward.route!r}; register it with: "
                 f"leverframe arm register {reward.route} {reward.arm}",
             )
-        now_ms, move = reward.attributed_at_ms, RegisterArm(reward.arm)
+        now_ms = reward.attributed_at_ms
+        move = RegisterArm(reward.arm, in_shadow=not reward.served)
         check_move(state, route, move)
         self.out.states[reward.route] = state
         carry_out(state, route, [move], now_ms)
         arm = state.arms[reward.arm]
-        note_label_of_unit(state, arm, reward, route, count_reward(arm, reward, route))
-        self.out.counts["counted", reward.route] += 1
+        if reward.served or self._count_in_shadow(state, reward, route):
+            note_label_of_unit(state, arm, reward, route, self._count(state, reward, route))
+            self.out.counts["counted", reward.route] += 1
         cause = RegisteredCause(arm=reward.arm, how="first_reward")
-        change = Change(kind="routing", cause=cause, reweighs=True, newcomer=reward.arm)
+        newcomer = reward.arm if reward.served else None
+        change = Change(kind="routing", cause=cause, reweighs=True, newcomer=newcomer)
         self._apply(state, route, change, now_ms)
 
     def command(self, command: Command, now_ms: int) -> None:

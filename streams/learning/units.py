@@ -1,9 +1,11 @@
 """Labels of units that may have several requests: the guard sees the first of each period."""
 
+from collections.abc import Mapping
+
 from leverframe.policies.guard.seen import hash_unit, note_unit, seen_in
 from leverframe.schemas.reward import Reward
 from leverframe.streams.learning.arm import ArmState
-from leverframe.streams.learning.guard import note_first_label
+from leverframe.streams.learning.guard import NOBODY, note_first_label
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.routes.route import Route
 
@@ -11,7 +13,12 @@ __all__ = ["note_label_of_unit"]
 
 
 def note_label_of_unit(
-    state: RouteState, arm: ArmState, reward: Reward, route: Route, nano: int | None
+    state: RouteState,
+    arm: ArmState,
+    reward: Reward,
+    route: Route,
+    nano: int | None,
+    beside: Mapping[str, int] = NOBODY,
 ) -> None:
     """Let the guard see a request's first label, unless its unit was seen in this period.
 
@@ -29,4 +36,4 @@ def note_label_of_unit(
         if not note_unit(state.units, hash_unit(reward.unit_id), period):
             arm.last_label_ms = max(arm.last_label_ms, now_ms)
             return
-    note_first_label(state, arm, nano, now_ms)
+    note_first_label(state, arm, nano, now_ms, beside)

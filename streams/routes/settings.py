@@ -153,6 +153,9 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Whether the label would be another had another arm answered: a click depends on what was
         shown, a fraud or a price does not. Only where it does not may a label also judge the arms
         that answered in shadow; their rewards then count in the statistics.
+    shadow_share : float
+        Share of the requests that all arms answer, one served and the others in shadow; serving
+        systems that compute such answers ask for it (``Subscriber.shadows``). 0: none.
     policy : NamedParams
         Policy, until a ``set_policy`` command changes it.
     guard : GuardSettings
@@ -207,6 +210,7 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     matures_after_s: Annotated[float, Meta(gt=0)] | None = None
     combine_parts: Combine | None = None
     label_depends_on_answer: bool = True
+    shadow_share: Share = 0.0
     policy: NamedParams = NamedParams(name="thompson")
     guard: GuardSettings = GuardSettings()
     following: FollowingSettings = FollowingSettings()

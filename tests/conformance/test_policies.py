@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from leverframe.policies import registry
 from leverframe.policies.base import Policy
 from leverframe.policies.registry import POLICIES, make_policy
-from leverframe.policies.statistics import ArmStats, LinearStats, TimeBuckets
+from leverframe.policies.statistics import ArmStats, LinearStats, PairStats, TimeBuckets
 from leverframe.schemas.errors import PolicyError
 
 NOW_MS = 1_000_000
@@ -36,6 +36,7 @@ def stats(
     registered: list[int] | None = None,
     n_buckets: int = 3,
     linear: LinearStats | None = None,
+    pairs: PairStats | None = None,
 ) -> ArmStats:
     """Arms whose labels lie evenly in the last ``n_buckets`` buckets."""
     k = len(count)
@@ -59,6 +60,7 @@ def stats(
             reward_square_sum=part * sums * np.array(mean),
         ),
         linear=linear,
+        pairs=pairs,
     )
 
 
@@ -90,6 +92,25 @@ def linear_states(draw: st.DrawFn, count: list[float], mean: list[float]) -> Lin
 
 
 @st.composite
+def pair_states(draw: st.DrawFn, k: int) -> PairStats:
+    """Blocks of rows that some pairs have, and others not; differences near and far."""
+    depth = draw(st.integers(0, 3))
+    shape = (depth, k, k)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    rows = rng.integers(0, draw(st.sampled_from([1, 2, 33])), shape).astype(np.float64)
+    mean = rng.choice([0.0, 0.01, -0.3, 1.0], shape)
+    upper = np.triu(np.ones((k, k)), 1)
+    rows, total = rows * upper, rows * mean * upper
+    square = np.abs(total)
+    flip = (0, 2, 1)
+    return PairStats(
+        rows=rows + rows.transpose(flip),
+        difference_sum=total - total.transpose(flip),
+        difference_square_sum=square + square.transpose(flip),
+    )
+
+
+@st.composite
 def states(draw: st.DrawFn) -> ArmStats:
     """One to eight arms, young and old, near and far, some of them out of service."""
     k = draw(st.integers(1, 8))
@@ -108,6 +129,7 @@ def states(draw: st.DrawFn) -> ArmStats:
         registered=draw(st.permutations(range(k))),
         n_buckets=draw(st.integers(0, 3)) if draw(st.booleans()) else 3,
         linear=draw(st.none() | linear_states(count, mean)),
+        pairs=draw(st.none() | pair_states(k)),
     )
 
 
@@ -116,7 +138,7 @@ def permuted(arms: ArmStats, order: NDArray[np.intp]) -> ArmStats:
     fields = {
         field.name: getattr(arms, field.name)[order]
         for field in dataclasses.fields(arms)
-        if field.name not in ("champion", "buckets", "linear")
+        if field.name not in ("champion", "buckets", "linear", "pairs")
     }
     buckets = {
         name: getattr(arms.buckets, name)[:, order]
@@ -126,11 +148,18 @@ def permuted(arms: ArmStats, order: NDArray[np.intp]) -> ArmStats:
     linear = arms.linear and dataclasses.replace(
         arms.linear, gram=arms.linear.gram[order], moment=arms.linear.moment[order]
     )
+    pairs = arms.pairs and PairStats(
+        **{
+            field.name: getattr(arms.pairs, field.name)[:, order][:, :, order]
+            for field in dataclasses.fields(PairStats)
+        }
+    )
     return ArmStats(
         **fields,
         champion=champion,
         buckets=dataclasses.replace(arms.buckets, **buckets),
         linear=linear,
+        pairs=pairs,
     )
 
 

@@ -115,8 +115,9 @@ class PairStats:
         safe = np.where(known, rows, 1.0)
         mean = (weight * self.difference_sum).sum(axis=0) / safe
         spread = (weight * self.difference_square_sum).sum(axis=0) / safe - mean**2
-        worth = rows**2 / np.where(known, (weight**2 * self.rows).sum(axis=0), 1.0)
-        error = np.sqrt(np.maximum(spread, 0.0) / np.where(known, worth, 1.0))
+        squares = np.maximum((weight**2 * self.rows).sum(axis=0), np.finfo(np.float64).tiny)
+        worth = np.where(known, rows**2 / squares, 1.0)
+        error = np.sqrt(np.maximum(spread, 0.0) / worth)
         return rows, mean, np.where(known, error, np.inf)
 
 

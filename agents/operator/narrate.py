@@ -73,7 +73,25 @@ def _unknown(cause: UnknownCause) -> str:
     return cause.why or "a reason that is not told"
 
 
+def _on_pairs(cause: GuardCause | BetterCause) -> str:
+    """What requests say that both arms answered; empty where there are none."""
+    if not isinstance(cause.pairs, int) or not isinstance(cause.pair_difference, float):
+        return ""
+    word = "better" if cause.pair_difference > 0 else "worse"
+    return (
+        f"{abs(cause.pair_difference):.4f} {word} than {cause.compared_with} on "
+        f"{cause.pairs:,} requests that both answered"
+    )
+
+
 def _guard(cause: GuardCause) -> str:
+    on_pairs = _on_pairs(cause) if cause.test == "champion" else ""
+    ending = (
+        f"; log evidence {cause.log_evidence:.2f} reached {cause.log_threshold:.2f} "
+        f"(alpha {cause.alpha}); its traffic went to {cause.traffic_to}"
+    )
+    if on_pairs and not cause.labels:
+        return f"{cause.arm} was rolled back: {on_pairs}, since it began to look bad{ending}"
     lead = (
         f"{cause.arm} was rolled back: mean {cause.mean} of {cause.labels:,} labels "
         f"since it began to look bad"
@@ -83,10 +101,7 @@ def _guard(cause: GuardCause) -> str:
         lead += f", {cause.compared_with} {beside} meanwhile"
     else:
         lead += f", where {cause.reward_floor} is the floor"
-    return (
-        f"{lead}; log evidence {cause.log_evidence:.2f} reached {cause.log_threshold:.2f} "
-        f"(alpha {cause.alpha}); its traffic went to {cause.traffic_to}"
-    )
+    return f"{lead}{f', and {on_pairs}' if on_pairs else ''}{ending}"
 
 
 def _drift(cause: DriftCause) -> str:
@@ -100,10 +115,14 @@ def _drift(cause: DriftCause) -> str:
 
 
 def _better(cause: BetterCause) -> str:
+    ending = f"log evidence {cause.log_evidence:.2f} reached {cause.log_threshold:.2f}"
+    on_pairs = _on_pairs(cause)
+    if on_pairs and not cause.labels:
+        return f"{cause.arm} became champion, proved in shadow: {on_pairs}; {ending}"
+    beside = f"{on_pairs}; " if on_pairs else ""
     return (
-        f"{cause.arm} became champion: mean {cause.mean} of {cause.labels:,} labels, "
-        f"{cause.compared_with} {cause.reference_mean} of {cause.reference_labels:,}; "
-        f"log evidence {cause.log_evidence:.2f} reached {cause.log_threshold:.2f}"
+        f"{cause.arm} became champion: {beside}mean {cause.mean} of {cause.labels:,} labels, "
+        f"{cause.compared_with} {cause.reference_mean} of {cause.reference_labels:,}; {ending}"
     )
 
 

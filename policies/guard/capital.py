@@ -31,7 +31,8 @@ class Capital(Struct, array_like=True):
     low : int
         The first gambler's log wealth where ``since`` was set, 1e-6 nats.
     since : list of int
-        Firsts of arm and reference where that gambler was poorest: evidence was gathered from here.
+        Firsts of arm and reference, and pairs of them, where that gambler was poorest: evidence was
+        gathered from here.
     """
 
     log_active: list[list[int]]

@@ -70,6 +70,11 @@ class Evidence(Struct, array_like=True):
     woken: Capital = field(default_factory=lambda: new_capital(1))
     pairs: list[int] = field(default_factory=lambda: [0, 0, 0])
 
+    @property
+    def place(self) -> list[int]:
+        """Where what was seen ends: the open block's begin, then the pairs."""
+        return [*self.block, *self.pairs]
+
 
 def restart(evidence: Evidence, reference: str, own: Firsts, other: Firsts) -> None:
     """Forget what was won and lost, since the reference changed or the arm was released.
@@ -90,7 +95,7 @@ def restart(evidence: Evidence, reference: str, own: Firsts, other: Firsts) -> N
     evidence.closed, evidence.pairs = [], [0, 0, 0]
     fresh = new_capital(3)
     fresh.starts = evidence.versus.starts
-    fresh.since = list(evidence.block)
+    fresh.since = evidence.place
     evidence.versus = fresh
     asleep = new_capital(1)
     asleep.starts = evidence.woken.starts
@@ -128,7 +133,7 @@ def turn(evidence: Evidence, own: Firsts, other: Firsts) -> None:
         Of the reference, now.
     """
     evidence.block = [*own, *other]
-    rouse(evidence.woken, list(evidence.block))
+    rouse(evidence.woken, evidence.place)
 
 
 def observe(evidence: Evidence, own: Firsts, other: Firsts) -> None:
@@ -198,9 +203,10 @@ def settle(
         # Rows: WORSE, FINE, BETTER.
         tolerances = np.array([[margin], [-margin], [0.0]])
         growth = log_growth(_SIGNS * difference, own_count, other_count, tolerances).sum(axis=1)
-        grow(evidence.versus, growth, len(blocks), evidence.block, most)
+        here = evidence.place
+        grow(evidence.versus, growth, len(blocks), here, most)
         if evidence.woken.starts:
-            grow(evidence.woken, growth[:1], len(blocks), evidence.block, most, stride=None)
+            grow(evidence.woken, growth[:1], len(blocks), here, most, stride=None)
         evidence.closed = []
     count, total = own[0] - evidence.settled[0], own[1] - evidence.settled[1]
     if level is not None and count:

@@ -174,7 +174,7 @@ class Attributed(Struct, frozen=True, array_like=True, tag=3, gc=False):
         them.
     """
 
-    prediction: Waiting | UnitWaiting
+    prediction: Waiting | UnitWaiting | ShadowWaiting
     label: LabelValue
     labelled_at_ms: int
     reward: float | None
@@ -195,7 +195,7 @@ class Shared(Struct, frozen=True, array_like=True, tag=6, gc=False):
         As they came, the newest ``MAX_EARLY_LABELS``: an arm may answer after its label.
     """
 
-    accounts: list[Waiting | Attributed]
+    accounts: list[Waiting | UnitWaiting | ShadowWaiting | Attributed]
     labels: list[ArrivedLabel] = field(default_factory=list)
 
 

@@ -187,13 +187,15 @@ def _compared(state: RouteState, name: str, since: Sequence[int]) -> dict[str, A
     """The same since given firsts of the arm and of its reference."""
     arm = state.arms[name]
     reference = arm.evidence.reference
-    other = _labels_since(state.arms[reference].alone, since[2:])
+    other = _labels_since(state.arms[reference].alone, since[2:4])
     figures = _labels_since(arm.alone, since[:2]) | {
         "compared_with": reference,
         "reference_labels": other["labels"],
         "reference_mean": other["mean"],
     }
-    pairs, own, rival = arm.evidence.pairs
+    # State of before there were pairs has none here.
+    then = since[4:] or (0, 0, 0)
+    pairs, own, rival = (now - one for now, one in zip(arm.evidence.pairs, then, strict=True))
     if pairs:
         figures |= {"pairs": pairs, "pair_difference": round((own - rival) / NANO / pairs, DIGITS)}
     return figures

@@ -115,7 +115,9 @@ def _block_of(pair: Pair, counted_ms: int, *, comes: bool) -> list[int] | None:
         blocks[-1][1] += 1
         return blocks[-1]
     at = bisect_right(blocks, counted_ms, key=lambda block: block[0]) - 1
-    return blocks[at] if at >= 0 else None
+    # The other arm may have counted a little later: a row is where the later of the two put it.
+    at = max(at, 0) if len(blocks) < MOST_BLOCKS else at
+    return blocks[at] if 0 <= at < len(blocks) else None
 
 
 def pair_stats(pairs: Mapping[str, Pair], names: Sequence[str]) -> PairStats | None:

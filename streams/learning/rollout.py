@@ -206,7 +206,7 @@ def _promote(state: RouteState, name: str, now_ms: int) -> None:
         _advance(state, before, "succeeded")
         arm = state.arms[before]
         mean = round(arm.sum_nano / NANO / arm.count, 6) if arm.count else None
-        gap_nano = _gap_nano(arm, state.arms[name])
+        gap_nano = _gap_nano(before, arm, state.arms[name])
         reign = Reign(before, state.epoch, now_ms, arm.count, mean, arm.verdict, gap_nano)
         # From now on it is held to another measure: no worse than it was known to be.
         restart(arm.evidence, name, arm.alone, state.arms[name].alone)
@@ -216,8 +216,14 @@ def _promote(state: RouteState, name: str, now_ms: int) -> None:
     state.epoch += 1
 
 
-def _gap_nano(arm: ArmState, better: ArmState) -> int:
-    """By how much the mean of an arm's first labels is below another's, 1e-9, at least 0."""
+def _gap_nano(name: str, arm: ArmState, better: ArmState) -> int:
+    """By how much the mean of an arm's first labels is below another's, 1e-9, at least 0.
+
+    On requests that both answered, where those are more.
+    """
+    pairs, own, other = better.evidence.pairs
+    if better.evidence.reference == name and pairs > min(arm.first_count, better.first_count):
+        return max(0, (own - other) // pairs)
     if not arm.first_count or not better.first_count:
         return 0
     gap = better.first_sum_nano // better.first_count - arm.first_sum_nano // arm.first_count

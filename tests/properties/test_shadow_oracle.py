@@ -1,5 +1,6 @@
 """Several arms answer one request: each is counted as if it were alone, in any order of arrival."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -8,10 +9,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from played import BUCKET_MS, WINDOW_MS, in_force, played, rules_of
-from records import T0, Record, label_record, prediction_record, routes
+from records import (
+    MAX_VALUE_BYTES,
+    T0,
+    Record,
+    label_record,
+    learning_runs,
+    prediction_record,
+    routes,
+)
 
 from leverframe.experiments.oracle import Counted, Labelled, Predicted, Rules, recount
+from leverframe.policies.units import NANO
+from leverframe.schemas.codec import encode
 from leverframe.schemas.reward import Reward
+from leverframe.streams.learning.pairs import Pair, pair_key
+from leverframe.streams.learning.state import RouteState, decode_route, encode_route
+from leverframe.streams.learning.step import learn
 
 REQUESTS = st.sampled_from(["x", "y"])
 ARMS = "abc"  # a is served, the others answer in shadow
@@ -111,6 +125,47 @@ def test_each_arm_is_counted_as_if_it_were_alone(seen: Arrivals, lag_ms: int) ->
     assert counted_in(rewards) == expected(seen, rules_of())
     check_others(rewards)
     assert all(reward.served == (reward.arm == "a") for reward in rewards)
+
+
+@given(arrivals(), st.integers(0, 3 * WINDOW_MS))
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_pairs_agree_with_a_recount(seen: Arrivals, lag_ms: int) -> None:
+    """Whatever was revised, withdrawn or came late; shadows apart and together with the rest."""
+    route = routes(window_s=WINDOW_MS / 1000, bucket_ms=BUCKET_MS, label_depends_on_answer=False)
+    rewards = played(in_order_of_read(seen), seen.cuts, route, 4 * WINDOW_MS + lag_ms)
+    counted = expected(seen, rules_of())
+    state = folded(rewards)
+    if state is None:
+        assert not counted
+        return
+    for first, second in itertools.combinations(state.arms, 2):
+        both = [
+            (one.reward, counted[request, second].reward)
+            for (request, arm), one in counted.items()
+            if arm == first and (request, second) in counted
+        ]
+        pair = state.pairs.get(pair_key(first, second), Pair())
+        gaps = [a - b for a, b in both]
+        assert (pair.rows, pair.sum_nano) == (len(gaps), round(sum(gaps) * NANO))
+        assert pair.square_nano == round(sum(gap * gap for gap in gaps) * NANO)
+        assert sum(block[2] for block in pair.blocks) == pair.rows
+    for name, arm in state.arms.items():
+        own = [one.reward for (_, who), one in counted.items() if who == name]
+        assert (arm.count, arm.sum_nano) == (len(own), round(sum(own) * NANO))
+        assert arm.in_shadow == ([0, 0] if name == "a" else [arm.count, arm.sum_nano])
+
+
+def folded(rewards: Sequence[Reward]) -> RouteState | None:
+    """Learn one record at a time, the state through its codec in between; arms in one order."""
+    route = routes(label_depends_on_answer=False, nursery_labels=0)
+    raw: bytes | None = None
+    for offset, reward in enumerate(rewards):
+        record = Record(b"r", encode(reward), reward.attributed_at_ms, "rewards", offset=offset)
+        states = {} if raw is None else {"r": decode_route(raw)}
+        outcome = learn(learning_runs([record]), states, route, max_value_bytes=MAX_VALUE_BYTES)
+        assert not outcome.dead_letters
+        raw = encode_route(outcome.states["r"])
+    return None if raw is None else decode_route(raw)
 
 
 @given(arrivals())

@@ -143,7 +143,8 @@ def evaluate_records(
     """Return what a policy would have earned.
 
     Raises ``EvaluationError`` if propensities are missing, or the policy's choices were hardly
-    ever tried. Raises ``PolicyError`` if the policy is unknown or a parameter is wrong. The last
+    ever tried. Raises ``PolicyError`` if the policy is unknown or a parameter is wrong. Answers in
+    shadow are left out. The last
     word on each request counts; one that was withdrawn is left out. A request meets the weights
     published before it was served, by ``predicted_at_ms``, or before its reward, should a
     producer's clock run ahead: so its own reward has no part in them.
@@ -158,7 +159,8 @@ def evaluate_records(
         report=report,
     )
     said = (_as_reward(record) for record in records if record.topic == rewards_topic)
-    last = {reward.request_id: reward for reward in said if reward is not None}
+    # What was computed in shadow was not given: no policy chose it.
+    last = {one.request_id: one for one in said if one is not None and one.served}
     rewards = sorted((r for r in last.values() if r.reward is not None), key=_served_ms)
     met = [(r, at) for r in rewards if (at := schedule.before(_served_ms(r))) >= 0]
     dimension, why_no_dr = _context_dimension([reward for reward, _ in met])

@@ -15,7 +15,7 @@ async def killed(
     deploy: Callable[..., Any], *, kills: int, pairs: int, rate: float, seed: int
 ) -> Any:
     deployment = await deploy(**SHORT_SESSION)
-    script = Script(pairs=pairs, seed=seed)
+    script = Script(pairs=pairs, seed=seed, shadow_share=0.1)
     rng = random.Random(seed)
     producing = asyncio.create_task(produce(deployment, script, rate))
     try:

@@ -42,7 +42,7 @@ def test_workers_that_join_and_leave_lose_and_double_nothing(deploy: Callable[..
 
     async def drill() -> None:
         deployment = await deploy(**SHORT_SESSION)
-        script = Script(pairs=8_000, seed=21)
+        script = Script(pairs=8_000, seed=21, shadow_share=0.1)
         first = deployment.start("first")
         producing = asyncio.create_task(produce(deployment, script, 1_500))
         await owns(deployment, "first")
@@ -63,7 +63,7 @@ def test_zombie_is_fenced(deploy: Callable[..., Any]) -> None:
 
     async def drill() -> None:
         deployment = await deploy(**SHORT_SESSION)
-        script = Script(pairs=8_000, seed=22)
+        script = Script(pairs=8_000, seed=22, shadow_share=0.1)
         zombie = deployment.start("zombie")
         producing = asyncio.create_task(produce(deployment, script, 1_000))
         await owns(deployment, "zombie")
@@ -206,7 +206,7 @@ def test_worker_and_subscriber_survive_a_broker_restart(tmp_path: Path) -> None:
         try:
             async with fleet.supervised():
                 fleet.start("w")
-                script = Script(pairs=4000, seed=24)
+                script = Script(pairs=4000, seed=24, shadow_share=0.1)
                 producing = asyncio.create_task(produce(deployment, script, 1000))
                 await wait_for_rewards(deployment, 300)
                 topics = deployment.settings.topic_names

@@ -23,8 +23,11 @@ from leverframe.schemas.prediction import Prediction
 from leverframe.schemas.reward import Reward
 from leverframe.schemas.traffic import ServedCount, Traffic
 from leverframe.streams.attribution.entries import (
+    ArrivedLabel,
     Attributed,
     EarlyLabel,
+    ShadowWaiting,
+    Shared,
     UnitWaiting,
     Waiting,
     decode_entry,
@@ -38,6 +41,7 @@ RECORD_FILE = FOLDER / "records.json"
 TRACE_FILE = FOLDER / "trace.json"
 
 _WAITING = Waiting(T0, T0 + 1000, "r", "a", {"0": 0.25, "1": 0.75}, 0.5, 1, 2, [0.5], T0 - 5, True)
+_SHADOW = ShadowWaiting(T0, T0 + 1000, "r", "b", 1, None, 1, 2, None, T0 - 5, True, None)
 _OF_UNIT = UnitWaiting(T0, T0 + 1000, "r", "a", 1, 0.5, 1, 2, None, T0 - 5, True, "user-1")
 
 EXAMPLES: dict[str, list[msgspec.Struct]] = {
@@ -56,6 +60,7 @@ EXAMPLES: dict[str, list[msgspec.Struct]] = {
             shown=False,
         ),
         Prediction(request_id="x", route="r", arm="a", prediction=1, unit_id="user-1"),
+        Prediction(request_id="x", route="r", arm="b", prediction=0, served=False),
     ],
     "ground-truth": [
         GroundTruth(request_id="x", label=None),
@@ -98,6 +103,18 @@ EXAMPLES: dict[str, list[msgspec.Struct]] = {
             attributed_at_ms=T0 + 2,
             unit_id="user-1",
         ),
+        Reward(
+            request_id="x",
+            route="r",
+            arm="b",
+            reward=0.0,
+            predicted_at_ms=T0,
+            labelled_at_ms=T0 + 1,
+            attributed_at_ms=T0 + 2,
+            served=False,
+            beside="a",
+            others={"a": 1.0},
+        ),
     ],
     "commands": [
         Command(
@@ -125,7 +142,23 @@ EXAMPLES: dict[str, list[msgspec.Struct]] = {
             salt="00",
             cause={"why": "guard"},
             state_digest="0123456789abcdef",
-        )
+        ),
+        ControlMessage(
+            route="r",
+            epoch=1,
+            seq=3,
+            kind="routing",
+            weights={"a": 1.0, "b": 0.0},
+            champion="a",
+            safe_weights={"a": 1.0},
+            ttl_ms=15000,
+            issued_at_ms=T0,
+            salt="00",
+            cause={"why": "policy"},
+            state_digest="0123456789abcdef",
+            shadow_share=0.3,
+            shadow_arms=["a", "b"],
+        ),
     ],
     "control-acks": [
         ControlAck(
@@ -158,6 +191,10 @@ ENTRIES = {
     "attributed": Attributed(_WAITING, 1, T0, 1.0, 3, T0 + 7),
     "waiting_of_unit": _OF_UNIT,
     "attributed_of_unit": Attributed(_OF_UNIT, 1, T0, 1.0, 3, T0 + 7),
+    "waiting_in_shadow": _SHADOW,
+    "shared": Shared(
+        [Attributed(_WAITING, 1, T0, 1.0, 0, T0 + 7), _SHADOW], [ArrivedLabel(T0 + 7, 1, T0 + 7)]
+    ),
 }
 
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from msgspec import structs
 from patience import PATIENCE_S
 
 from leverframe.agents.settings import Settings, load_settings
@@ -111,6 +113,23 @@ class Script:
     arms: int = 3
     duplicate_share: float = 0.05
     early_share: float = 0.2
+    shadow_share: float = 0.0
+
+    def is_shadowed(self, request_id: str) -> bool:
+        """Whether another arm answers a request too, in shadow."""
+        return self.shadow_share > 0 and zlib.crc32(request_id.encode()) % 1000 < (
+            1000 * self.shadow_share
+        )
+
+    @property
+    def shadows(self) -> int:
+        """Requests that another arm answers too."""
+        return sum(self.is_shadowed(f"{self.seed}-{i}") for i in range(self.pairs))
+
+    @property
+    def rewards(self) -> int:
+        """Rewards that must come of it: of each served answer, and of each in shadow."""
+        return self.pairs + self.shadows
 
     def events(self) -> Iterator[tuple[str, bytes, bytes]]:
         """Yield (topic, key, value) in the order of arrival; nothing depends on the product."""
@@ -126,6 +145,11 @@ class Script:
                 propensity=1 / self.arms,
             )
             label = GroundTruth(request_id=request_id, label=rng.randrange(2))
+            if self.is_shadowed(request_id):
+                arm = f"arm-{(int(prediction.arm[4:]) + 1) % self.arms}"
+                beside = structs.replace(prediction, arm=arm, propensity=None, served=False)
+                event = "predictions", request_id.encode(), encode(beside)
+                waiting.append((i + rng.randrange(100), *event))
             halves = [
                 ("predictions", request_id.encode(), encode(prediction)),
                 ("ground-truth", request_id.encode(), encode(label)),
@@ -219,7 +243,9 @@ async def wait_for_count(
     deadline = time.monotonic() + patience_s
     while True:
         states = await route_states(deployment)
-        total = sum(arm.count for state in states.values() for arm in state.arms.values())
+        arms = [arm for state in states.values() for arm in state.arms.values()]
+        # Shadows count apart where labels depend on the answer, as in these deployments.
+        total = sum(arm.count + arm.in_shadow[0] for arm in arms)
         if total >= count or time.monotonic() > deadline:
             return states
 
@@ -288,13 +314,16 @@ def recount(rewards: list[Reward]) -> dict[tuple[str, str], tuple[int, int]]:
     return {key: (counts[key], sums[key]) for key in counts}
 
 
-def learned(states: dict[str, RouteState]) -> dict[tuple[str, str], tuple[int, int]]:
-    """What the ledger holds, in the same form."""
-    return {
-        (route, name): (arm.count, arm.sum_nano)
+def learned(
+    states: dict[str, RouteState], *, in_shadow: bool = False
+) -> dict[tuple[str, str], tuple[int, int]]:
+    """What the ledger holds, in the same form, of what was served or of what was not."""
+    found = {
+        (route, name): tuple(arm.in_shadow) if in_shadow else (arm.count, arm.sum_nano)
         for route, state in states.items()
         for name, arm in state.arms.items()
     }
+    return {key: (count, total) for key, (count, total) in found.items() if count or total}
 
 
 def lose_disk(deployment: Deployment, name: str = "w") -> None:
@@ -306,9 +335,9 @@ async def verify(
     deployment: Deployment, script: Script, patience_s: float = PATIENCE_S
 ) -> dict[str, Any]:
     """Compare everything with the oracle; raise if anything was lost or counted twice."""
-    rewards = await wait_for_rewards(deployment, script.pairs, patience_s)
-    states = await wait_for_count(deployment, script.pairs, patience_s)
-    rewards = [
+    await wait_for_rewards(deployment, script.rewards, patience_s)
+    states = await wait_for_count(deployment, script.rewards, patience_s)
+    told = [
         decode(Reward, record.value)
         for record in await read_all(
             deployment.settings.broker.servers,
@@ -316,6 +345,13 @@ async def verify(
             deployment.settings.topics.route_partitions,
         )
     ]
+    rewards = [reward for reward in told if reward.served]
+    shadows = [reward for reward in told if not reward.served]
+    in_shadow = Counter(reward.request_id for reward in shadows)
+    assert len(shadows) == script.shadows, f"{len(shadows)} in shadow, not {script.shadows}"
+    assert all(script.is_shadowed(name) for name in in_shadow)
+    assert set(in_shadow.values()) <= {1}, "an answer in shadow was rewarded twice"
+    assert learned(states, in_shadow=True) == recount(shadows)
     ids = Counter(reward.request_id for reward in rewards)
     expected = {f"{script.seed}-{i}" for i in range(script.pairs)}
     lost = expected - ids.keys()

@@ -15,10 +15,10 @@ from leverframe.streams.attribution.entries import (
     MAX_LABELS_BYTES,
     ArrivedLabel,
     Attributed,
+    UnitWaiting,
     Waiting,
     labels_bytes,
     prediction_of,
-    unit_of,
 )
 from leverframe.streams.attribution.parts import combined, with_part
 from leverframe.streams.routes.route import Route
@@ -270,8 +270,7 @@ def _settle(  # noqa: PLR0913 - a record has many fields
         attributed_at_ms=now_ms,
         counted_at_ms=None if before is None else counted_at_ms,
     )
-    unit_id = unit_of(waiting)
-    if unit_id is not None:
+    if type(waiting) is UnitWaiting:
         # No argument above: beyond 15 of them CPython 3.11 takes 0.5 microseconds more for a call.
-        told = structs.replace(told, unit_id=unit_id)
+        told = structs.replace(told, unit_id=waiting.unit_id)
     return Settled(entry, told)

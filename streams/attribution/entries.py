@@ -170,7 +170,7 @@ def prediction_of(entry: Waiting | Attributed) -> Waiting:
 
 def unit_of(waiting: Waiting) -> str | None:
     """Return who was assigned; None where that is the request itself."""
-    # Every label pays for this: isinstance takes 0.15 microseconds more where it is not.
+    # isinstance takes 0.15 microseconds more where it is not.
     return waiting.unit_id if type(waiting) is UnitWaiting else None
 
 

@@ -117,9 +117,10 @@ class _Step:
         counts = self.out.counts
         counts["prediction", prediction.route, prediction.arm] += 1
         if entry is None or isinstance(entry, EarlyLabel):
-            tally(self.out.served, prediction, record.timestamp)
+            served = tally(self.out.served, prediction, record.timestamp)
             note_prediction(self.out.aged, waiting)
             if prediction.unit_id is not None:
+                served.of_units += 1
                 at_ms = min(waiting.predicted_at_ms, waiting.arrived_ms)
                 unit = served_unit(prediction, prediction.unit_id, at_ms, route.reassign_ms)
                 self.out.units.append(unit)

@@ -17,6 +17,7 @@ from leverframe.agents.doctor.partitioners import judge_partitioners, place
 from leverframe.agents.doctor.permissions import judge_rights
 from leverframe.agents.doctor.replication import judge_replication
 from leverframe.agents.doctor.retention import judge_retention
+from leverframe.agents.doctor.sample import Sample
 from leverframe.agents.doctor.units import judge_units
 from leverframe.agents.doctor.workers import judge_attendance
 from leverframe.agents.settings import Settings
@@ -97,8 +98,9 @@ def judge_broker(settings: Settings, facts: Facts) -> list[Finding]:
 
 
 def _units(settings: Settings, facts: Facts) -> Iterator[Finding]:
-    sample = facts.samples[settings.topic_names.predictions]
-    served = [record.served for record in sample.records if record.served is not None]
+    # A user without any right to the topic does not see it.
+    sample = facts.samples.get(settings.topic_names.predictions, Sample())
+    served = [one.served for one in sample.records if one.served is not None]
     written = settings.routes
     redrawn = [
         route

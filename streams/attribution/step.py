@@ -139,9 +139,10 @@ class _Step:
             shared = Shared([*accounts, waiting], labels_of(entry))
             self._open_shared(record.partition, request_id, waiting, shared, route)
         if waiting.served:
-            tally(self.out.served, prediction, record.timestamp)
+            served = tally(self.out.served, prediction, record.timestamp)
             note_prediction(self.out.aged, waiting)
             if prediction.unit_id is not None:
+                served.of_units += 1
                 at_ms = min(waiting.predicted_at_ms, waiting.arrived_ms)
                 unit = served_unit(prediction, prediction.unit_id, at_ms, route.reassign_ms)
                 self.out.units.append(unit)

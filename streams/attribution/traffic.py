@@ -67,19 +67,18 @@ AgedTally: TypeAlias = dict[tuple[str, str, int], AgedCounts]
 """By route, arm and second (its start, ms)."""
 
 
-def tally(served: ServedTally, prediction: Prediction, at_ms: int) -> None:
-    """Count a new prediction, no duplicate, at its record time."""
+def tally(served: ServedTally, prediction: Prediction, at_ms: int) -> ServedCounts:
+    """Count a new prediction, no duplicate, at its record time; return where it was counted."""
     key = prediction.route, prediction.arm, prediction.epoch, prediction.seq
     counts = served.get(key)
     if counts is None:
         counts = served.setdefault(_counted_as(served, key), ServedCounts(0, at_ms, at_ms))
     counts.count += 1
-    if prediction.unit_id is not None:
-        counts.of_units += 1
     if at_ms < counts.first_ms:
         counts.first_ms = at_ms
     elif at_ms > counts.newest_ms:
         counts.newest_ms = at_ms
+    return counts
 
 
 def merge(served: ServedTally, more: ServedTally) -> None:

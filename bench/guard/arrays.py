@@ -38,7 +38,7 @@ _LOST: Final = np.log1p(-0.99 * STAKES)
 
 @dataclass
 class Guarded:
-    """Routes with K arms each; axis 0 is the route, axis 1 the arm, in the order of registration."""
+    """Routes with K arms each; axis 0 is the route, axis 1 the arm, in order of registration."""
 
     routes: int
     arms: int

@@ -147,10 +147,9 @@ class _Routes:
         rng, rows = self.rng, self.all
         if self.world.shares is not None:
             least = self.wanted(rows)
-            policy = np.zeros(self.routes)
             chosen = self.champion
         else:
-            least, policy = self._least(rows)
+            least, _ = self._least(rows)
             guard = self.guard
             draws = rng.beta(1 + guard.total, 1 + guard.count - guard.total)
             chosen = np.where(self.grown, draws, -1.0).argmax(axis=1)

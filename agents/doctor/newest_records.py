@@ -8,7 +8,7 @@ from typing import Any, Final
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from leverframe.agents.doctor.sample import Sample, Sampled, names_of
+from leverframe.agents.doctor.sample import Sample, Sampled, alarms_of, names_of
 from leverframe.streams.runtime.connect import TIMEOUT_MS
 from leverframe.streams.runtime.consumers import open_consumer
 from leverframe.streams.runtime.kafka import BrokerSettings
@@ -82,4 +82,5 @@ def _kept(fetched: Iterator[Any]) -> Iterator[Sampled]:
             is_broker_time=record.timestamp_type == _BROKER_TIME,
             name=name,
             ttl_ms=ttl_ms,
+            alarms=alarms_of(record.value) if ttl_ms else None,
         )

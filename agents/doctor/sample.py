@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-__all__ = ["Sample", "Sampled", "names_of"]
+__all__ = ["Sample", "Sampled", "alarms_of", "names_of"]
 
 
 class Sampled(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +26,8 @@ class Sampled(msgspec.Struct, frozen=True, kw_only=True):
         ``request_id`` of the value, or its ``route``; empty when the value has neither.
     ttl_ms : int
         Of a control message.
+    alarms : tuple of str, optional
+        In force, as a heartbeat tells; None of any other record.
     """
 
     partition: int
@@ -35,6 +37,7 @@ class Sampled(msgspec.Struct, frozen=True, kw_only=True):
     is_broker_time: bool = False
     name: str = ""
     ttl_ms: int = 0
+    alarms: tuple[str, ...] | None = None
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +56,19 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     records: Sequence[Sampled] = ()
     taken_at_ms: int = 0
     failure: str = ""
+
+
+class _Following(msgspec.Struct, frozen=True):
+    alarms: dict[str, msgspec.Raw] = {}
+
+
+class _Cause(msgspec.Struct, frozen=True):
+    why: str = ""
+    following: _Following = _Following()
+
+
+class _Control(msgspec.Struct):
+    cause: _Cause = _Cause()
 
 
 class _Value(msgspec.Struct):
@@ -79,3 +95,23 @@ def names_of(value: bytes | None) -> tuple[str, int]:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return "", 0
     return read.request_id or read.route, read.ttl_ms
+
+
+def alarms_of(value: bytes | None) -> tuple[str, ...] | None:
+    """Return the alarms in force that a heartbeat tells; None for any other value.
+
+    Parameters
+    ----------
+    value : bytes or None
+        JSON, or anything else.
+
+    Returns
+    -------
+    tuple of str or None
+        Names, sorted.
+    """
+    try:
+        cause = msgspec.json.decode(value or b"", type=_Control).cause
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return tuple(sorted(cause.following.alarms)) if cause.why == "heartbeat" else None

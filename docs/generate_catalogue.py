@@ -165,7 +165,8 @@ def _example(word: str, kind: type[Any], key: str) -> list[str]:
 
 
 def _defaults(kind: type[Any]) -> str:
-    known = [f"{field.name} = {_literal(field.default)}" for field in dataclasses.fields(kind)]
+    fields = [field for field in dataclasses.fields(kind) if field.default is not None]
+    known = [f"{field.name} = {_literal(field.default)}" for field in fields]
     return f"{{ {', '.join(known)} }}" if known else ""
 
 

@@ -29,7 +29,8 @@ champion is the arm that traffic returns to. What makes an arm change its phase:
 - *succeeded*: another arm was promoted. The old champion joins the history of last known good ones,
   with the epoch, the labels, the mean reward and the verdict that it had;
 - *rolled back*: by command, or harmful by the guard, or a drift with `on_drift = "rollback"`. For
-  `cooldown_s` after it no challenger's share grows and none is promoted by itself;
+  `cooldown_s` after it no challenger's share grows and none is promoted by itself; a suspect that
+  is on probation keeps its phase;
 - *released*: by command. It starts at the nursery share with fresh evidence; the number of starts
   goes on, so its error budget is not renewed.
 

@@ -20,12 +20,13 @@ from leverframe.agents.doctor.retention import judge_retention
 from leverframe.agents.doctor.sample import Sample
 from leverframe.agents.doctor.units import judge_units
 from leverframe.agents.doctor.workers import judge_attendance
+from leverframe.agents.operator.narrate import ALARM_HEADLINES, CRITICAL_ALARMS
 from leverframe.agents.settings import Settings
 from leverframe.schemas.errors import BrokerError
 from leverframe.streams.routes.settings import OTHER_ROUTES
 from leverframe.streams.topology import TOPICS
 
-__all__ = ["examine", "judge_broker"]
+__all__ = ["examine", "judge_alarms", "judge_broker"]
 
 _LONGEST_S: Final = 90.0
 _CREATE: Final = "Create: leverframe topics create"
@@ -94,6 +95,7 @@ def judge_broker(settings: Settings, facts: Facts) -> list[Finding]:
         *judge_attendance(facts.group, facts.samples[topics.control]),
         *judge_losses(facts.losses, facts.taken_at_ms),
         *_policies(facts),
+        *judge_alarms(facts.samples[topics.control]),
     ]
 
 
@@ -108,6 +110,27 @@ def _units(settings: Settings, facts: Facts) -> Iterator[Finding]:
         if (known := written.get(route, written.get(OTHER_ROUTES))) and known.reassign_units
     ]
     yield from judge_units(served, redrawn)
+
+
+def judge_alarms(control: Sample) -> Iterator[Finding]:
+    """Tell of the alarms in the newest heartbeat of each route that was sampled.
+
+    Parameters
+    ----------
+    control : Sample
+        Of the control topic.
+
+    Yields
+    ------
+    Finding
+        One for each alarm in force.
+    """
+    newest = {one.name: one.alarms for one in control.records if one.alarms is not None}
+    for route, alarms in newest.items():
+        for alarm in alarms or ():
+            said = f"{alarm}: {ALARM_HEADLINES.get(alarm, 'an alarm of a newer version')}"
+            judge = fault if alarm in CRITICAL_ALARMS else warning
+            yield judge("alarm", f"route {route}", said, f"Look: leverframe explain {route}")
 
 
 def _policies(facts: Facts) -> Iterator[Finding]:

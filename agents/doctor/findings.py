@@ -17,7 +17,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     ----------
     check : str
         Which check: settings, broker, topics, retention, replication, partitioner, clock,
-        permissions, worker, losses, policy, units.
+        permissions, worker, losses, policy, units, alarm.
     state : {"ok", "warning", "fault"}
         A fault loses records, labels or decisions; a warning may, or is seen from one side only.
     where : str

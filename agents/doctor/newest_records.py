@@ -8,7 +8,7 @@ from typing import Any, Final
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from leverframe.agents.doctor.sample import Sample, Sampled, names_of
+from leverframe.agents.doctor.sample import Sample, Sampled, alarms_of, names_of
 from leverframe.agents.doctor.units import served_of
 from leverframe.streams.runtime.connect import TIMEOUT_MS
 from leverframe.streams.runtime.consumers import open_consumer
@@ -84,4 +84,5 @@ def _kept(fetched: Iterator[Any]) -> Iterator[Sampled]:
             name=name,
             ttl_ms=ttl_ms,
             served=served_of(record.value),
+            alarms=alarms_of(record.value) if ttl_ms else None,
         )

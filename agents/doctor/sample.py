@@ -6,7 +6,7 @@ import msgspec
 
 from leverframe.agents.doctor.units import Served
 
-__all__ = ["Sample", "Sampled", "names_of"]
+__all__ = ["Sample", "Sampled", "alarms_of", "names_of"]
 
 
 class Sampled(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +30,8 @@ class Sampled(msgspec.Struct, frozen=True, kw_only=True):
         Of a control message.
     served : Served, optional
         Who was served, where the value is a prediction.
+    alarms : tuple of str, optional
+        In force, as a heartbeat tells; None of any other record.
     """
 
     partition: int
@@ -40,6 +42,7 @@ class Sampled(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     ttl_ms: int = 0
     served: Served | None = None
+    alarms: tuple[str, ...] | None = None
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +61,19 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     records: Sequence[Sampled] = ()
     taken_at_ms: int = 0
     failure: str = ""
+
+
+class _Following(msgspec.Struct, frozen=True):
+    alarms: dict[str, msgspec.Raw] = {}
+
+
+class _Cause(msgspec.Struct, frozen=True):
+    why: str = ""
+    following: _Following = _Following()
+
+
+class _Control(msgspec.Struct):
+    cause: _Cause = _Cause()
 
 
 class _Value(msgspec.Struct):
@@ -84,3 +100,23 @@ def names_of(value: bytes | None) -> tuple[str, int]:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return "", 0
     return read.request_id or read.route, read.ttl_ms
+
+
+def alarms_of(value: bytes | None) -> tuple[str, ...] | None:
+    """Return the alarms in force that a heartbeat tells; None for any other value.
+
+    Parameters
+    ----------
+    value : bytes or None
+        JSON, or anything else.
+
+    Returns
+    -------
+    tuple of str or None
+        Names, sorted.
+    """
+    try:
+        cause = msgspec.json.decode(value or b"", type=_Control).cause
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return tuple(sorted(cause.following.alarms)) if cause.why == "heartbeat" else None

@@ -28,7 +28,7 @@ from leverframe.schemas.causes import (
 )
 from leverframe.schemas.control import ControlMessage
 
-__all__ = ["ALARM_HEADLINES", "headline", "sentence", "why"]
+__all__ = ["ALARM_HEADLINES", "CRITICAL_ALARMS", "headline", "sentence", "why"]
 
 ALARM_HEADLINES: Final = {
     "rollback_not_effective": "an arm that was rolled back still answers",
@@ -39,6 +39,8 @@ ALARM_HEADLINES: Final = {
     "label_outage": "predictions come, and no labels: the guard sees nothing",
 }
 """What each alarm says in a few words, by its name."""
+CRITICAL_ALARMS: Final = frozenset({"rollback_not_effective", "no_good_arm"})
+"""Users meet an arm that was taken off, or one that harms; other alarms are about evidence."""
 
 
 def why(message: ControlMessage) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
-from leverframe.agents.operator.narrate import headline
+from leverframe.agents.operator.narrate import CRITICAL_ALARMS, headline
 from leverframe.agents.web.history import RouteHistory
 from leverframe.schemas.causes import cause_of
 from leverframe.schemas.control import ControlMessage
@@ -76,15 +76,11 @@ def _silence(ttl_ms: int, silent_ms: int) -> list[Attention]:
     return []
 
 
-# A user meets an arm that was taken off, or one that harms; the other alarms are about evidence.
-_CRITICAL: Final = frozenset({"rollback_not_effective", "no_good_arm"})
-
-
 def _alarms(beat: Mapping[str, Any]) -> list[Attention]:
     following = beat.get("following", {})
     found = [
         Attention(
-            Level.critical if name in _CRITICAL else Level.warning,
+            Level.critical if name in CRITICAL_ALARMS else Level.warning,
             headline(cause_of({"why": name, **evidence})),
         )
         for name, evidence in following.get("alarms", {}).items()

@@ -32,6 +32,7 @@ from bench.guard.simulation import (
     draw,
     equal_arms,
     first_alarm,
+    half_asleep,
     log_evidence,
     waits,
 )
@@ -95,6 +96,8 @@ def broken_arm(
     else:
         looks, second = against_champion(seen, margin, 1), "second arm"
     evidence = log_evidence(looks)
+    if share is not None:
+        evidence = half_asleep(evidence)
     at = {"alone": THRESHOLDS["alone"], "second": THRESHOLDS[second]}
     return {k: waits(seen, first_alarm(looks, evidence, nats), good) for k, nats in at.items()}
 

@@ -180,6 +180,11 @@ def log_evidence(looks: Looks) -> Floats:
     return evidence
 
 
+def half_asleep(evidence: Floats) -> Floats:
+    """Return the evidence where half of the capital sleeps, since nobody is suspected."""
+    return np.logaddexp(evidence, 0.0) - np.log(2)
+
+
 def first_alarm(looks: Looks, evidence: Floats, threshold: float) -> Floats:
     """Return how many labels each route had when its arm was first called harmful."""
     return _first(evidence >= threshold, looks.at)
@@ -264,7 +269,7 @@ def equal_arms(
     for every in (1, BATCH):
         for margin in MARGINS:
             looks = against_champion(seen, margin, every)
-            most[f"champion {margin} {every}"] = log_evidence(looks).max(axis=0)
+            most[f"champion {margin} {every}"] = half_asleep(log_evidence(looks)).max(axis=0)
         if pattern == "steady":
             for name, side in (("floor", seen), ("champion's floor", seen.swapped())):
                 looks = against_level(side, rate, every)
@@ -287,5 +292,6 @@ def beside_rules(
     alarms = simple_rules(seen, BATCH)
     for margin in MARGINS:
         looks = against_champion(seen, margin, BATCH)
-        alarms[f"guard {margin}"] = first_alarm(looks, log_evidence(looks), threshold)
+        evidence = half_asleep(log_evidence(looks))
+        alarms[f"guard {margin}"] = first_alarm(looks, evidence, threshold)
     return {name: waits(seen, at, good) for name, at in alarms.items()}

@@ -1,5 +1,6 @@
 """The demo's picture: who answered, how well, and when the levers moved."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,8 +10,9 @@ from leverframe.agents.web.palette import colour
 from leverframe.experiments.demo.models import ARMS
 from leverframe.experiments.demo.observer import Observer
 from leverframe.experiments.demo.summary import Milestones
+from leverframe.schemas.control import ControlMessage
 
-__all__ = ["draw"]
+__all__ = ["draw", "probations"]
 
 # The dashboard's: arms are registered in this order.
 COLOURS: Final = {arm: colour(place) for place, arm in enumerate(ARMS)}
@@ -29,6 +31,13 @@ def draw(path: Path, observer: Observer, milestones: Milestones) -> None:
     )
     _shares(share, observer)
     _rewards(quality, observer)
+    for begin, end, arm in probations(observer.messages, observer.now_s):
+        for axes in (share, quality):
+            axes.axvspan(begin, end, facecolor="none", edgecolor="black", hatch="///", alpha=0.35)
+        share.annotate(
+            f"{arm} on probation", ((begin + end) / 2, 0.03), xycoords=("data", "axes fraction"),
+            fontsize=8, ha="center", annotation_clip=False,
+        )  # fmt: skip
     marks = (
         (milestones.registered_s, "forest-v2 arrives"),
         (milestones.shifted_s, "it wins traffic"),
@@ -46,6 +55,24 @@ def draw(path: Path, observer: Observer, milestones: Milestones) -> None:
         )  # fmt: skip
     figure.savefig(path, dpi=130, bbox_inches="tight")
     plt.close(figure)
+
+
+def probations(
+    messages: Sequence[tuple[float, ControlMessage]], now_s: float
+) -> list[tuple[float, float, str]]:
+    """Return begin, end and arm of each probation; a rollback of the arm ends it, too."""
+    found: list[tuple[float, float, str]] = []
+    begun: tuple[float, str] | None = None
+    for at_s, message in messages:
+        cause = message.cause
+        if cause.get("why") == "probation" and cause.get("step") == "begun":
+            begun = at_s, cause["arm"]
+        elif begun is not None and (
+            cause.get("why") == "probation" or begun[1] in message.quarantined
+        ):
+            found.append((begun[0], at_s, begun[1]))
+            begun = None
+    return found if begun is None else [*found, (begun[0], now_s, begun[1])]
 
 
 def _shares(axes: Any, observer: Observer) -> None:

@@ -290,4 +290,5 @@ def begin_anew(suspicion: Suspicion, own: Firsts, past: Firsts) -> None:
     past : Firsts
         Count and sum of the labels that are its past.
     """
-    suspicion.past, suspicion.wealth, suspicion.since = list(past), [], [list(own)]
+    suspicion.past, suspicion.seen = list(past), list(own)
+    suspicion.wealth, suspicion.since = [], [list(own)]

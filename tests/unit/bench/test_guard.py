@@ -17,6 +17,7 @@ from bench.guard.simulation import (
     bound,
     draw,
     first_alarm,
+    half_asleep,
     kl,
     log_evidence,
     simple_rules,
@@ -63,7 +64,7 @@ def test_simulation_of_the_champion_test_is_the_product(
     labels = routes(rate, share)
     looks = against_champion(labels, margin, every)
     evidence = log_evidence(looks)
-    alarms = first_alarm(looks, evidence, math.log(1 / ALPHA))
+    alarms = first_alarm(looks, half_asleep(evidence), math.log(1 / ALPHA))
     for row in range(8):
         at, last = product(
             labels.is_arm[row].tolist(), labels.reward[row].tolist(), every, margin, None

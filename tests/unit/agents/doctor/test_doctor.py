@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import orjson
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, SaslAuthenticationFailed
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 
 from leverframe.agents.datadir import claim, holder
 from leverframe.agents.doctor.clocks import judge_clocks
-from leverframe.agents.doctor.examination import judge_broker
+from leverframe.agents.doctor.examination import judge_alarms, judge_broker
 from leverframe.agents.doctor.facts import Facts
 from leverframe.agents.doctor.findings import Finding, exit_code, fault, ok, warning
 from leverframe.agents.doctor.local import judge_folder, judge_routes
@@ -35,7 +36,7 @@ from leverframe.agents.doctor.partitioners import (
 from leverframe.agents.doctor.permissions import Refusal, judge_rights
 from leverframe.agents.doctor.replication import Replicas, judge_replication, replicas_of
 from leverframe.agents.doctor.retention import judge_retention
-from leverframe.agents.doctor.sample import Sample, Sampled, names_of
+from leverframe.agents.doctor.sample import Sample, Sampled, alarms_of, names_of
 from leverframe.agents.doctor.workers import Group, Progress, judge_attendance
 from leverframe.agents.settings import Settings, load_settings
 from leverframe.schemas.errors import SettingsError
@@ -538,3 +539,33 @@ def test_losses_are_told_long_after() -> None:
         assert [one.state for one in found] == states
         assert all("42 records were lost" in one.detail for one in found)
         assert all("1970-01-02T00:00:00Z" in one.detail for one in found)
+
+
+def test_alarms_of_the_newest_heartbeat_are_told() -> None:
+    """``no_good_arm`` is a fault, other alarms are warnings; what is over is not told."""
+    beats = [
+        ("r", {"no_good_arm": {}, "label_outage": {}}),
+        ("s", {"label_outage": {}}),
+        ("s", {}),
+    ]
+    records = [
+        Sampled(
+            partition=0,
+            offset=at,
+            key=name.encode(),
+            timestamp_ms=0,
+            name=name,
+            ttl_ms=1,
+            alarms=alarms_of(
+                orjson.dumps({"cause": {"why": "heartbeat", "following": {"alarms": alarms}}})
+            ),
+        )
+        for at, (name, alarms) in enumerate(beats)
+    ]
+    found = list(judge_alarms(Sample(records=records)))
+    assert [(one.state, one.where, one.detail.partition(":")[0]) for one in found] == [
+        ("warning", "route r", "label_outage"),
+        ("fault", "route r", "no_good_arm"),
+    ]
+    assert alarms_of(b"{}") is None
+    assert alarms_of(b"no json") is None

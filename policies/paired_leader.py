@@ -36,12 +36,12 @@ class PairedLeader:
     Parameters
     ----------
     half_life : float
-        Rows after which a row counts half, above 0. 700 by default, chosen on other seeds than
+        Rows after which a row counts half, positive; 700 by default, chosen on other seeds than
         those that the experiment reports.
     z : float
         Standard errors by which the lead over the champion must exceed 0, finite, not negative.
     min_rows : float
-        Rows, old ones counted less, that an arm must share with the champion; above 0.
+        Rows, old ones counted less, that an arm must share with the champion; positive.
     held_out_rows : float
         Rows that a difference of held-out scores is worth, finite, not negative; 0: none.
 

@@ -190,10 +190,10 @@ class _Serving:
                 for other in self._beside(row, arm):
                     said = self.table.predictions[other, row]
                     value = float(self.matrix[said, self.table.labels[row]])
-                    fields = {"served": False, "beside": arms[arm], "others": dict(told)}
+                    fields = {"served": False, "beside": arms[arm], "others": dict(told) or None}
                     records.append(self._reward(row, arms[other], value, None, **fields))
                     told[arms[other]] = value
-            records.append(self._reward(row, arms[arm], reward, propensity, others=told))
+            records.append(self._reward(row, arms[arm], reward, propensity, others=told or None))
         for start in range(0, len(records), self.batch):
             self._fold("rewards", records[start : start + self.batch])
 

@@ -51,10 +51,11 @@ class Reward(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
         served leaves it out; ``propensity`` is then None.
     beside : str, optional
         Of an answer in shadow: the arm whose answer was given, where that is known.
-    others : dict of str to float
+    others : dict of str to float, optional
         Rewards in force of the other arms that answered the same request, by arm, when this record
         was made: each pair of arms meets once, in the later of their two records. A label that
         finds all answers is told of the shadows first, and then of the one that was served.
+        None where no other arm has a reward.
     """
 
     request_id: RequestId
@@ -75,4 +76,4 @@ class Reward(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     unit_id: UnitId | None = None
     served: bool = True
     beside: ArmName | None = None
-    others: dict[ArmName, FiniteNumber] = {}
+    others: dict[ArmName, FiniteNumber] | None = None

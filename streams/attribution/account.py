@@ -273,6 +273,6 @@ def _settle(  # noqa: PLR0913 - a record has many fields
     # No arguments above: beyond 15 of them CPython 3.11 takes 0.5 microseconds more for a call.
     if type(waiting) is not Waiting:
         told = structs.replace(told, unit_id=unit_of(waiting))
-    if not waiting.served:
-        told = structs.replace(told, served=False, propensity=None)
+        if not waiting.served:
+            told = structs.replace(told, served=False, propensity=None)
     return Settled(entry, told)

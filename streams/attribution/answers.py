@@ -12,6 +12,7 @@ from leverframe.schemas.reward import Reward
 from leverframe.streams.attribution.entries import (
     MAX_ANSWERS_BYTES,
     Attributed,
+    ShadowWaiting,
     Shared,
     Waiting,
     answer_bytes,
@@ -73,9 +74,9 @@ def with_others(reward: Reward, accounts: Sequence[Waiting | Attributed], at: in
     }
     served = [one.arm for one in map(prediction_of, accounts) if one.served]
     beside = served[0] if served and not reward.served else None
-    return structs.replace(reward, others=others, beside=beside)
+    return structs.replace(reward, others=others or None, beside=beside)
 
 
 def event_of(event: str, waiting: Waiting) -> str:
     """Return under which name an event counts: what happens in shadow counts apart."""
-    return event if waiting.served else "shadow_" + event
+    return "shadow_" + event if type(waiting) is ShadowWaiting else event

@@ -260,6 +260,21 @@ def unit_of(waiting: Waiting) -> str | None:
 def waiting_of(arrived_ms: int, prediction: Prediction, window_ms: int) -> Waiting:
     """Return the entry of a prediction that has just arrived, until its window ends."""
     stated = prediction.predicted_at_ms
+    if prediction.served and prediction.unit_id is None:
+        # Written out: building the arguments first takes a third more.
+        return Waiting(
+            arrived_ms,
+            arrived_ms + window_ms,
+            prediction.route,
+            prediction.arm,
+            prediction.prediction,
+            prediction.propensity,
+            prediction.epoch,
+            prediction.seq,
+            prediction.context,
+            arrived_ms if stated is None else stated,
+            prediction.shown,
+        )
     said = (
         arrived_ms,
         arrived_ms + window_ms,
@@ -275,9 +290,7 @@ def waiting_of(arrived_ms: int, prediction: Prediction, window_ms: int) -> Waiti
     )
     if not prediction.served:
         return ShadowWaiting(*said, prediction.unit_id)
-    if prediction.unit_id is not None:
-        return UnitWaiting(*said, prediction.unit_id)
-    return Waiting(*said)
+    return UnitWaiting(*said, str(prediction.unit_id))
 
 
 def same_content(a: Waiting, b: Waiting) -> bool:

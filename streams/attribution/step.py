@@ -33,6 +33,7 @@ from leverframe.streams.attribution.entries import (
     Attributed,
     EarlyLabel,
     Entry,
+    ShadowWaiting,
     Shared,
     Waiting,
     accounts_of,
@@ -126,8 +127,13 @@ class _Step:
         entry = self.entry(request_id)
         waiting = waiting_of(record.timestamp, prediction, route.window_ms)
         counts = self.out.counts
-        counts[event_of("prediction", waiting), prediction.route, prediction.arm] += 1
-        if entry is None or isinstance(entry, EarlyLabel):
+        is_served = prediction.served
+        event = "prediction" if is_served else "shadow_prediction"
+        counts[event, prediction.route, prediction.arm] += 1
+        if entry is None:
+            self.out.entries[request_id] = waiting
+            self._await_end(request_id, waiting, route)
+        elif isinstance(entry, EarlyLabel):
             self._first(record.partition, request_id, waiting, entry, route)
         else:
             accounts = accounts_of(entry)
@@ -138,7 +144,7 @@ class _Step:
             check_answer(waiting, accounts, route)
             shared = Shared([*accounts, waiting], labels_of(entry))
             self._open_shared(record.partition, request_id, waiting, shared, route)
-        if waiting.served:
+        if is_served:
             served = tally(self.out.served, prediction, record.timestamp)
             note_prediction(self.out.aged, waiting)
             if prediction.unit_id is not None:
@@ -160,14 +166,14 @@ class _Step:
         partition: int,
         request_id: str,
         waiting: Waiting,
-        early: EarlyLabel | None,
+        early: EarlyLabel,
         route: Route,
     ) -> None:
-        """Open the account of the first arm that answers."""
-        labels = [] if early is None else early_labels(early)
+        """Open the account of the first arm that answers a request whose labels were read."""
+        labels = early_labels(early)
         for _ in labels:
             self.out.counts[event_of("label", waiting), waiting.route, waiting.arm] += 1
-        if labels and not route.settings.label_depends_on_answer:
+        if not route.settings.label_depends_on_answer:
             self._open_shared(partition, request_id, waiting, Shared([waiting], labels), route)
             return
         self.out.entries[request_id] = waiting
@@ -233,8 +239,9 @@ class _Step:
         if entry is None or isinstance(entry, EarlyLabel):
             self._label_first(request_id, label, entry)
             return
-        waiting = _foremost(entry)
-        self.out.counts[event_of("label", waiting), waiting.route, waiting.arm] += 1
+        waiting = _foremost(entry) if isinstance(entry, Shared) else prediction_of(entry)
+        event = "label" if type(waiting) is not ShadowWaiting else "shadow_label"
+        self.out.counts[event, waiting.route, waiting.arm] += 1
         route = self.routes.get(waiting.route)
         if route is None:
             raise RecordError("unknown_route", f"route {waiting.route!r} left the settings")
@@ -283,10 +290,12 @@ class _Step:
         self, request_id: str, account: Waiting | Attributed, label: ArrivedLabel, route: Route
     ) -> Waiting | Attributed:
         """Move the one account of a request; return it as it is then."""
-        movement = self._moved(request_id, account, label, route)
+        waiting = prediction_of(account)
+        movement = take_label(request_id, account, label, route)
         if movement.entry is not account:
             self.out.entries[request_id] = movement.entry
         self.out.rewards += movement.rewards
+        self._note(movement, account, waiting)
         return movement.entry
 
     def _account_of(
@@ -294,7 +303,8 @@ class _Step:
     ) -> Shared:
         """Move account number ``at`` of several; return the entry as it is then."""
         account = shared.accounts[at]
-        movement = self._moved(request_id, account, label, route)
+        movement = take_label(request_id, account, label, route)
+        self._note(movement, account, prediction_of(account))
         if movement.entry is account:
             return shared
         after = moved(shared, at, movement.entry)
@@ -302,16 +312,13 @@ class _Step:
         self.out.rewards += [with_others(one, after.accounts, at) for one in movement.rewards]
         return after
 
-    def _moved(
-        self, request_id: str, account: Waiting | Attributed, label: ArrivedLabel, route: Route
-    ) -> Movement:
-        waiting = prediction_of(account)
-        movement = take_label(request_id, account, label, route)
-        if movement.entry is not account and isinstance(account, Waiting):
-            note_settled(self.out.aged, account)
+    def _note(self, movement: Movement, account: Waiting | Attributed, waiting: Waiting) -> None:
+        """Count what a label did to an account."""
+        if movement.entry is not account and account is waiting:
+            note_settled(self.out.aged, waiting)
+        lead = "shadow_" if type(waiting) is ShadowWaiting else ""
         for event in movement.events:
-            self.out.counts[event_of(event, waiting), waiting.route, waiting.arm] += 1
-        return movement
+            self.out.counts[lead + event if lead else event, waiting.route, waiting.arm] += 1
 
     def _await_end(self, request_id: str, waiting: Waiting, route: Route) -> None:
         """Let the sweep look at it when its default falls due, else when its window ends."""
@@ -326,9 +333,9 @@ class _Step:
         self.out.counts["dead_letter:" + letter.reason, "", ""] += 1
 
 
-def _foremost(entry: Waiting | Attributed | Shared) -> Waiting:
+def _foremost(entry: Shared) -> Waiting:
     """The answer that was served, before it came the first one."""
-    predictions = [prediction_of(account) for account in accounts_of(entry)]
+    predictions = [prediction_of(account) for account in entry.accounts]
     return next((one for one in predictions if one.served), predictions[0])
 
 

@@ -16,7 +16,7 @@ from leverframe.schemas.traffic import (
     ServedCount,
     Traffic,
 )
-from leverframe.streams.attribution.entries import Waiting
+from leverframe.streams.attribution.entries import ShadowWaiting, Waiting
 from leverframe.streams.health.ages import FINEST_MS, bin_start
 
 __all__ = [
@@ -99,13 +99,13 @@ def _counted_as(served: ServedTally, key: ServedKey) -> ServedKey:
 
 def note_prediction(aged: AgedTally, waiting: Waiting) -> None:
     """Count a new prediction that was served and shown."""
-    if waiting.shown and waiting.served:
+    if waiting.shown and type(waiting) is not ShadowWaiting:
         _counts(aged, waiting).predicted += 1
 
 
 def note_settled(aged: AgedTally, waiting: Waiting) -> None:
     """Count a prediction that waits no more: it has a reward, or its window has ended."""
-    if waiting.shown and waiting.served:
+    if waiting.shown and type(waiting) is not ShadowWaiting:
         _counts(aged, waiting).settled += 1
 
 

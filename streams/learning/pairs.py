@@ -62,7 +62,7 @@ def count_pairs(
     now = None if reward.reward is None else _unit(reward.reward, route)
     before = None if reward.previous_reward is None else _unit(reward.previous_reward, route)
     counted_ms = reward.attributed_at_ms if reward.counted_at_ms is None else reward.counted_at_ms
-    for name, value in reward.others.items():
+    for name, value in (reward.others or {}).items():
         other = registrations.get(name)
         if other is None:
             continue
@@ -83,7 +83,7 @@ def rewards_beside(reward: Reward, route: Route) -> dict[str, int]:
 
     A label that depends on the answer says nothing of an answer that was not given.
     """
-    if not reward.served or route.settings.label_depends_on_answer:
+    if reward.others is None or not reward.served or route.settings.label_depends_on_answer:
         return {}
     return {name: round(_unit(value, route) * NANO) for name, value in reward.others.items()}
 

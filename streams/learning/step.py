@@ -192,7 +192,7 @@ class _Step:
             self._decide_before(state, route)
             late = is_late(state, route, now_ms)
         nano = self._count(state, reward, route)
-        if reward.unit_id is None and not reward.others:
+        if reward.unit_id is None and reward.others is None:
             note_first_label(state, arm, nano, now_ms)
         else:
             note_label_of_unit(state, arm, reward, route, nano, rewards_beside(reward, route))
@@ -212,7 +212,7 @@ class _Step:
     def _count(self, state: RouteState, reward: Reward, route: Route) -> int | None:
         """Count a reward; return it in 1e-9 where the guard is to see it by itself."""
         nano = count_reward(state.arms[reward.arm], reward, route)
-        if reward.others and not route.settings.label_depends_on_answer:
+        if reward.others is not None and not route.settings.label_depends_on_answer:
             registrations = {name: one.registration for name, one in state.arms.items()}
             count_pairs(state.pairs, registrations, state.champion, reward, route)
         if reward.served:

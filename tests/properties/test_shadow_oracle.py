@@ -112,7 +112,7 @@ def check_others(rewards: Sequence[Reward]) -> None:
             for (request, arm), value in now.items()
             if request == reward.request_id and arm != reward.arm and value is not None
         }
-        assert reward.others == others
+        assert (reward.others or {}) == others
         now[reward.request_id, reward.arm] = reward.reward
 
 
@@ -220,6 +220,6 @@ def test_where_the_label_was_read_first_its_times_are_kept(depends: bool) -> Non
     rewards = played(records, [], route, 10**9)
     told = [(one.arm, one.reward, one.revision, one.attributed_at_ms - T0) for one in rewards]
     assert told == [("a", 1.0, 0, 100), ("b", 0.0, 0, 200), ("b", 1.0, 1, 300), ("a", 0.0, 1, 300)]
-    assert [one.others for one in rewards] == [{}, {"a": 1.0}, {"a": 1.0}, {"b": 1.0}]
+    assert [one.others for one in rewards] == [None, {"a": 1.0}, {"a": 1.0}, {"b": 1.0}]
     assert [one.beside for one in rewards] == [None, "a", "a", None]
     assert [one.propensity for one in rewards] == [None] * 4

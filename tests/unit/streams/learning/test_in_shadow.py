@@ -43,10 +43,12 @@ class Told:
         name = f"q{self.at}"
         for arm, value in rewards.items():
             if arm != served:
-                beside = {"served": False, "beside": served, "others": dict(told)}
+                beside = {"served": False, "beside": served, "others": dict(told) or None}
                 self.tell(reward_record(arm, value, self.at, request_id=name, **beside))
                 told[arm] = value
-        self.tell(reward_record(served, rewards[served], self.at, request_id=name, others=told))
+        self.tell(
+            reward_record(served, rewards[served], self.at, request_id=name, others=told or None)
+        )
 
     def until(self, kind: str, right: dict[str, float], rng: random.Random, most: int) -> int:
         """Requests until a message of a kind is published."""

@@ -131,6 +131,8 @@ def _row(message: Any, evidence: Any, arm: str, weight: float) -> list[str]:
     known = _arms(evidence).get(arm, {})
     mean = known.get("mean")
     state = "champion" if arm == message.champion else known.get("phase", "")
+    if _suspect(evidence.cause) == arm:
+        state += ", on probation"
     return [
         arm,
         f"{weight:.3f}",
@@ -141,6 +143,12 @@ def _row(message: Any, evidence: Any, arm: str, weight: float) -> list[str]:
         "quarantined" if arm in message.quarantined else state,
         known.get("verdict", ""),
     ]
+
+
+def _suspect(cause: Mapping[str, Any]) -> str | None:
+    """The arm on probation, as a heartbeat or the message that began it tells."""
+    told = cause if cause.get("step") == "begun" else cause.get("probation") or {}
+    return told.get("arm")
 
 
 def _arms(message: Any) -> dict[str, Any]:

@@ -158,7 +158,7 @@ class Guarded:
         self.fall[rows, arm] = np.where((past[:, 0] >= ENOUGH)[:, None], fall, 0.0)
         free = ~self.suspected[rows, arm]
         past = past + np.where(free[:, None], np.stack([np.ones_like(reward), reward], axis=1), 0)
-        self.past[rows, arm] = np.where((past[:, :1] >= MEMORY) & free[:, None], past // 2, past)
+        self.past[rows, arm] = np.where((past[:, :1] >= MEMORY) & free[:, None], past / 2, past)
 
     def _suspect(self, rows: Ints, arm: Ints) -> None:
         nats, against = self.fall[rows, arm].max(axis=1), self.against[rows, arm]

@@ -120,6 +120,27 @@ def champion_rows(rng: np.random.Generator, routes: int) -> Iterator[str]:
             yield row(arms, change, f"{int(broke.sum())} of {routes}", median, int(heir.sum()))
 
 
+def reserve_rows(rng: np.random.Generator, routes: int) -> Iterator[str]:
+    """Last known good arms that break, with a tenth of the traffic."""
+    yield row("change", "rolled back", "labels until then, median", "the champion, too")
+    yield "|---|---:|---:|---:|"
+    good_labels = GOOD // 9
+    for good, bad, longest in BREAKS[:2]:
+
+        def means(_: int, count: Floats, good: float = good, bad: float = bad) -> Floats:
+            now = np.full(count.shape, good)
+            now[:, 0] = np.where(count[:, 0] >= good_labels, bad, good)
+            return now
+
+        labels = int(good_labels / SHARES[0]) + 4 * longest
+        world = World(arms=2, labels=labels, means=means, shares=SHARES, is_succeeded=True)
+        found = run(rng, routes, world, lambda out: np.isfinite(out.rolled_at[:, 0]))
+        gone = np.isfinite(found.rolled_at[:, 0])
+        median = f"{np.median(found.labels_then[gone, 0] - good_labels):,.0f}"
+        other = int(np.isfinite(found.rolled_at[:, 1]).sum())
+        yield row(f"{good:.2f} to {bad:.2f}", f"{int(gone.sum())} of {routes}", median, other)
+
+
 def route_rows(rng: np.random.Generator, routes: int, labels: int) -> Iterator[str]:
     """Whole routes of equal arms: any false rollback, and what probation takes."""
     yield row("arms", "mean reward", "any rollback", "requests on probation")
@@ -164,6 +185,10 @@ def report(options: argparse.Namespace) -> str:
         (
             f"Equal arms, `thompson`, promotions on, {many:,} routes of {labels:,} labels:",
             route_rows(rng, many, labels),
+        ),
+        (
+            f"Last known good arms that break, with 10 % of the traffic, {few // 4:,} routes:",
+            reserve_rows(np.random.default_rng(options.seed + 1), few // 4),
         ),
     ]
     made = []

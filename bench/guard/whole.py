@@ -28,7 +28,7 @@ class World:
 
     ``means`` is asked at a label for the mean of each arm, shape (routes, arms), and told the
     labels of each so far. ``shares`` are fixed ones; None: Thompson. ``births`` are the labels at
-    which arms join.
+    which arms join. ``is_succeeded``: the second arm is champion, the first the last known good.
     """
 
     arms: int
@@ -38,6 +38,7 @@ class World:
     births: tuple[int, ...] | None = None
     probation_share: float = 0.5
     promote: bool = False
+    is_succeeded: bool = False
 
 
 @dataclass
@@ -258,6 +259,8 @@ def run(
         for k, birth in enumerate(births):
             if birth == at_label:
                 under_way.join(k)
+        if world.is_succeeded and at_label == 0:
+            under_way.champion[:], under_way.reserve[:] = 1, 0
         arm = under_way.choose()
         mean = world.means(at_label, under_way.guard.count)[under_way.all, arm]
         reward = (rng.random(routes) < mean).astype(np.float64)

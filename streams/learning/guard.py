@@ -91,10 +91,8 @@ def settle_bets(state: RouteState, route: Route, now_ms: int) -> dict[str, Findi
         if arm.evidence.reference != reference:
             restart(arm.evidence, reference, arm.alone, other.alone if other else (0, 0))
             forget(arm.suspicion)
-        alpha, margin = (
-            arm_alpha(settings.alpha, arm.registration),
-            tolerance_of(state, route, name),
-        )
+        alpha = arm_alpha(settings.alpha, arm.registration)
+        margin = tolerance_of(state, route, name)
         settle(arm.evidence, arm.firsts, margin=margin, level=settings.level, alpha=alpha)
         verdict, finding, _ = judge(arm.evidence, alpha=alpha, has_floor=settings.level is not None)
         arm.against_micro = 0 if finding is None else round(finding.log_evidence / MICRO_NAT)
@@ -132,7 +130,7 @@ def propose_rollback(
     leaving = [
         name
         for name, finding in harmful.items()
-        if is_safe_to_leave(state, name) and not _is_outdone(state, name, finding)
+        if is_safe_to_leave(state, name) and not _is_outdone(state, route, name, finding)
     ]
     if not leaving:
         return None
@@ -144,12 +142,17 @@ def propose_rollback(
     )
 
 
-def _is_outdone(state: RouteState, name: str, finding: Finding) -> bool:
-    """Whether a champion is no worse than it was, and a challenger is better: that is promoted."""
+def _is_outdone(state: RouteState, route: Route, name: str, finding: Finding) -> bool:
+    """Whether a champion is no worse than it was, and a challenger better, which is promoted.
+
+    Where nobody may be promoted it is rolled back like any other.
+    """
     arm = state.arms[name]
-    if name != state.champion or finding.test == "floor" or arm.suspicion.has_fallen:
+    if name != state.champion or finding.test == "floor" or not route.settings.promote:
         return False
-    return all(reign.arm != arm.evidence.reference for reign in state.last_known_good)
+    reference = arm.evidence.reference
+    is_former = any(reign.arm == reference for reign in state.last_known_good)
+    return not arm.suspicion.has_fallen and not is_former
 
 
 def _cause(state: RouteState, route: Route, name: str, finding: Finding) -> GuardCause:

@@ -67,6 +67,19 @@ def test_status_shows_arms_states_and_shadows() -> None:
         assert word in second
 
 
+def test_status_shows_who_is_on_probation() -> None:
+    """From a heartbeat, and from the message that began it."""
+    for cause in (
+        {"why": "heartbeat", "arms": arms(a=0.9, b=0.8), "probation": {"arm": "b"}},
+        {"why": "probation", "step": "begun", "arm": "b", "arms": arms(a=0.9, b=0.8)},
+    ):
+        console = Console(width=240, file=io.StringIO())
+        console.print(routes_table({"checkout": message(cause=cause, quarantined=[])}, 0))
+        first, second = console.file.getvalue().splitlines()[1:3]  # type: ignore[attr-defined]
+        assert "on probation" in second
+        assert "on probation" not in first
+
+
 def test_status_shows_the_mean_of_late_beside_that_of_the_life() -> None:
     """An arm that broke shows it, with how many labels say so; one of an older job shows none."""
     recent = {"labels": 240, "mean": 0.2, "since_ms": 0}

@@ -113,3 +113,13 @@ def test_reign_of_an_older_ledger_has_no_gap(gap: int) -> None:
     reign = Reign("a", 1, 2, 3, 0.5, "healthy", gap)
     assert Reign("a", 1, 2, 3, 0.5, "healthy").gap_nano == 0
     assert reign.gap_nano == gap
+
+
+def test_champion_that_was_always_worse_is_rolled_back_where_nobody_is_promoted() -> None:
+    """With ``promote`` the challenger succeeds it, and it stays as the way back."""
+    for promote in (False, True):
+        loop = Loop(6, routes(**(HALVES | {"promote": promote})))
+        loop.begin("a", "b")
+        loop.run(600, a=0.5, b=0.95)
+        assert loop.state.champion == "b"
+        assert loop.state.arms["a"].phase == ("candidate" if promote else "quarantined")

@@ -64,7 +64,7 @@ def _collapse(state: RouteState, route: Route, now_ms: int) -> ExplorationCollap
     if silent_ms <= route.settings.guard.no_data_s * 1000:
         return None
     # The open block begins where the reference had been labelled for the last time.
-    labels = last.first_count - last.evidence.block[0]
+    labels = last.alone[0] - last.evidence.block[0]
     if not last.evidence.reference or labels < _COLLAPSED:
         return None
     name = next(name for name, arm in state.arms.items() if arm is last)

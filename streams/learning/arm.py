@@ -52,7 +52,8 @@ class ArmState(Struct, array_like=True):
     held_until_ms : int
         Stream time until which its share may not grow, since it drifted.
     first_count, first_sum_nano : int
-        Labels as they first came, for the guard: revisions do not touch them.
+        Labels as they first came, for the guard: revisions do not touch them. Those of answers in
+        shadow are among them, where a label does not depend on the answer.
     last_label_ms : int
         Stream time of the newest label.
     verdict : {"healthy", "harmful", "inconclusive", "no_data"}
@@ -70,8 +71,8 @@ class ArmState(Struct, array_like=True):
         Count and sum (1e-9) of rewards in force for answers that were computed and not given. On
         routes whose labels do not depend on the answer they are part of the other sums too.
     paired : list of int
-        Count and sum (1e-9) of labels as they first came on requests that others answered too: the
-        guard compares those in pairs, and no second time.
+        Count and sum (1e-9) of those on requests that others answered too: the guard compares them
+        in pairs, and no second time.
     """
 
     registration: int

@@ -47,7 +47,6 @@ def note_first_label(
     arm.first_sum_nano += nano
     arm.last_label_ms = max(arm.last_label_ms, now_ms)
     if beside:
-        arm.paired = [arm.paired[0] + 1, arm.paired[1] + nano]
         _note_pairs(state, arm, nano, beside)
         return
     evidence = arm.evidence
@@ -59,11 +58,20 @@ def note_first_label(
 
 
 def _note_pairs(state: RouteState, arm: ArmState, nano: int, beside: Mapping[str, int]) -> None:
-    """Hold each arm that answered a request against its reference, if that answered too."""
+    """Hold each arm that answered a request against its reference, if that answered too.
+
+    The label is one of all of them, served or not.
+    """
     for name, one in state.arms.items():
         own = nano if one is arm else beside.get(name)
+        if own is None:
+            continue
+        one.paired = [one.paired[0] + 1, one.paired[1] + own]
+        if one is not arm:
+            one.first_count += 1
+            one.first_sum_nano += own
         reference = one.evidence.reference
-        if own is None or not reference or not one.is_judged:
+        if not reference or not one.is_judged:
             continue
         other = nano if state.arms[reference] is arm else beside.get(reference)
         if other is not None:

@@ -146,7 +146,7 @@ def test_a_label_is_bet_on_once() -> None:
         told.request("ab"[n % 2], **{"ab"[n % 2]: 1.0})
     b = told.state.arms["b"]
     assert b.evidence.pairs[0] == 400
-    assert (b.firsts[0], b.paired[0], b.alone[0]) == (400, 200, 200)
+    assert (b.firsts[0], b.paired[0], b.alone[0]) == (600, 400, 200)
 
 
 @pytest.mark.parametrize("shadow", ["yes", 1])

@@ -60,9 +60,9 @@ class PairedLeader:
 
     name: ClassVar[str] = "paired_leader"
     half_life: float = 700.0
-    z: float = 0.25
+    z: float = 0.0
     min_rows: float = 20.0
-    held_out_rows: float = 100.0
+    held_out_rows: float = 50.0
 
     def __post_init__(self) -> None:
         """Refuse parameters outside their range."""

@@ -29,12 +29,21 @@ nonasymptotic confidence sequences, Annals of Statistics 49(2). Shin, Ramdas and
 E-detectors, New England Journal of Statistics in Data Science 2(2), section 4 (starts as mixture).
 """
 
+import math
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["STAKES", "STRIDE", "log_growth", "log_growth_below", "log_wealth", "wake"]
+__all__ = [
+    "STAKES",
+    "STRIDE",
+    "log_growth",
+    "log_growth_below",
+    "log_growth_of_block",
+    "log_wealth",
+    "wake",
+]
 
 Float64 = NDArray[np.float64]
 
@@ -43,6 +52,7 @@ STAKES: Final = np.array([0.04, 0.08, 0.16, 0.32, 0.6, 0.95])
 STRIDE: Final = 32
 """Blocks between two starts."""
 _LARGEST: Final = 0.99  # of what could be lost at once
+_STAKES: Final[list[float]] = STAKES.tolist()
 
 
 def log_growth(
@@ -78,6 +88,42 @@ def log_growth(
     stake = np.minimum(size[..., None] * STAKES, most[..., None])
     growth: Float64 = np.log1p(-stake * (difference + margin)[..., None])
     return growth
+
+
+def log_growth_of_block(
+    difference: float, own_count: int, reference_count: int, margin: float
+) -> list[float]:
+    """Return the same as ``log_growth`` for one block, without the price of arrays.
+
+    Parameters
+    ----------
+    difference : float
+        Mean of the side that is suspected minus that of the other, -1 to 1.
+    own_count : int
+        Labels of the suspected side in the block, at least 1.
+    reference_count : int
+        Labels of the other side, at least 1.
+    margin : float
+        How much worse is tolerable, above -1.
+
+    Returns
+    -------
+    list of float
+        By stake, nats.
+
+    Examples
+    --------
+    >>> [round(nats, 2) for nats in log_growth_of_block(-1.0, 1, 1, 0.0)]
+    [0.04, 0.08, 0.15, 0.28, 0.47, 0.67]
+    """
+    size = 2 * own_count * reference_count / (own_count + reference_count)
+    most = _LARGEST / (1 + margin) if margin > 0 else _LARGEST
+    lead = difference + margin
+    log1p = math.log1p
+    return [
+        log1p(-stake * lead if stake < most else -most * lead)
+        for stake in [size * share for share in _STAKES]
+    ]
 
 
 def log_growth_below(count: Float64, total: Float64, level: float) -> Float64:

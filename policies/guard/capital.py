@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from operator import add
 from typing import Final
 
 import numpy as np
@@ -10,10 +11,21 @@ from numpy.typing import NDArray
 
 from leverframe.policies.guard.betting import STAKES, STRIDE, wake
 
-__all__ = ["MICRO_NAT", "Capital", "grow", "new_capital", "rouse", "wealth_of"]
+__all__ = [
+    "MICRO_NAT",
+    "Capital",
+    "grow",
+    "in_micro",
+    "log_wealth_of",
+    "new_capital",
+    "reached",
+    "rouse",
+    "wealth_of",
+]
 
 MICRO_NAT: Final = 1e-6
 """Unit in which wealth is kept, nats."""
+_FAR: Final = 45.0  # nats below the richest: what is less changes no bit of the sum
 _NOTHING: Final = -700 * 10**6  # in 1e-6 nats: capital that can no longer be told from none
 
 
@@ -62,7 +74,7 @@ def new_capital(gamblers: int, stakes: int = len(STAKES)) -> Capital:
 
 def grow(
     capital: Capital,
-    growth: NDArray[np.float64],
+    growth: Sequence[Sequence[float]],
     steps: int,
     now: list[int],
     most: float,
@@ -74,8 +86,8 @@ def grow(
     ----------
     capital : Capital
         Changed in place.
-    growth : NDArray[np.float64]
-        Shape (gamblers, stakes): change of log wealth, nats.
+    growth : sequence of sequence of float
+        By gambler, then by stake: change of log wealth, 1e-6 nats; see ``in_micro``.
     steps : int
         Observations.
     now : list of int
@@ -89,15 +101,37 @@ def grow(
     if stride is not None and capital.steps >= stride:
         before = _start(capital)
     highest = round(most / MICRO_NAT)
-    # A dozen numbers: numpy would take longer.
+    # A dozen numbers, at every decision: numpy would take longer.
     capital.log_active = [
-        [min(highest, max(_NOTHING, round(had + won))) for had, won in zip(own, wins, strict=True)]
-        for own, wins in zip(before, (growth / MICRO_NAT).tolist(), strict=True)
+        [
+            highest if new > highest else max(_NOTHING, new)
+            for new in map(round, map(add, own, wins))
+        ]
+        for own, wins in zip(before, growth, strict=True)
     ]
     capital.steps += steps
-    poorest = round(_wealth(capital.log_active[0], capital.starts) / MICRO_NAT)
-    if poorest <= capital.low:
-        capital.low, capital.since = poorest, list(now)
+    if max(capital.log_active[0]) <= capital.low:
+        # No richer than it was at its poorest, unless the other stakes make up for it.
+        poorest = round(_wealth(capital.log_active[0], capital.starts) / MICRO_NAT)
+        if poorest <= capital.low:
+            capital.low, capital.since = poorest, list(now)
+
+
+def in_micro(growth: NDArray[np.float64]) -> list[list[float]]:
+    """Return growth as ``grow`` takes it.
+
+    Parameters
+    ----------
+    growth : NDArray[np.float64]
+        Shape (gamblers, stakes), nats.
+
+    Returns
+    -------
+    list of list of float
+        By gambler, then by stake, 1e-6 nats.
+    """
+    found: list[list[float]] = (growth / MICRO_NAT).tolist()
+    return found
 
 
 def rouse(capital: Capital, now: list[int]) -> None:
@@ -142,9 +176,54 @@ def wealth_of(capital: Capital) -> list[float]:
     return [_wealth(row, capital.starts) for row in capital.log_active]
 
 
+def reached(capital: Capital, gambler: int, threshold: float) -> float | None:
+    """Return a gambler's log wealth if it has reached a threshold; mostly it is far from that.
+
+    Parameters
+    ----------
+    capital : Capital
+        Of ``Evidence``.
+    gambler : int
+        Its row.
+    threshold : float
+        Nats.
+
+    Returns
+    -------
+    float or None
+        Nats; None where it has not.
+    """
+    row = capital.log_active[gambler]
+    if max(0.0, max(row) * MICRO_NAT) + math.log(len(row) + 1.0) < threshold:
+        return None
+    wealth = _wealth(row, capital.starts)
+    return wealth if wealth >= threshold else None
+
+
+def log_wealth_of(capital: Capital, gambler: int) -> float:
+    """Return one gambler's log wealth.
+
+    Parameters
+    ----------
+    capital : Capital
+        Of ``Evidence``.
+    gambler : int
+        Its row.
+
+    Returns
+    -------
+    float
+        Nats.
+    """
+    return _wealth(capital.log_active[gambler], capital.starts)
+
+
 def _wealth(log_active: list[int], starts: int) -> float:
     """Log of the sleeping and the working capital's sum, which neither overflows nor vanishes."""
-    terms = [own * MICRO_NAT for own in log_active]
-    terms.append(-math.log(starts + 1.0))
-    most = max(terms)
-    return most + math.log(math.fsum([math.exp(term - most) for term in terms]))
+    sleeping = -math.log(starts + 1.0)
+    most = max(sleeping, max(log_active) * MICRO_NAT)
+    total, least = math.exp(sleeping - most), (most - _FAR) / MICRO_NAT
+    for own in log_active:
+        if own > least:
+            total += math.exp(own * MICRO_NAT - most)
+    return most + math.log(total)

@@ -6,16 +6,22 @@ so that a replay gives the same state.
 """
 
 import math
+from operator import add
 from typing import Final, TypeAlias
 
 import numpy as np
 from msgspec import Struct, field
 
-from leverframe.policies.guard.betting import log_growth, log_growth_below
-from leverframe.policies.guard.capital import Capital, grow, new_capital, rouse
+from leverframe.policies.guard.betting import log_growth, log_growth_below, log_growth_of_block
+from leverframe.policies.guard.capital import MICRO_NAT, Capital, grow, in_micro, new_capital, rouse
 from leverframe.policies.units import FROM_NANO
 
 __all__ = [
+    "ABOVE",
+    "BELOW",
+    "BETTER",
+    "FINE",
+    "WORSE",
     "Evidence",
     "Firsts",
     "observe",
@@ -29,6 +35,7 @@ __all__ = [
 Firsts: TypeAlias = tuple[int, int]
 """Count and sum (1e-9 rewards mapped to [0, 1]) of an arm's labels as they first came."""
 
+_FEW: Final = 4  # blocks: for more of them numpy is quicker
 _SPARE: Final = 3.0  # nats beyond the threshold that are worth keeping
 WORSE, FINE, BETTER = range(3)
 """Rows of bets on differences: the arm is worse than tolerable, is not, is better."""
@@ -197,26 +204,43 @@ def settle(
     """
     most = math.log(2 / alpha) + _SPARE
     if evidence.closed:
-        blocks = np.array(evidence.closed, dtype=np.float64)
-        own_count, other_count = blocks[:, 0], blocks[:, 2]
-        difference = (blocks[:, 1] / own_count - blocks[:, 3] / other_count) * FROM_NANO
-        # Rows: WORSE, FINE, BETTER.
-        tolerances = np.array([[margin], [-margin], [0.0]])
-        growth = log_growth(_SIGNS * difference, own_count, other_count, tolerances).sum(axis=1)
-        here = evidence.place
-        grow(evidence.versus, growth, len(blocks), here, most)
+        growth, steps, here = _growth(evidence.closed, margin), len(evidence.closed), evidence.place
+        grow(evidence.versus, growth, steps, here, most)
         if evidence.woken.starts:
-            grow(evidence.woken, growth[:1], len(blocks), here, most, stride=None)
+            grow(evidence.woken, growth[:1], steps, here, most, stride=None)
         evidence.closed = []
     count, total = own[0] - evidence.settled[0], own[1] - evidence.settled[1]
     if level is not None and count:
         counts, sums = np.array([count, count], float), np.array([total, 0.0]) * FROM_NANO
         sums[ABOVE] = count - sums[BELOW]
-        growth = np.stack(
+        grown = np.stack(
             [
                 log_growth_below(counts[row], sums[row], least)
                 for row, least in ((BELOW, level), (ABOVE, 1 - level))
             ]
         )
-        grow(evidence.level, growth, count, [*own, 0, 0], most)
+        grow(evidence.level, in_micro(grown), count, [*own, 0, 0], most)
     evidence.settled = list(own)
+
+
+def _growth(closed: list[list[int]], margin: float) -> list[list[float]]:
+    """What WORSE, FINE and BETTER won on blocks, by stake, 1e-6 nats."""
+    if len(closed) > _FEW:
+        blocks = np.array(closed, dtype=np.float64)
+        own_count, other_count = blocks[:, 0], blocks[:, 2]
+        difference = (blocks[:, 1] / own_count - blocks[:, 3] / other_count) * FROM_NANO
+        tolerances = np.array([[margin], [-margin], [0.0]])
+        growth = log_growth(_SIGNS * difference, own_count, other_count, tolerances)
+        return in_micro(growth.sum(axis=1))
+    total: list[float] = []
+    for own, own_sum, other, other_sum in closed:
+        lead = (own_sum / own - other_sum / other) * FROM_NANO
+        new = [
+            *log_growth_of_block(lead, own, other, margin),
+            *log_growth_of_block(-lead, own, other, -margin),
+            *log_growth_of_block(-lead, own, other, 0.0),
+        ]
+        total = list(map(add, total, new)) if total else new
+    flat = [nats / MICRO_NAT for nats in total]
+    stakes = len(flat) // 3
+    return [flat[:stakes], flat[stakes : 2 * stakes], flat[2 * stakes :]]

@@ -134,17 +134,7 @@ def look(suspicion: Suspicion, own: Firsts, margin: float) -> None:
         mean = past_sum * FROM_NANO / past_count
         error = math.sqrt(max(mean * (1 - mean), 1 / past_count) / past_count)
         level = min(1 - _EDGE, max(_EDGE, mean - margin / 2 - error))
-        odds, won = level / (1 - level), total * FROM_NANO
-        wealth = suspicion.wealth or [0] * len(_STAKES)
-        suspicion.wealth = [
-            max(0, had + round((won * lost + (count - won) * math.log1p(stake * odds)) / MICRO_NAT))
-            for had, stake, lost in zip(wealth, _STAKES, _LOST, strict=True)
-        ]
-        same = len(suspicion.since) == len(_STAKES)
-        before = suspicion.since if same else [suspicion.seen] * len(_STAKES)
-        suspicion.since = [
-            then if had else list(own) for had, then in zip(suspicion.wealth, before, strict=True)
-        ]
+        _bet(suspicion, own, count, total * FROM_NANO, level)
     suspicion.seen = list(own)
     if suspicion.began:
         return
@@ -152,6 +142,22 @@ def look(suspicion: Suspicion, own: Firsts, margin: float) -> None:
     if past_count >= MEMORY:
         past_count, past_sum = past_count // 2, past_sum // 2
     suspicion.past = [past_count, past_sum]
+
+
+def _bet(suspicion: Suspicion, own: Firsts, count: int, won: float, level: float) -> None:
+    """Bet on labels that the mean is below a level, as ``betting.log_growth_below`` does."""
+    if not suspicion.wealth:
+        suspicion.wealth = [0] * len(_STAKES)
+        suspicion.since = [suspicion.seen] * len(_STAKES)
+    wealth, since, here = suspicion.wealth, suspicion.since, list(own)
+    odds, missed = level / (1 - level), count - won
+    for at, stake in enumerate(_STAKES):
+        nats = won * _LOST[at] + missed * math.log1p(stake * odds)
+        now = wealth[at] + round(nats / MICRO_NAT)
+        if now > 0:
+            wealth[at] = now
+        else:
+            wealth[at], since[at] = 0, here
 
 
 def suspect(suspicion: Suspicion, own: Firsts, other: Firsts, other_past: list[int]) -> None:

@@ -5,10 +5,10 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from leverframe.policies.guard.capital import wealth_of
-from leverframe.policies.guard.evidence import Evidence
+from leverframe.policies.guard.capital import log_wealth_of, reached
+from leverframe.policies.guard.evidence import ABOVE, BELOW, BETTER, FINE, WORSE, Evidence
 
-__all__ = ["Finding", "Verdict", "arm_alpha", "judge"]
+__all__ = ["Finding", "Verdict", "arm_alpha", "judge", "proof_of_better"]
 
 Verdict: TypeAlias = Literal["healthy", "harmful", "inconclusive", "no_data"]
 
@@ -60,9 +60,7 @@ def _half_each(steady: float, woken: float) -> float:
     return most + math.log((math.exp(steady - most) + math.exp(woken - most)) / 2)
 
 
-def judge(
-    evidence: Evidence, *, alpha: float, has_floor: bool
-) -> tuple[Verdict, Finding | None, float]:
+def judge(evidence: Evidence, *, alpha: float, has_floor: bool) -> tuple[Verdict, Finding | None]:
     """Conclude from what was bet.
 
     Parameters
@@ -81,26 +79,41 @@ def judge(
         not, ``inconclusive`` otherwise.
     finding : Finding or None
         The strongest evidence against the arm; None when no bets are made.
-    better : float
-        Nats of evidence that the arm is better than its reference.
     """
     threshold = math.log((2 if has_floor else 1) / alpha)
-    found: list[Finding] = []
-    fine: list[bool] = []
-    better = 0.0
+    strongest: Finding | None = None
+    is_fine = True
     if evidence.reference:
-        steady, healthy, better = wealth_of(evidence.versus)
-        woken = wealth_of(evidence.woken)[0] if evidence.woken.starts else 0.0
-        worse = _half_each(steady, woken)
-        found.append(Finding(test="champion", log_evidence=worse, log_threshold=threshold))
-        fine.append(healthy >= threshold)
+        worse = log_wealth_of(evidence.versus, WORSE)
+        woken = evidence.woken
+        worse = _half_each(worse, log_wealth_of(woken, WORSE) if woken.starts else 0.0)
+        strongest = Finding(test="champion", log_evidence=worse, log_threshold=threshold)
+        is_fine = reached(evidence.versus, FINE, threshold) is not None
     if has_floor:
-        below, above = wealth_of(evidence.level)
-        found.append(Finding(test="floor", log_evidence=below, log_threshold=threshold))
-        fine.append(above >= threshold)
-    if not found:
-        return "inconclusive", None, better
-    strongest = max(found, key=lambda finding: finding.lead)
+        below = log_wealth_of(evidence.level, BELOW)
+        if strongest is None or below > strongest.log_evidence:
+            strongest = Finding(test="floor", log_evidence=below, log_threshold=threshold)
+        is_fine = is_fine and reached(evidence.level, ABOVE, threshold) is not None
+    if strongest is None:
+        return "inconclusive", None
     if strongest.lead >= 0:
-        return "harmful", strongest, better
-    return ("healthy" if all(fine) else "inconclusive"), strongest, better
+        return "harmful", strongest
+    return ("healthy" if is_fine else "inconclusive"), strongest
+
+
+def proof_of_better(evidence: Evidence, alpha: float) -> float | None:
+    """Return the evidence that an arm is better than its reference, if it is proof.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Settled.
+    alpha : float
+        The arm's error budget.
+
+    Returns
+    -------
+    float or None
+        Nats, at least ``log(1 / alpha)``; None where they are fewer.
+    """
+    return reached(evidence.versus, BETTER, math.log(1 / alpha)) if evidence.reference else None

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-from leverframe.policies.guard.capital import Capital, grow, new_capital, wealth_of
+from leverframe.policies.guard.capital import Capital, grow, in_micro, new_capital, wealth_of
 from leverframe.policies.guard.mix import MOST_MIX_UNITS, ODDS_RATIOS, log_growth_of_mix
 from leverframe.policies.guard.seen import SeenUnits, note_unit, seen_in
 from leverframe.policies.guard.verdict import arm_alpha
@@ -227,7 +227,7 @@ class ClosedLoop(Struct, array_like=True):
                 threshold = math.log(2 / (share * route.settings.following.alpha))
                 weight, count = weights.weights.get(arm, 0.0), draws.get(arm, 0)
                 capital = self.mix.setdefault(arm, new_capital(1, len(ODDS_RATIOS)))
-                growth = log_growth_of_mix(count, total, weight)[None]
+                growth = in_micro(log_growth_of_mix(count, total, weight)[None])
                 grow(capital, growth, 1, [0, 0, 0, 0], threshold)
                 evidence = wealth_of(capital)[0]
                 if evidence >= threshold and (worst is None or evidence > worst[0]):

@@ -39,8 +39,10 @@ def arm_alarms(state: RouteState, route: Route, now_ms: int) -> dict[str, Alarm]
 def _no_good_arm(state: RouteState, route: Route) -> NoGoodArm | None:
     """Whether every eligible arm is harmful, and who is least so."""
     arms = state.arms
-    eligible = [name for name, arm in arms.items() if arm.is_eligible]
-    if not eligible or any(arms[name].verdict != "harmful" for name in eligible):
+    if any(arm.verdict != "harmful" and arm.is_eligible for arm in arms.values()):
+        return None
+    eligible = state.eligible
+    if not eligible:
         return None
     name = min(eligible, key=lambda name: arms[name].against_micro)
     guard = route.settings.guard
@@ -56,6 +58,9 @@ def _no_good_arm(state: RouteState, route: Route) -> NoGoodArm | None:
 
 def _collapse(state: RouteState, route: Route, now_ms: int) -> ExplorationCollapse | None:
     """Labels of one arm alone, many and for long, though nobody asked for that."""
+    silent_s = route.settings.guard.no_data_s
+    if sum(now_ms - arm.last_label_ms <= silent_s * 1000 for arm in state.arms.values()) > 1:
+        return None
     eligible = [arm for arm in state.arms.values() if arm.is_eligible]
     if len(eligible) < 2 or state.pinned is not None or state.frozen:
         return None

@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from leverframe.policies.guard.capital import MICRO_NAT
 from leverframe.policies.guard.interval import confidence_interval
-from leverframe.policies.guard.verdict import arm_alpha, judge
+from leverframe.policies.guard.verdict import arm_alpha, proof_of_better
 from leverframe.policies.units import NANO
 from leverframe.schemas.causes import ArmEvidence, BetterCause, PolicyCause
 from leverframe.streams.learning.arm import ArmState
@@ -101,8 +101,8 @@ def _propose_promotion(
         if arm.verdict in {"no_data", "harmful"} or arm.held_until_ms > now_ms:
             continue
         alpha = arm_alpha(settings.guard.alpha, arm.registration)
-        _, _, better = judge(arm.evidence, alpha=alpha, has_floor=False)
-        if better >= math.log(1 / alpha):
+        better = proof_of_better(arm.evidence, alpha)
+        if better is not None:
             cause = BetterCause(
                 arm=name,
                 **compared_for_life(state, name),

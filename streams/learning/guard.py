@@ -102,7 +102,7 @@ def settle_bets(state: RouteState, route: Route, now_ms: int) -> dict[str, Findi
         alpha = arm_alpha(settings.alpha, arm.registration)
         margin = tolerance_of(state, route, name)
         settle(arm.evidence, arm.firsts, margin=margin, level=settings.level, alpha=alpha)
-        verdict, finding, _ = judge(arm.evidence, alpha=alpha, has_floor=settings.level is not None)
+        verdict, finding = judge(arm.evidence, alpha=alpha, has_floor=settings.level is not None)
         arm.against_micro = 0 if finding is None else round(finding.log_evidence / MICRO_NAT)
         if arm.is_eligible:
             note_fall(arm, other, settings.margin)

@@ -5,11 +5,11 @@ from typing import Final
 from leverframe.policies.guard.interval import difference_interval
 from leverframe.policies.units import NANO
 from leverframe.schemas.causes import ShadowEvidence
-from leverframe.streams.learning.pairs import Pair, pair_key
+from leverframe.streams.learning.pairs import pair_key
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.routes.route import Route
 
-__all__ = ["shadow_evidence"]
+__all__ = ["shadow_evidence", "sums_beside"]
 
 _DIGITS: Final = 6
 
@@ -34,30 +34,45 @@ def shadow_evidence(state: RouteState, route: Route, name: str) -> ShadowEvidenc
     arm = state.arms[name]
     labels, nano = arm.in_shadow
     champion = state.champion
-    pair, sign = _pair_of(state, name) if champion not in {None, name} else (None, 1)
-    has_rows = pair is not None and pair.rows > 0
-    if not labels and not has_rows and arm.phase != "shadow":
+    rows, total, square = 0, 0.0, 0.0
+    if champion is not None and champion != name:
+        rows, total, square = sums_beside(state, name, champion)
+    if not labels and rows <= 0 and arm.phase != "shadow":
         return None
     mean = round(nano / NANO / labels, _DIGITS) if labels else None
     apart = route.settings.label_depends_on_answer
-    if pair is None or not has_rows or champion is None:
+    if champion is None or rows <= 0:
         return ShadowEvidence(labels=labels, mean=mean, apart=apart)
-    total, square = sign * pair.sum_nano / NANO, pair.square_nano / NANO
-    low, high = difference_interval(pair.rows, total, square, route.settings.guard.alpha)
+    low, high = difference_interval(rows, total, square, route.settings.guard.alpha)
     return ShadowEvidence(
         labels=labels,
         mean=mean,
         compared_with=champion,
-        pairs=pair.rows,
-        difference=round(total / pair.rows, _DIGITS),
+        pairs=rows,
+        difference=round(total / rows, _DIGITS),
         bounds=[round(low, _DIGITS), round(high, _DIGITS)],
         apart=apart,
     )
 
 
-def _pair_of(state: RouteState, name: str) -> tuple[Pair | None, int]:
-    """The sums of an arm and the champion, and the sign that makes them arm - champion."""
-    champion = state.champion or ""
-    is_first = state.arms[name].registration < state.arms[champion].registration
-    key = pair_key(name, champion) if is_first else pair_key(champion, name)
-    return state.pairs.get(key), 1 if is_first else -1
+def sums_beside(state: RouteState, name: str, other: str) -> tuple[int, float, float]:
+    """Return on how many requests two arms met, the sum of differences and that of their squares.
+
+    Parameters
+    ----------
+    state : RouteState
+        With both arms.
+    name, other : str
+        Differences are the reward of ``name`` minus that of ``other``, mapped to [0, 1].
+
+    Returns
+    -------
+    tuple of int, float, float
+        Zeros where they never met.
+    """
+    is_first = state.arms[name].registration < state.arms[other].registration
+    pair = state.pairs.get(pair_key(name, other) if is_first else pair_key(other, name))
+    if pair is None:
+        return 0, 0.0, 0.0
+    sign = 1 if is_first else -1
+    return pair.rows, sign * pair.sum_nano / NANO, pair.square_nano / NANO

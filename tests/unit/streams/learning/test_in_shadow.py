@@ -195,3 +195,22 @@ def test_shadows_that_count_nowhere_are_told_apart() -> None:
     assert "in_shadow" not in str(told.published)
     told.request("a", a=1.0, b=0.0)
     assert told.evidence()["b"].in_shadow == ShadowEvidence(labels=1, mean=0.0, apart=True)
+
+
+def test_a_steady_way_back_stays() -> None:
+    """A succeeded arm is not rolled back for a gap that pairs measure better after the promotion.
+
+    One of 13 answers was wrong until then, one of 8 after it: no more than chance.
+    """
+    told = Told()
+    told.tell(command_record("register_arm", "a"))
+    told.tell(command_record("register_arm", "b", params={"shadow": True}))
+    count = 0
+    while told.state.champion == "a":
+        count += 1
+        told.request("a", a=float(count % 13 > 0), b=1.0)
+    assert 100 < count < 400
+    for _ in range(4_000):
+        count += 1
+        told.request("b", a=float(count % 8 > 0), b=1.0)
+    assert told.state.arms["a"].phase == "candidate"

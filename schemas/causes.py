@@ -44,6 +44,7 @@ __all__ = [
     "RecentEvidence",
     "RegisteredCause",
     "RollbackNotEffective",
+    "ShadowEvidence",
     "UnknownCause",
     "Version",
     "WeightsNotFollowed",
@@ -70,13 +71,43 @@ class RecentEvidence(Struct, frozen=True, kw_only=True):
     since_ms: int
 
 
+class ShadowEvidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What answers say that were computed beside another arm's, and not given.
+
+    Attributes
+    ----------
+    labels : int
+        Of answers in shadow, in force; revisions and withdrawals move them.
+    mean : float or None
+        Of these, reward mapped to [0, 1].
+    compared_with : str, optional
+        The champion, where the arm is another one and their labels may be compared.
+    pairs : int
+        Requests that both answered, whichever was served, in force.
+    difference : float, optional
+        By how much the arm was better on them, on average.
+    bounds : list of float, optional
+        Lower and upper end of the difference's confidence sequence, at the route's ``alpha``.
+    apart : bool
+        True: the route's labels depend on the answer, so these are shown, and count nowhere.
+    """
+
+    labels: int
+    mean: float | None
+    compared_with: str | UnsetType = UNSET
+    pairs: int = 0
+    difference: float | UnsetType = UNSET
+    bounds: list[float] | UnsetType = UNSET
+    apart: bool = False
+
+
 class ArmEvidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known of an arm.
 
     Attributes
     ----------
     phase : str
-        ``nursery``, ``candidate``, ``champion`` or ``quarantined``.
+        ``shadow``, ``nursery``, ``candidate``, ``champion`` or ``quarantined``.
     verdict : str
         The guard's: ``healthy``, ``harmful``, ``inconclusive`` or ``no_data``.
     labels : int
@@ -95,6 +126,8 @@ class ArmEvidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Nats by which the guard's bets speak against the arm; left out where they do not.
     heir : str, optional
         In heartbeats: the arm that would take its traffic.
+    in_shadow : ShadowEvidence, optional
+        Where it answered in shadow, or beside an answer in shadow of the champion.
     """
 
     phase: str
@@ -107,6 +140,7 @@ class ArmEvidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     join: dict[str, Any] | UnsetType = UNSET
     against: float | UnsetType = UNSET
     heir: str | UnsetType = UNSET
+    in_shadow: ShadowEvidence | UnsetType = UNSET
 
 
 class GuardCause(Reason, frozen=True, kw_only=True, tag="guard"):

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from leverframe.agents.cli.printable import printable
 
-__all__ = ["join_table", "routes_table", "standing_lines"]
+__all__ = ["arms_of", "join_table", "routes_table", "standing_lines"]
 
 _JOIN_COLUMNS = {
     "predictions": ("prediction",),
@@ -45,7 +45,7 @@ def routes_table(
             cells = [
                 route if first else "",
                 *row,
-                _age(told.issued_at_ms, now_ms) if first and _arms(told) else "",
+                _age(told.issued_at_ms, now_ms) if first and arms_of(told) else "",
                 f"{message.epoch}.{message.seq}" if first else "",
                 _age(message.issued_at_ms, now_ms) if first else "",
                 _followers(message, at),
@@ -128,7 +128,7 @@ def _by_weight(item: tuple[str, float]) -> tuple[float, str]:
 
 def _row(message: Any, evidence: Any, arm: str, weight: float) -> list[str]:
     """Arm, weight, labels, their mean, that of late, label delay, state and verdict."""
-    known = _arms(evidence).get(arm, {})
+    known = arms_of(evidence).get(arm, {})
     mean = known.get("mean")
     state = "champion" if arm == message.champion else known.get("phase", "")
     if _suspect(evidence.cause) == arm:
@@ -151,8 +151,8 @@ def _suspect(cause: Mapping[str, Any]) -> str | None:
     return told.get("arm")
 
 
-def _arms(message: Any) -> dict[str, Any]:
-    """What a message knows of each arm, by its name."""
+def arms_of(message: Any) -> dict[str, Any]:
+    """Return what a message knows of each arm, by its name."""
     arms: dict[str, Any] = message.cause.get("arms") or {}
     return arms or message.cause.get("last_change", {}).get("arms", {})
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from leverframe.agents.operator.in_shadow import shadow_lines
 from leverframe.agents.operator.narrate import why
 from leverframe.schemas.control import ControlMessage
 
@@ -78,6 +79,8 @@ def sentences(change: Explained) -> Iterator[str]:
         yield f"  {arm} {_move(before, after)}{_evidence(message.cause, arm)}"
     if not change.is_first and not change.moved:
         yield "  no weight moved"
+    for line in shadow_lines(message.cause.get("arms", {})):
+        yield f"  {line}"
     if record := message.cause.get("record"):
         yield (
             f"  after the record at partition {record['partition']}, offset {record['offset']}; "

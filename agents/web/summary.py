@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from leverframe.agents.operator.in_shadow import in_shadow
 from leverframe.agents.web.attention import attention
 from leverframe.agents.web.history import RouteHistory
 
@@ -65,6 +66,7 @@ def detail(
         "arms": {
             arm: {"weight": weight}
             | {key: arms[arm][key] for key in _ARM_KEYS if key in arms.get(arm, {})}
+            | ({"in_shadow": said} if (said := in_shadow(arms.get(arm, {}))) else {})
             for arm, weight in newest.weights.items()
         },
         "safe_weights": newest.safe_weights,

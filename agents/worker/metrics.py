@@ -63,6 +63,17 @@ def _families() -> dict[str, Any]:
         "weight": gauge("leverframe_arm_weight", "Propensity in force.", labels=arm),
         "labels": gauge("leverframe_arm_labels", "Labels counted now.", labels=arm),
         "mean": gauge("leverframe_arm_mean_reward", "Mean reward in [0, 1].", labels=arm),
+        "shadow": gauge(
+            "leverframe_arm_labels_in_shadow", "Labels of answers in shadow, now.", labels=arm
+        ),
+        "pairs": gauge(
+            "leverframe_arm_pairs", "Requests that arm and champion both answered.", labels=arm
+        ),
+        "difference": gauge(
+            "leverframe_arm_pair_difference",
+            "By how much the arm is better than the champion on them, in [-1, 1].",
+            labels=arm,
+        ),
         "verdict": gauge(
             "leverframe_arm_verdict", "1 for the guard's verdict.", labels=[*arm, "verdict"]
         ),
@@ -152,6 +163,7 @@ def _of_arm(families: dict[str, Any], route: str, name: str, known: dict[str, An
     for quantile, delay_ms in zip(_QUANTILES, known.get("label_delay_ms", []), strict=False):
         if delay_ms is not None:
             families["delay"].add_metric([*arm, quantile], delay_ms / 1000)
+    _in_shadow(families, arm, known.get("in_shadow"))
     join = known.get("join", {})
     for what in JOIN_COUNTS:
         if what in join:
@@ -161,6 +173,15 @@ def _of_arm(families: dict[str, Any], route: str, name: str, known: dict[str, An
         families["coverage"].add_metric(arm, join["coverage"])
     if join.get("oldest_waiting_ms") is not None:
         families["oldest"].add_metric(arm, join["oldest_waiting_ms"] / 1000)
+
+
+def _in_shadow(families: dict[str, Any], arm: list[str], told: dict[str, Any] | None) -> None:
+    if told is None:
+        return
+    families["shadow"].add_metric(arm, told["labels"])
+    families["pairs"].add_metric(arm, told.get("pairs", 0))
+    if "difference" in told:
+        families["difference"].add_metric(arm, told["difference"])
 
 
 def metrics_page(

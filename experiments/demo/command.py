@@ -13,15 +13,16 @@ __all__ = ["demo"]
     epilog=examples(
         "leverframe demo",
         "leverframe demo --keep",
+        "leverframe demo --scenario shadow",
         "leverframe demo --scenario labels --requests 5000",
     )
 )
 @click.option(
     "--scenario",
-    type=click.Choice(["rollback", "labels"]),
+    type=click.Choice(["rollback", "shadow", "labels"]),
     default="rollback",
     show_default=True,
-    help="A model that wins and breaks, or a day of difficult labels checked against an oracle.",
+    help="A model that wins and breaks, one that is proved at no traffic, or a day of labels.",
 )
 @click.option(
     "--duration",
@@ -30,7 +31,9 @@ __all__ = ["demo"]
     help="Give up after so many seconds; the demo counts labels and ends when its story is told.",
 )
 @click.option("--seed", default=7, show_default=True, help="Of data split, requests and models.")
-@click.option("--rate", default=600.0, show_default=True, help="Requests a second.")
+@click.option(
+    "--rate", type=float, default=None, help="Requests a second; 600, with --scenario shadow 100."
+)
 @click.option("--keep", is_flag=True, help="Leave broker and worker running.")
 @click.option("--tty/--no-tty", default=True, help="Live view, or plain lines.")
 @click.option(
@@ -47,7 +50,7 @@ def demo(
     scenario: str,
     duration: float,
     seed: int,
-    rate: float,
+    rate: float | None,
     output: Path,
     requests: int,
     *,
@@ -55,6 +58,9 @@ def demo(
     tty: bool,
 ) -> None:
     """Show the whole loop on this machine: a better model wins traffic, breaks, is rolled back.
+
+    With --scenario shadow: the new model answers beside the others, without traffic, until it is
+    proved to be better on the same requests; then it takes over, breaks, and is rolled back.
 
     With --scenario labels: early, late, repeated, changed, withdrawn, missing and slow labels, and
     a worker killed at noon; in the end the oracle's statistics beside ours. Only --seed, --requests
@@ -72,8 +78,11 @@ def demo(
         _labels(seed, requests, output)
         return
     summary = run_demo(
-        DemoOptions(duration_s=duration, seed=seed, rate=rate, keep=keep, tty=tty, output=output)
-    )
+        DemoOptions(
+            duration_s=duration, seed=seed, rate=rate, keep=keep, tty=tty, output=output,
+            scenario=scenario,
+        )
+    )  # fmt: skip
     show(summary, output)
     if summary.failure is not None:
         click.echo(f"the demo did not reach its end: {summary.failure}", err=True)
@@ -107,7 +116,11 @@ def show(summary: object, output: Path) -> None:
 
     row("labels until most traffic moved", figures["labels_until_shift"], ",d")
     row("  in seconds", figures["seconds_until_shift"], ".1f", " s")
+    if figures["proved_on_pairs"] is not None:
+        row("  requests on which it was proved", figures["proved_on_pairs"], ",d")
+        row("  its share of the traffic until then", figures["share_before_proof"], ".0%")
     row("labels of the broken arm until rollback", figures["labels_until_rollback"], ",d")
+    row("  up to the one that decided, in shadow too", figures["labels_until_decision"], ",d")
     row(
         "  from the break, label delay included",
         figures["milliseconds_until_rollback"],

@@ -11,8 +11,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from leverframe.experiments.demo.models import load_data
 from leverframe.experiments.demo.replica import ServerOptions, row_of
-from leverframe.schemas.codec import encode
+from leverframe.schemas.codec import decode, encode
 from leverframe.schemas.ground_truth import GroundTruth
+from leverframe.schemas.prediction import Prediction
 from leverframe.serving.patches import read_any_record
 
 __all__ = ["label"]
@@ -23,7 +24,7 @@ _DUPLICATE_SHARE: Final = 0.01
 
 
 def label(options: ServerOptions, stop: Event) -> None:
-    """Label every prediction after a while; one in a hundred labels is sent twice."""
+    """Label every request after a while; one in a hundred labels is sent twice."""
     data = load_data(options.seed)
     asyncio.run(_label(options, data.labels.tolist(), stop))
 
@@ -46,6 +47,8 @@ async def _label(options: ServerOptions, truths: list[int], stop: Event) -> None
         while not stop.is_set():
             for records in (await consumer.getmany(timeout_ms=20)).values():
                 for record in records:
+                    if not decode(Prediction, record.value).served:
+                        continue  # one label speaks of all answers to a request
                     delay_s = MEDIAN_DELAY_S * float(np.exp(_DELAY_SPREAD * rng.standard_normal()))
                     heapq.heappush(waiting, (time.monotonic() + delay_s, record.key))
                     if rng.random() < _DUPLICATE_SHARE:

@@ -12,7 +12,17 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ARMS", "CHALLENGER", "CHAMPION", "Data", "corrupt", "draw_row", "load_data", "train"]
+__all__ = [
+    "ARMS",
+    "BYSTANDER",
+    "CHALLENGER",
+    "CHAMPION",
+    "Data",
+    "corrupt",
+    "draw_row",
+    "load_data",
+    "train",
+]
 
 CHAMPION: Final = "logistic-v1"
 CHALLENGER: Final = "forest-v2"
@@ -121,6 +131,6 @@ def train(data: Data, seed: int) -> dict[str, Model]:
     }
 
 
-def corrupt(features: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Break the input as a wrong feature order after a deployment does: columns four places off."""
-    return np.roll(features, 4, axis=1)
+def corrupt(features: NDArray[np.float64], places: int) -> NDArray[np.float64]:
+    """Break the input as a wrong feature order after a deployment does: columns some places off."""
+    return np.roll(features, places, axis=1)

@@ -28,7 +28,7 @@ class Health(dict[str, int]):
 
 
 class Observer:
-    """Follows one route.
+    """Follows one route: ``rewards`` with their ``offsets``; ``labels`` counts those served.
 
     Parameters
     ----------
@@ -44,6 +44,8 @@ class Observer:
         self.began_s = time.monotonic()
         self.messages: list[tuple[float, ControlMessage]] = []
         self.rewards: list[tuple[float, Reward]] = []
+        self.offsets: list[int] = []
+        self.labels = 0
         self.recent: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
         self.health = Health()
         self._changed = asyncio.Event()
@@ -118,6 +120,8 @@ class Observer:
                             self.health.update(refused=self.health.get("refused", 0) + 1)
                             continue
                         self.rewards.append((self.now_s, reward))
+                        self.offsets.append(record.offset)
+                        self.labels += reward.served
                         if reward.reward is not None:
                             self.recent[reward.arm].append(reward.reward)
                     self._changed.set()

@@ -17,10 +17,14 @@ __all__ = ["draw", "probations"]
 # The dashboard's: arms are registered in this order.
 COLOURS: Final = {arm: colour(place) for place, arm in enumerate(ARMS)}
 _BIN_S: Final = 0.5
+_GAP_S: Final = 2.0
+_LEAST_LABELS: Final = 5
 
 
-def draw(path: Path, observer: Observer, milestones: Milestones) -> None:
-    """Write a PNG: traffic share by arm above, mean reward below."""
+def draw(
+    path: Path, observer: Observer, milestones: Milestones, said: tuple[str, str, str, str]
+) -> None:
+    """Write a PNG: traffic share by arm above, mean reward below; ``said`` of the four moments."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -38,13 +42,10 @@ def draw(path: Path, observer: Observer, milestones: Milestones) -> None:
             f"{arm} on probation", ((begin + end) / 2, 0.03), xycoords=("data", "axes fraction"),
             fontsize=8, ha="center", annotation_clip=False,
         )  # fmt: skip
-    marks = (
-        (milestones.registered_s, "forest-v2 arrives"),
-        (milestones.shifted_s, "it wins traffic"),
-        (milestones.broken_s, "its input breaks"),
-        (milestones.rolled_back_s, "rolled back"),
-    )
-    for number, (at, text) in enumerate(marks):
+    moments = (
+        milestones.registered_s, milestones.shifted_s, milestones.broken_s, milestones.rolled_back_s
+    )  # fmt: skip
+    for number, (at, text) in enumerate(zip(moments, said, strict=True)):
         if at is None:
             continue
         for axes in (share, quality):
@@ -90,18 +91,32 @@ def _shares(axes: Any, observer: Observer) -> None:
 
 
 def _rewards(axes: Any, observer: Observer) -> None:
+    """Of answers that were given; dashed of those in shadow."""
+    has_shadow = False
     for arm in ARMS:
-        seen = [
-            (at, r.reward) for at, r in observer.rewards if r.arm == arm and r.reward is not None
-        ]
-        if not seen:
-            continue
-        at = np.array([pair[0] for pair in seen])
-        value = np.array([pair[1] for pair in seen])
-        bins = (at / _BIN_S).astype(int)
-        used = np.unique(bins)
-        means = [value[bins == b].mean() for b in used]
-        axes.plot((used + 0.5) * _BIN_S, means, ".-", color=COLOURS[arm], label=arm, linewidth=1)
+        for is_served, form in ((True, ".-"), (False, ".--")):
+            seen = [
+                (at, r.reward)
+                for at, r in observer.rewards
+                if r.arm == arm and r.served == is_served and r.reward is not None
+            ]
+            if seen:
+                has_shadow |= not is_served
+                at, means = _means_of(seen)
+                axes.plot(at, means, form, color=COLOURS[arm], linewidth=1)
     axes.set_ylim(0, 1.03)
-    axes.set_ylabel("mean reward")
+    axes.set_ylabel("mean reward" + ("\ndashed: in shadow" if has_shadow else ""))
     axes.set_xlabel("seconds")
+
+
+def _means_of(seen: Sequence[tuple[float, float]]) -> tuple[Any, Any]:
+    """The mean of each half second, with a gap where nothing came for two seconds."""
+    at, value = np.array(seen).T
+    bins = (at / _BIN_S).astype(int)
+    used, counts = np.unique(bins, return_counts=True)
+    used = used[counts >= _LEAST_LABELS]
+    means = np.array([value[bins == b].mean() for b in used])
+    gaps = np.flatnonzero(np.diff(used) * _BIN_S > _GAP_S) + 1
+    return (np.insert(used.astype(float), gaps, np.nan) + 0.5) * _BIN_S, np.insert(
+        means, gaps, np.nan
+    )

@@ -69,6 +69,7 @@ def running_servers(
     rate: float,
     broken: Any,
     stop: Any,
+    places_off: int,
 ) -> Iterator[None]:
     """Run the model servers and the label source."""
     topics = settings.topic_names
@@ -85,6 +86,7 @@ def running_servers(
             rate=rate,
             replica=replica,
             replicas=REPLICAS,
+            places_off=places_off,
         )
         processes.append(context.Process(target=serve, args=(server, broken, stop), daemon=True))
     processes.append(context.Process(target=label, args=(server, stop), daemon=True))

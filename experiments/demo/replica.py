@@ -43,6 +43,8 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
         Requests a second of all replicas together.
     replica, replicas : int
         Which one this is, and of how many.
+    places_off : int
+        How the challenger's columns lie once it is broken.
     """
 
     servers: str
@@ -55,6 +57,7 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
     rate: float
     replica: int
     replicas: int
+    places_off: int
 
 
 def request_id_of(index: int, row: int) -> str:
@@ -112,8 +115,11 @@ def _answer(
     indices: list[int],
     broken: Event,
 ) -> list[Prediction]:
-    """Choose arms by the weights in force, then let each model answer its own requests."""
-    by_arm: dict[str, list[tuple[str, int, float, Any]]] = {}
+    """Choose arms by the weights in force, then let each model answer its own requests.
+
+    And those that it is asked in shadow: they have no propensity.
+    """
+    by_arm: dict[str, list[tuple[str, int, float | None, Any]]] = {}
     for index in indices:
         row = draw_row(data, options.seed, index)
         request_id = request_id_of(index, row)
@@ -121,20 +127,23 @@ def _answer(
         if assigned is not None:
             arm, propensity, message = assigned
             by_arm.setdefault(arm, []).append((request_id, row, propensity, message))
+            for other in routing.shadows(options.route, request_id, arm):
+                by_arm.setdefault(other, []).append((request_id, row, None, message))
     predictions = []
     for arm, requests in by_arm.items():
         features = data.features[[row for _, row, _, _ in requests]]
         if arm == CHALLENGER and broken.is_set():
-            features = corrupt(features)
+            features = corrupt(features, options.places_off)
         answers = models[arm].predict(features)
-        for (request_id, _, propensity, message), answer in zip(requests, answers, strict=True):
+        for (request_id, _, drawn_with, message), answer in zip(requests, answers, strict=True):
             predictions.append(
                 Prediction(
                     request_id=request_id,
                     route=options.route,
                     arm=arm,
                     prediction=answer,
-                    propensity=propensity,
+                    propensity=drawn_with,
+                    served=drawn_with is not None,
                     epoch=message.epoch,
                     seq=message.seq,
                 )

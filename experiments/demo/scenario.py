@@ -1,4 +1,4 @@
-"""The story of the demo: a challenger arrives, wins traffic, breaks, and is rolled back."""
+"""The demo: everything is started, one of the stories is told, and what was seen is kept."""
 
 import asyncio
 import multiprocessing
@@ -6,9 +6,8 @@ import secrets
 import shlex
 import subprocess
 import tempfile
-import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -18,12 +17,12 @@ from msgspec import Struct
 from leverframe.agents.operator.commands import ask
 from leverframe.agents.settings import Settings, load_settings
 from leverframe.devbroker.ports import HOST, free_ports
-from leverframe.experiments.demo.acts import Act
-from leverframe.experiments.demo.models import ARMS, CHALLENGER, load_data, train
+from leverframe.experiments.demo.models import CHALLENGER, load_data, train
 from leverframe.experiments.demo.observer import Observer
 from leverframe.experiments.demo.plot import draw
 from leverframe.experiments.demo.processes import demo_broker, running_servers, running_worker
 from leverframe.experiments.demo.stage import Stage, UnreachedError
+from leverframe.experiments.demo.stories import STORIES, Scene
 from leverframe.experiments.demo.summary import Milestones, Summary, summarize, write_results
 from leverframe.experiments.demo.view import make_view
 from leverframe.schemas.errors import LeverframeError
@@ -32,12 +31,6 @@ from leverframe.streams.runtime.topic_admin import create_topics
 __all__ = ["DemoOptions", "run_demo"]
 
 ROUTE: Final = "shuttle"
-# Labels that are needed before the next act, so that each is seen to be decided by data.
-_QUIET_LABELS: Final = 300
-_LEAD_LABELS: Final = 6000
-# The shift takes some 2,000 labels and the rollback some 1,000: with this many it is not slow, it
-# does not happen.
-_MOST_LABELS: Final = 40_000
 
 
 class DemoOptions(Struct, frozen=True, kw_only=True):
@@ -49,22 +42,25 @@ class DemoOptions(Struct, frozen=True, kw_only=True):
         Longest time of all acts together; the demo ends earlier when its story is told.
     seed : int
         Of data split, requests and models.
-    rate : float
-        Requests a second.
+    rate : float or None
+        Requests a second; the story's own when left out.
     keep : bool
         Leave broker and worker running at the end.
     tty : bool
         False for plain lines.
     output : Path
         Folder of the results.
+    scenario : str
+        Which story, of ``STORIES``.
     """
 
     duration_s: float
     seed: int
-    rate: float
+    rate: float | None
     keep: bool
     tty: bool
     output: Path
+    scenario: str = "rollback"
 
 
 def run_demo(options: DemoOptions, look: Callable[[str], None] | None = None) -> Summary:
@@ -80,7 +76,7 @@ def run_demo(options: DemoOptions, look: Callable[[str], None] | None = None) ->
         if options.keep:
             folder = options.output / "state"
         servers = demo_broker(stack, folder, say, keep=options.keep)
-        settings, environment = _settings(servers, folder)
+        settings, environment = _settings(servers, folder, STORIES[options.scenario].rules)
         asyncio.run(create_topics(settings.broker, settings.declared_topics(), 1))
         say("starting the worker, two model servers and a label source")
         log = options.output / "worker.log"
@@ -90,7 +86,16 @@ def run_demo(options: DemoOptions, look: Callable[[str], None] | None = None) ->
         context = multiprocessing.get_context("spawn")
         broken, stop = context.Event(), context.Event()
         stack.enter_context(
-            running_servers(context, settings, ROUTE, options.seed, options.rate, broken, stop)
+            running_servers(
+                context,
+                settings,
+                ROUTE,
+                options.seed,
+                _rate(options),
+                broken,
+                stop,
+                STORIES[options.scenario].places_off,
+            )
         )
         stack.enter_context(view)
         summary = asyncio.run(_play(settings, options, view, broken, lambda: _check(worker, log)))
@@ -102,13 +107,19 @@ def run_demo(options: DemoOptions, look: Callable[[str], None] | None = None) ->
         return summary
 
 
+def _rate(options: DemoOptions) -> float:
+    return STORIES[options.scenario].rate if options.rate is None else options.rate
+
+
 def _check(worker: subprocess.Popen[bytes], log: Path) -> None:
     if worker.poll() is not None:
         tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         raise LeverframeError(f"the worker ended with code {worker.returncode}; {log}:\n{tail}")
 
 
-def _settings(servers: str, folder: Path) -> tuple[Settings, dict[str, str]]:
+def _settings(
+    servers: str, folder: Path, rules: Mapping[str, str]
+) -> tuple[Settings, dict[str, str]]:
     route = f"LEVERFRAME_ROUTES__{ROUTE.upper()}__"
     environment = {
         "LEVERFRAME_BROKER": servers,
@@ -119,13 +130,8 @@ def _settings(servers: str, folder: Path) -> tuple[Settings, dict[str, str]]:
         "LEVERFRAME_TOPICS__PREFIX": f"demo-{uuid.uuid4().hex[:6]}-",
         route + "REGISTER_ARMS": "command",
         route + "WINDOW_S": "60",
-        route + "POLICY": '{ name = "discounted_thompson", params = { half_life_ms = 3000 } }',
         route + "BUCKET_MS": "250",
-        route + "FLOOR": "0.1",
-        route + "MAX_STEP": "0.05",
-        route + "NURSERY_LABELS": "40",
-        # Labels of the reference are a second late: a floor convicts before they come.
-        route + "GUARD__REWARD_FLOOR": "0.8",
+        **{route + name: value for name, value in rules.items()},
     }
     return load_settings(None, environment), environment
 
@@ -152,7 +158,10 @@ async def _play(
         view.refresh(observer)
         summary = summarize(observer, milestones, data, models)
         write_results(options.output, observer, summary)
-        await asyncio.to_thread(draw, options.output / "traffic.png", observer, milestones)
+        picture = options.output / "traffic.png"
+        await asyncio.to_thread(
+            draw, picture, observer, milestones, STORIES[options.scenario].marks
+        )
         return summary
     finally:
         drawing.cancel()
@@ -175,62 +184,32 @@ async def _tell(
     say: Callable[[str], None],
     broken: Any,
 ) -> Milestones:
-    milestones = Milestones()
-    try:
-        await _story(settings, options, observer, say, broken, milestones)
-    except UnreachedError as error:
-        milestones.failure = str(error)
-    return milestones
-
-
-async def _story(
-    settings: Settings,
-    options: DemoOptions,
-    observer: Observer,
-    say: Callable[[str], None],
-    broken: Any,
-    milestones: Milestones,
-) -> None:
-    stage = Stage(observer, CHALLENGER, say, options.rate, options.duration_s)
-
-    async def register(arm: str) -> None:
+    async def register(arm: str, params: dict[str, Any] | None) -> None:
         await ask(
             settings,
             ROUTE,
             "register_arm",
             arm=arm,
-            params=None,
+            params=params,
             actor="demo",
             timeout_s=max(60.0, options.duration_s),
         )
 
-    for arm in ARMS:
-        if arm != CHALLENGER:
-            await register(arm)
-    say(
-        f"two models serve at {options.rate:.0f} requests a second; labels come about a second late"
+    scene = Scene(
+        register=register,
+        observer=observer,
+        stage=Stage(observer, CHALLENGER, say, _rate(options), options.duration_s),
+        say=say,
+        broken=broken,
+        rate=_rate(options),
+        places_off=STORIES[options.scenario].places_off,
     )
-    await stage.wait_for(Act(goal="labels", labels=_QUIET_LABELS, arm=CHALLENGER))
-    say(f"a better model arrives: {CHALLENGER} (random forest, all nine sensors)")
-    milestones.registered_s = observer.now_s
-    await register(CHALLENGER)
-    await stage.wait_for(Act(goal="traffic", labels=_MOST_LABELS, arm=CHALLENGER))
-    milestones.shifted_s = observer.now_s
-    say(f"{CHALLENGER} has most of the traffic")
-    await stage.wait_for(Act(goal="labels", labels=_LEAD_LABELS, arm=CHALLENGER))
-    say(f"now its input is corrupted on purpose: {CHALLENGER} sees its columns four places off")
-    milestones.broken_s = observer.now_s
-    milestones.broken_ms = time.time_ns() // 1_000_000
-    broken.set()
-    await stage.wait_for(
-        Act(goal="rollback", labels=_MOST_LABELS, arm=CHALLENGER, is_rollback_wrong=False)
-    )
-    milestones.seen_ms = time.time_ns() / 1e6
-    milestones.rolled_back_s = observer.now_s
-    say(f"{CHALLENGER} is off the line")
-    await stage.wait_for(
-        Act(goal="labels", labels=_QUIET_LABELS, arm=CHALLENGER, is_rollback_wrong=False)
-    )
+    milestones = Milestones()
+    try:
+        await STORIES[options.scenario].tell(scene, milestones)
+    except UnreachedError as error:
+        milestones.failure = str(error)
+    return milestones
 
 
 def _tell_how_to_go_on(

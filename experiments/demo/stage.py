@@ -59,7 +59,7 @@ class Stage:
             If it cannot be reached any more.
         """
         observer = self._observer
-        began_s, before = observer.now_s, len(observer.rewards)
+        began_s, before = observer.now_s, observer.labels
         told_s = began_s
         while not (judgement := judge(act, seen := self._look(began_s, before))).is_over:
             if observer.now_s - told_s >= _PROGRESS_S:
@@ -74,7 +74,7 @@ class Stage:
         now_s, newest = observer.now_s, observer.newest
         last_s = observer.rewards[-1][0] if observer.rewards else began_s
         return Seen(
-            labels=len(observer.rewards) - before,
+            labels=observer.labels - before,
             share=observer.weights.get(self._challenger, 0.0),
             is_off=newest is not None and self._challenger in newest.quarantined,
             act_s=now_s - began_s,

@@ -63,6 +63,13 @@ class Summary(Struct, kw_only=True, frozen=True):
         Labels of answers that the challenger gave after the break, until the rollback.
     milliseconds_until_rollback : float or None
         From the break to the subscriber's callback; label delay included.
+    labels_until_decision : int or None
+        Requests that the challenger answered after the break, in shadow or not, up to the label
+        that decided.
+    proved_on_pairs : int or None
+        Requests that it and the champion had both answered when it became champion.
+    share_before_proof : float or None
+        Its largest share of the traffic before that.
     decision_milliseconds : float or None
         From the record time of the deciding label to the subscriber's callback.
     rewards, mean_reward : int, float
@@ -79,6 +86,9 @@ class Summary(Struct, kw_only=True, frozen=True):
     labels_until_shift: int | None
     seconds_until_shift: float | None
     labels_until_rollback: int | None
+    labels_until_decision: int | None
+    proved_on_pairs: int | None
+    share_before_proof: float | None
     milliseconds_until_rollback: float | None
     decision_milliseconds: float | None
     rewards: int
@@ -99,13 +109,14 @@ def summarize(
     models: dict[str, Model],
 ) -> Summary:
     """Compute the figures."""
-    scored = [(at, reward) for at, reward in observer.rewards if reward.reward is not None]
+    scored = [(at, one) for at, one in observer.rewards if one.served and one.reward is not None]
     rows = [row_of(reward.request_id) for _, reward in scored]
     answers = np.asarray(models[CHAMPION].predict(data.features[rows])) if rows else np.zeros(0)
     static = int((answers == data.labels[rows]).sum())
     count = max(1, len(scored))
     mean = sum(reward.reward or 0.0 for _, reward in scored) / count
     rollback = _rollback_message(observer)
+    proof = _proof(observer)
     until = _between(milestones.broken_s, milestones.rolled_back_s)
     return Summary(
         shifted=milestones.shifted_s is not None,
@@ -114,6 +125,9 @@ def summarize(
         labels_until_shift=_labels_until_shift(observer, milestones),
         seconds_until_shift=_between(milestones.registered_s, milestones.shifted_s),
         labels_until_rollback=_broken_labels(observer, milestones),
+        labels_until_decision=_deciding_labels(observer, milestones, rollback),
+        proved_on_pairs=None if proof is None else proof[0],
+        share_before_proof=None if proof is None else proof[1],
         milliseconds_until_rollback=None if until is None else until * 1000,
         decision_milliseconds=(
             None
@@ -132,7 +146,7 @@ def _labels_until_shift(observer: Observer, milestones: Milestones) -> int | Non
     start_s, end_s = milestones.registered_s, milestones.shifted_s
     if start_s is None or end_s is None:
         return None
-    return sum(start_s <= at <= end_s for at, _ in observer.rewards)
+    return sum(start_s <= at <= end_s and one.served for at, one in observer.rewards)
 
 
 def _broken_labels(observer: Observer, milestones: Milestones) -> int | None:
@@ -140,9 +154,33 @@ def _broken_labels(observer: Observer, milestones: Milestones) -> int | None:
     if broken_ms is None or end_s is None:
         return None
     return sum(
-        at <= end_s and reward.arm == CHALLENGER and reward.predicted_at_ms >= broken_ms
-        for at, reward in observer.rewards
+        at <= end_s and one.served and one.arm == CHALLENGER and one.predicted_at_ms >= broken_ms
+        for at, one in observer.rewards
     )
+
+
+def _deciding_labels(
+    observer: Observer, milestones: Milestones, rollback: ControlMessage | None
+) -> int | None:
+    broken_ms = milestones.broken_ms
+    record: dict[str, int] = {} if rollback is None else rollback.cause.get("record", {})
+    if broken_ms is None or not record:
+        return None
+    return sum(
+        offset <= record["offset"] and one.arm == CHALLENGER and one.predicted_at_ms >= broken_ms
+        for offset, (_, one) in zip(observer.offsets, observer.rewards, strict=False)
+    )
+
+
+def _proof(observer: Observer) -> tuple[int, float] | None:
+    """Pairs on which the challenger became champion, and its largest share before."""
+    most = 0.0
+    for _, message in observer.messages:
+        cause = message.cause
+        if cause.get("why") == "better" and cause.get("arm") == CHALLENGER and "pairs" in cause:
+            return int(cause["pairs"]), most
+        most = max(most, message.weights.get(CHALLENGER, 0.0))
+    return None
 
 
 def _rollback_message(observer: Observer) -> ControlMessage | None:

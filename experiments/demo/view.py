@@ -112,6 +112,8 @@ def _arms(observer: Observer) -> Table:
         mean = f"{sum(recent) / len(recent):.3f}" if recent else "-"
         state = ""
         if newest is not None:
+            is_beside = arm in newest.shadow_arms and not weight
+            state = "in shadow" if is_beside else state
             state = "champion" if newest.champion == arm else state
             state = "[red]quarantined[/red]" if arm in newest.quarantined else state
         bar = "█" * round(weight * _BAR)

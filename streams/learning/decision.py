@@ -24,6 +24,7 @@ from leverframe.streams.learning.guard import (
 )
 from leverframe.streams.learning.probation import propose_probation
 from leverframe.streams.learning.recent_mean import recent_evidence
+from leverframe.streams.learning.shadow_evidence import shadow_evidence
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.learning.weights import is_weighing_due
 from leverframe.streams.routes.route import Route
@@ -134,5 +135,6 @@ def arms_now(state: RouteState, route: Route, now_ms: int) -> dict[str, ArmEvide
             against=round(arm.against_micro * MICRO_NAT, DIGITS)
             if arm.against_micro > 0
             else UNSET,
+            in_shadow=shadow_evidence(state, route, name) or UNSET,
         )
     return known

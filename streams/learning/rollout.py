@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, Literal, TypeAlias, assert_never
 
 from leverframe.policies.guard.evidence import restart, restart_level
+from leverframe.policies.guard.interval import difference_interval
 from leverframe.policies.guard.suspicion import Suspicion
 from leverframe.policies.units import NANO
 from leverframe.schemas.errors import RecordError
@@ -28,6 +29,7 @@ from leverframe.streams.learning.change import (
     SetPolicy,
 )
 from leverframe.streams.learning.heirs import fallback_of
+from leverframe.streams.learning.shadow_evidence import sums_beside
 from leverframe.streams.learning.state import Probation, Reign, RouteState
 from leverframe.streams.routes.route import Route
 
@@ -134,7 +136,7 @@ def carry_out(state: RouteState, route: Route, moves: Iterable[Move], now_ms: in
             case RegisterArm():
                 _register(state, route, move, now_ms)
             case Promote():
-                _promote(state, move.arm, now_ms)
+                _promote(state, route, move.arm, now_ms)
             case RollBack():
                 _leave(state, move.arm, "rolled back")
                 cooldown_ms = round(route.settings.guard.cooldown_s * 1000)
@@ -199,14 +201,14 @@ def _crown(state: RouteState, name: str) -> None:
     state.last_known_good = [reign for reign in state.last_known_good if reign.arm != name]
 
 
-def _promote(state: RouteState, name: str, now_ms: int) -> None:
+def _promote(state: RouteState, route: Route, name: str, now_ms: int) -> None:
     before = state.champion
     _crown(state, name)
     if before is not None:
         _advance(state, before, "succeeded")
         arm = state.arms[before]
         mean = round(arm.sum_nano / NANO / arm.count, 6) if arm.count else None
-        gap_nano = _gap_nano(before, arm, state.arms[name])
+        gap_nano = _gap_nano(state, route, before, name)
         reign = Reign(before, state.epoch, now_ms, arm.count, mean, arm.verdict, gap_nano)
         # From now on it is held to another measure: no worse than it was known to be.
         restart(arm.evidence, name, arm.alone, state.arms[name].alone)
@@ -216,14 +218,18 @@ def _promote(state: RouteState, name: str, now_ms: int) -> None:
     state.epoch += 1
 
 
-def _gap_nano(name: str, arm: ArmState, better: ArmState) -> int:
-    """By how much the mean of an arm's first labels is below another's, 1e-9, at least 0.
+def _gap_nano(state: RouteState, route: Route, name: str, successor: str) -> int:
+    """By how much the mean of an arm's first labels is below its successor's, 1e-9, at least 0.
 
-    On requests that both answered, where those are more.
+    On requests that both answered, where those are more: then by how much it may be at most. Pairs
+    soon tell a gap that is a little larger than the estimate, and a steady arm is not harmful.
     """
-    pairs, own, other = better.evidence.pairs
+    arm, better = state.arms[name], state.arms[successor]
+    pairs = better.evidence.pairs[0]
     if better.evidence.reference == name and pairs > min(arm.first_count, better.first_count):
-        return max(0, (own - other) // pairs)
+        rows, total, square = sums_beside(state, successor, name)
+        _, most = difference_interval(rows, total, square, route.settings.guard.alpha)
+        return max(0, round(most * NANO))
     if not arm.first_count or not better.first_count:
         return 0
     gap = better.first_sum_nano // better.first_count - arm.first_sum_nano // arm.first_count

@@ -211,6 +211,7 @@ def test_wire_page_lists_every_cause() -> None:
     inner = {
         "arms": causes.ArmEvidence,
         "recent": causes.RecentEvidence,
+        "in_shadow": causes.ShadowEvidence,
         "record": causes.Coordinates,
         "since": causes.Version,
     }

@@ -66,8 +66,9 @@ export async function detail(main, status, name) {
   function buttons(arm) {
     if (!told.actions) return null;
     const isQuarantined = now.quarantined.includes(arm);
+    const isInShadow = now.arms[arm]?.phase === "shadow";
     const offered = Object.entries(ACTIONS_ON_ARM).filter(([action]) =>
-      action === "release" ? isQuarantined : action === "promote" ? arm !== now.champion && !isQuarantined : action === "rollback" ? !isQuarantined : true,
+      isInShadow ? action === "promote" || action === "release" : action === "release" ? isQuarantined : action === "promote" ? arm !== now.champion && !isQuarantined : action === "rollback" ? !isQuarantined : true,
     );
     return h(
       "td",
@@ -94,7 +95,7 @@ export async function detail(main, status, name) {
           return h(
             "tr",
             {},
-            h("td", { class: "name" }, swatch(history.arms.indexOf(arm)), arm),
+            h("td", { class: "name" }, swatch(history.arms.indexOf(arm)), arm, known.in_shadow ? h("div", { class: "muted in-shadow" }, known.in_shadow) : ""),
             number("weight", percent(known.weight)),
             h("td", { "data-title": "state" }, state),
             h("td", { "data-title": "verdict" }, known.verdict ? badge(VERDICTS[known.verdict] ?? "notice", known.verdict) : ""),

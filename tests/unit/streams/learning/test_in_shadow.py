@@ -4,11 +4,13 @@ import random
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 from records import MAX_VALUE_BYTES, command_record, learning_runs, reward_record, routes
 
 from leverframe.agents.operator.narrate import sentence
-from leverframe.schemas.causes import cause_of
+from leverframe.schemas.causes import ArmEvidence, ShadowEvidence, cause_of
 from leverframe.schemas.control import ControlMessage
+from leverframe.streams.learning.decision import arms_now
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.learning.step import learn
 
@@ -35,6 +37,11 @@ class Told:
         assert not outcome.dead_letters, outcome.dead_letters
         self.states.update(outcome.states)
         self.published += outcome.control
+
+    def evidence(self) -> dict[str, ArmEvidence]:
+        route = self.routes.get("r")
+        assert route is not None
+        return arms_now(self.state, route, self.at)
 
     def request(self, served: str, **rewards: float) -> None:
         """One request: shadows first, as attribution tells them."""
@@ -160,3 +167,52 @@ def test_a_command_says_true_or_false(shadow: Any) -> None:
         max_value_bytes=MAX_VALUE_BYTES,
     )
     assert [letter.reason for letter in outcome.dead_letters] == ["invalid"]
+
+
+def test_what_is_told_of_an_arm_in_shadow() -> None:
+    """Pairs with the champion, whichever was registered first, and by how much it is better."""
+    told = Told(promote=False)
+    told.tell(command_record("register_arm", "a"))
+    told.tell(command_record("register_arm", "b", params={"shadow": True}))
+    fresh = told.evidence()["b"].in_shadow
+    assert fresh == ShadowEvidence(labels=0, mean=None)
+    for n in range(200):
+        told.request("a", a=float(n % 10 > 0), b=1.0)
+    b = told.evidence()["b"].in_shadow
+    assert (b.labels, b.mean, b.compared_with, b.pairs, b.difference) == (200, 1.0, "a", 200, 0.1)
+    assert b.bounds[0] < 0.1 < b.bounds[1]
+    assert told.evidence()["a"].in_shadow is UNSET
+    told.tell(command_record("promote", "b"))
+    told.request("b", a=1.0, b=1.0)
+    a = told.evidence()["a"].in_shadow
+    assert (a.labels, a.compared_with, a.pairs) == (1, "b", 201)
+    assert a.difference == pytest.approx(-20 / 201, abs=1e-6)
+    assert a.bounds[0] < a.difference < a.bounds[1]
+
+
+def test_shadows_that_count_nowhere_are_told_apart() -> None:
+    """And messages of a route without shadows say nothing of them."""
+    told = Told(label_depends_on_answer=True)
+    told.request("a", a=1.0)
+    assert "in_shadow" not in str(told.published)
+    told.request("a", a=1.0, b=0.0)
+    assert told.evidence()["b"].in_shadow == ShadowEvidence(labels=1, mean=0.0, apart=True)
+
+
+def test_a_steady_way_back_stays() -> None:
+    """A succeeded arm is not rolled back for a gap that pairs measure better after the promotion.
+
+    One of 13 answers was wrong until then, one of 8 after it: no more than chance.
+    """
+    told = Told()
+    told.tell(command_record("register_arm", "a"))
+    told.tell(command_record("register_arm", "b", params={"shadow": True}))
+    count = 0
+    while told.state.champion == "a":
+        count += 1
+        told.request("a", a=float(count % 13 > 0), b=1.0)
+    assert 100 < count < 400
+    for _ in range(4_000):
+        count += 1
+        told.request("b", a=float(count % 8 > 0), b=1.0)
+    assert told.state.arms["a"].phase == "candidate"

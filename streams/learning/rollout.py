@@ -226,7 +226,7 @@ def _gap_nano(state: RouteState, route: Route, name: str, successor: str) -> int
     """
     arm, better = state.arms[name], state.arms[successor]
     pairs = better.evidence.pairs[0]
-    if better.evidence.reference == name and pairs > min(arm.first_count, better.first_count):
+    if better.evidence.reference == name and pairs > min(arm.alone[0], better.alone[0]):
         rows, total, square = sums_beside(state, successor, name)
         _, most = difference_interval(rows, total, square, route.settings.guard.alpha)
         return max(0, round(most * NANO))

@@ -2,15 +2,18 @@
 
 import asyncio
 import random
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from click.testing import CliRunner
 from harness import SHORT_SESSION, Deployment, control_messages, learned, read_all, route_states
 from patience import PATIENCE_S, eventually
 
+from leverframe.agents.cli.main import cli
 from leverframe.agents.operator.commands import ask
 from leverframe.agents.operator.control import newest_messages
 from leverframe.agents.operator.replay import read_partition, replay
@@ -123,7 +126,7 @@ def told(totals: dict[str, list[int]]) -> dict[tuple[str, str], tuple[int, int]]
 def test_an_arm_is_promoted_from_shadow_over_a_kill(deploy: Callable[..., Any]) -> None:
     """Rewards served and in shadow are exact, each apart, and a replay comes to the same digest."""
 
-    async def scenario() -> None:
+    async def scenario() -> Deployment:
         deployment = await deploy(
             **SHORT_SESSION,
             **{
@@ -182,8 +185,18 @@ def test_an_arm_is_promoted_from_shadow_over_a_kill(deploy: Callable[..., Any]) 
                 input_kinds(deployment.settings),
                 max_value_bytes=deployment.settings.app.max_value_bytes,
             )
-            return state_digest(states["r"]) == state_digest(state)
+            newest = (await newest_messages(deployment.settings))["r"]
+            return state_digest(states["r"]) == state_digest(state) == newest.state_digest
 
         await eventually(agrees, deployment.logs)
+        return deployment
 
-    asyncio.run(scenario())
+    deployment = asyncio.run(scenario())
+    answers = {
+        command: CliRunner().invoke(cli, [command, "r"], env=deployment.environment)
+        for command in ("status", "explain", "replay")
+    }
+    assert {one.exit_code for one in answers.values()} == {0}, answers
+    assert re.search(r"a beside b: [\d,]+ pairs, worse by 0\.\d+ \(", answers["status"].output)
+    assert re.search(r"a beside b: [\d,]+ pairs, worse by", answers["explain"].output)
+    assert "as the newest control message" in answers["replay"].output, answers["replay"].output

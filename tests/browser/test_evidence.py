@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from browser import Watched, browsing
 from playwright.async_api import expect
 from records import MAX_VALUE_BYTES, T0, learning_runs, reward_record, routes
 
+from leverframe.agents.operator.in_shadow import in_shadow
 from leverframe.agents.settings import load_settings
 from leverframe.agents.web.feed import Feed
 from leverframe.agents.web.pages import add_dashboard, protect
@@ -75,14 +76,41 @@ def tell(feed: Feed) -> None:
     feed.share_read = 1.0
 
 
+def tell_in_shadow(feed: Feed) -> None:
+    """Five minutes of an arm that serves and one in shadow, which is not yet proved."""
+    rng, table = random.Random(3), routes(label_depends_on_answer=False, shadow_share=1.0)
+    states: dict[str, RouteState] = {}
+    route = table.get("r")
+    assert route is not None
+    begin = time.time_ns() // 1_000_000 - 5 * MINUTE_MS - T0
+    for step in range(300):
+        at, name = begin + step * 1_000, f"q{step}"
+        beside = float(rng.random() < 0.81)
+        batch = [reward_record("serving", float(rng.random() < 0.8), at, request_id=name)]
+        if step:
+            told = {"served": False, "beside": "serving"}
+            batch.insert(0, reward_record("new", beside, at, request_id=name, **told))
+            batch[1] = reward_record(
+                "serving", float(rng.random() < 0.8), at, request_id=name, others={"new": beside}
+            )
+        outcome = learn(learning_runs(batch), states, table, max_value_bytes=MAX_VALUE_BYTES)
+        states |= outcome.states
+        for message in outcome.control:
+            feed.history.note(message)
+        feed.history.note(heartbeat(states["r"], route, T0 + at + 1_000))
+    feed.share_read = 1.0
+
+
 @asynccontextmanager
-async def shown(width: int) -> AsyncIterator[tuple[Watched, Any]]:
+async def shown(
+    width: int, story: Callable[[Feed], None] = tell
+) -> AsyncIterator[tuple[Watched, Any]]:
     """Open the page of the route."""
     settings = load_settings(None, {"LEVERFRAME_BROKER": "127.0.0.1:1"})
     app, feed = web.Application(), Feed(settings)
     protect(app, settings)
     add_dashboard(app, feed, settings)
-    tell(feed)
+    story(feed)
     async with (
         TestServer(app) as server,
         browsing(width=width, height=844 if width < 500 else 900) as watched,
@@ -129,3 +157,21 @@ def test_why_fits_on_a_phone_and_answers_in_sight() -> None:
             assert await page.evaluate(STICKING_OUT) == []
 
     asyncio.run(look())
+
+
+def test_an_arm_in_shadow_is_shown_like_any_other() -> None:
+    """With one line more under its name, on a phone too; charts and table stand."""
+
+    async def look(width: int) -> None:
+        async with shown(width, tell_in_shadow) as (watched, feed):
+            page = watched.page
+            evidence = feed.history.routes["r"].newest.cause["arms"]["new"]
+            assert evidence["phase"] == "shadow"
+            row = page.get_by_role("region", name="Arms").get_by_role("row").filter(has_text="new")
+            await expect(row).to_contain_text(in_shadow(evidence))
+            await expect(row).to_contain_text("in shadow: 299 pairs")
+            assert await page.evaluate(STICKING_OUT) == []
+            await watched.shot(f"in-shadow-{width}")
+
+    asyncio.run(look(1440))
+    asyncio.run(look(390))

@@ -30,6 +30,8 @@ async def read_losses(broker: BrokerSettings, changelogs: Mapping[str, int]) -> 
     """
     tps = [TopicPartition(name, p) for name, count in changelogs.items() for p in range(count)]
     newest: dict[TopicPartition, bytes] = {}
+    if not tps:
+        return {}
     consuming = open_consumer(
         broker, partitions=tps, fetch_max_wait_ms=50, request_timeout_ms=TIMEOUT_MS
     )

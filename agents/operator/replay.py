@@ -8,6 +8,8 @@ from aiokafka import TopicPartition
 
 from leverframe.agents.operator.topics import read_to_end
 from leverframe.agents.settings import Settings
+from leverframe.schemas.codec import DECODE_ERRORS, decoder
+from leverframe.schemas.command import Command
 from leverframe.schemas.control import ControlMessage
 from leverframe.streams.learning.restart import is_restart, states_at_begin
 from leverframe.streams.learning.state import RouteState
@@ -17,6 +19,7 @@ from leverframe.streams.runtime.kafka import partition_of
 
 __all__ = ["decided_at", "is_later", "read_partition", "replay"]
 
+_decode_command: Final = decoder(Command)
 _BY_REWARD: Final = frozenset({"policy", "guard", "better", "drift"})
 
 
@@ -33,7 +36,37 @@ async def read_partition(settings: Settings, route: str) -> list[Any]:
     rewards = [mark] if mark is not None else []
     rewards += [record for record in mine if record.topic == topics.rewards]
     between = [record for record in mine if record.topic != topics.rewards]
-    return _merged(rewards, sorted(between, key=lambda record: record.timestamp))
+    placed = {id(record): _after_reward(record) for record in between}
+    timed = [record for record in between if placed[id(record)] is None]
+    merged = _merged(rewards, sorted(timed, key=lambda record: record.timestamp))
+    for record in between:
+        after = placed[id(record)]
+        if after is not None:
+            _place(merged, record, after, topics.rewards)
+    return merged
+
+
+def _after_reward(record: Any) -> int | None:
+    """The first reward that was not counted when the job decided by itself; None elsewhere."""
+    try:
+        command = _decode_command(record.value or b"")
+    except DECODE_ERRORS:
+        return None
+    after = (command.params or {}).get("after_reward") if command.action == "decide" else None
+    return after if isinstance(after, int) else None
+
+
+def _place(merged: list[Any], record: Any, after_reward: int, rewards_topic: str) -> None:
+    """Insert the job's own decision where it was made: before a reward, among others by time."""
+    at = 0
+    for place, one in enumerate(merged):
+        if one.topic == rewards_topic:
+            if one.offset >= after_reward:
+                break
+            at = place + 1
+        elif one.timestamp <= record.timestamp:
+            at = place + 1
+    merged.insert(at, record)
 
 
 def _is_counted(record: Any, mark: Any) -> bool:

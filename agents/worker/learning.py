@@ -10,7 +10,7 @@ from typing import Final
 from leverframe.agents.settings import Settings
 from leverframe.agents.worker.event_log import DeadLetterLog, log_decisions
 from leverframe.agents.worker.inputs import Inputs
-from leverframe.agents.worker.outputs import burst_output, control_output, dead_letter_output
+from leverframe.agents.worker.outputs import burst_record, control_output, dead_letter_output
 from leverframe.schemas.control import ControlMessage
 from leverframe.streams.learning.decision import burst_end_ms
 from leverframe.streams.learning.messages import heartbeat
@@ -124,23 +124,48 @@ class LearningWork:
             if state is not None and state.arms:
                 outcome.states[name] = state
                 outcome.control.append(heartbeat(state, route, now_ms))
-        asked = self._over(now_ms)
-        if outcome.control or asked:
-            await (await self._commit(outcome, None, asked))
+        if outcome.control:
+            await (await self._commit(outcome, None))
             self.heartbeats.update((message.route, message) for message in outcome.control)
+        await self._decide_on_bursts(now_ms)
         return False
 
-    def _over(self, now_ms: int) -> list[Output]:
-        """Ask for decisions where labels have waited long enough for others of their burst.
+    async def _decide_on_bursts(self, now_ms: int) -> None:
+        """Decide where labels have waited long enough for others of their burst.
 
-        As records, since a replay must decide where the job did.
+        By a command that is published with what came of it: so a replay decides where the job did.
         """
         oldest_s = time.monotonic() - _BURST_S
         over = {name: due_ms for name, (at_s, due_ms) in self._bursts.items() if at_s <= oldest_s}
+        if not over:
+            return
         for name in over:
             del self._bursts[name]
-        topic, partition = self._shell.topics.commands, self._ledger.partition
-        return [burst_output(name, due, topic, partition, now_ms) for name, due in over.items()]
+        shell, ledger = self._shell, self._ledger
+        raw = ledger.get_many([name.encode() for name in over])
+        states = {
+            name: decode_route(value)
+            for name, value in zip(over, raw, strict=True)
+            if value is not None
+        }
+        after_reward = ledger.positions.offsets.get(shell.topics.rewards, 0)
+        asked = {
+            name: burst_record(
+                name, due_ms, after_reward, shell.topics.commands, ledger.partition, now_ms
+            )
+            for name, due_ms in over.items()
+            if name in states
+        }
+        outcome = learn(
+            [("commands", list(asked.values()))],
+            states,
+            shell.routes,
+            max_value_bytes=shell.max_value_bytes,
+            partition_of=shell.partition_of,
+        )
+        if outcome.states:
+            decided = [asked[name].output for name in outcome.states]
+            await (await self._commit(outcome, None, decided))
 
     def _note_bursts(self, states: Mapping[str, RouteState]) -> None:
         now_s = time.monotonic()
@@ -166,7 +191,7 @@ class LearningWork:
         self,
         outcome: LearningOutcome,
         positions: Positions | None,
-        asked: Sequence[Output] = (),
+        decided: Sequence[Output] = (),
     ) -> "asyncio.Future[None]":
         shell, ledger = self._shell, self._ledger
         outputs: list[Output] = [
@@ -177,7 +202,7 @@ class LearningWork:
             dead_letter_output(letter, shell.topics.dead_letters, shell.route_partitions)
             for letter in outcome.dead_letters
         ]
-        outputs += asked
+        outputs += decided
         changes: dict[bytes, bytes | None] = {
             name.encode(): encode_route(state) for name, state in outcome.states.items()
         }

@@ -1,5 +1,7 @@
 """From records to outputs of a transaction."""
 
+from msgspec import Struct
+
 from leverframe.schemas.codec import encode
 from leverframe.schemas.command import Command
 from leverframe.schemas.control import ControlMessage
@@ -8,7 +10,7 @@ from leverframe.schemas.signing import SIGNATURE_HEADER, signature_of
 from leverframe.streams.runtime.kafka import key_partition
 from leverframe.streams.runtime.ledger import Output
 
-__all__ = ["burst_output", "control_output", "dead_letter_output"]
+__all__ = ["OwnRecord", "burst_record", "control_output", "dead_letter_output"]
 
 
 def dead_letter_output(letter: DeadLetter, topic: str, partitions: int) -> Output:
@@ -40,14 +42,37 @@ def control_output(
     return Output(topic, partition, key, value, headers)
 
 
-def burst_output(route: str, due_ms: int, topic: str, partition: int, now_ms: int) -> Output:
-    """Return the job's own command to decide on labels that wait since a burst of them."""
+class OwnRecord(Struct):
+    """A record that is published with what came of it, as a reader of its topic will see it."""
+
+    topic: str
+    partition: int
+    key: bytes
+    value: bytes
+    timestamp: int
+    offset: int = 0
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def output(self) -> Output:
+        """Return it as it is published."""
+        return Output(self.topic, self.partition, self.key, self.value)
+
+
+def burst_record(
+    route: str, due_ms: int, after_reward: int, topic: str, partition: int, now_ms: int
+) -> OwnRecord:
+    """Return the job's own command to decide on labels that wait since a burst of them.
+
+    ``after_reward`` is the offset of the first reward that is not counted yet: there a replay
+    decides too, whatever the records' times say.
+    """
     command = Command(
         command_id=f"decide-{due_ms}",
         route=route,
         action="decide",
-        params={"due_ms": due_ms},
+        params={"due_ms": due_ms, "after_reward": after_reward},
         actor="leverframe",
         issued_at_ms=now_ms,
     )
-    return Output(topic, partition, route.encode(), encode(command))
+    return OwnRecord(topic, partition, route.encode(), encode(command), now_ms)

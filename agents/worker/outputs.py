@@ -47,11 +47,10 @@ class OwnRecord(Struct):
 
     topic: str
     partition: int
-    key: bytes
-    value: bytes
+    key: bytes | None
+    value: bytes | None
     timestamp: int
     offset: int = 0
-    headers: tuple[tuple[str, bytes], ...] = ()
 
     @property
     def output(self) -> Output:

@@ -25,12 +25,16 @@ PAIRS = 900
 # A busy machine is no reason to call the job silent, or to share the partitions again, which loses
 # counts that were not yet told.
 QUIETLY = {"LEVERFRAME_ROUTES__*__TTL_S": "6", "LEVERFRAME_APP__SESSION_TIMEOUT_S": "60"}
-# Nobody acknowledges here, nothing waits and nothing is wrong: these panels are rightly empty.
+# Nobody acknowledges or answers in shadow, nothing waits, nothing is wrong: these panels are rightly empty.
 EMPTY = {
     "Alerts A",
+    "Better than the champion on them A",
+    "Labels in shadow A",
     "Oldest that waits A",
+    "Probations",
     "Promotions and rollbacks",
     "Replicas A",
+    "Requests that arm and champion both answered A",
     "Set aside, and labels without a prediction B",
 }
 

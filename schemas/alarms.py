@@ -22,17 +22,21 @@ __all__ = [
 ]
 
 
-class Coordinates(Struct, frozen=True):
+class Coordinates(Struct, frozen=True, omit_defaults=True):
     """Where the record lies that decided.
 
     Attributes
     ----------
     partition, offset : int
         Of ``rewards``, ``commands`` or ``traffic``, whichever the cause belongs to.
+    burst : bool
+        Whether it was decided once a burst of labels was over: this is the last of them, and no
+        other was counted yet.
     """
 
     partition: int
     offset: int
+    burst: bool = False
 
 
 class Version(Struct, frozen=True):

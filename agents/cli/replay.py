@@ -34,6 +34,11 @@ _LOOKED_AT: Final = 100
 @click.option(
     "--until-reward", type=int, default=None, help="Only up to the reward record at this offset."
 )
+@click.option(
+    "--and-decide",
+    is_flag=True,
+    help="Then decide on the labels that wait, as the job did once their burst was over.",
+)
 @config_option
 @json_option
 def replay(
@@ -42,6 +47,7 @@ def replay(
     until_reward: int | None,
     config: Path | None,
     *,
+    and_decide: bool,
     as_json: bool,
 ) -> None:
     """Run the recorded rewards, commands and traffic of ROUTE through the pure steps.
@@ -58,7 +64,7 @@ def replay(
     recorded = _Recorded(load_settings(config), route)
     from leverframe.streams.learning.state import state_digest
 
-    state = recorded.state(until, until_reward)
+    state = recorded.state(until, until_reward, and_decide=and_decide)
     if state is None:
         raise LeverframeError(f"nothing was recorded for route {route!r}")
     digest = state_digest(state)
@@ -91,7 +97,13 @@ class _Recorded:
         self._routes = compile_routes(settings.routes)
         self._kinds = input_kinds(settings)
 
-    def state(self, until: int | None = None, until_reward: int | None = None) -> Any:
+    def state(
+        self,
+        until: int | None = None,
+        until_reward: int | None = None,
+        *,
+        and_decide: bool = False,
+    ) -> Any:
         """Return the state that the records come to; None when there is none."""
         from leverframe.agents.operator.replay import replay as run
 
@@ -102,6 +114,7 @@ class _Recorded:
             max_value_bytes=self._settings.app.max_value_bytes,
             until_ms=until,
             until_reward=until_reward,
+            and_decide=and_decide,
         )
         return states.get(self._route)
 

@@ -92,7 +92,9 @@ def _up_to(message: ControlMessage, record: Mapping[str, Any]) -> str:
     """Commands and traffic are placed by time; a reward's own offset is exact."""
     cause = message.cause
     by_reward = cause.get("why") in _BY_REWARD or cause.get("how") == "first_reward"
-    return f"--until-reward {record['offset']}" if by_reward else f"--until {message.issued_at_ms}"
+    if not by_reward:
+        return f"--until {message.issued_at_ms}"
+    return f"--until-reward {record['offset']}{' --and-decide' if record.get('burst') else ''}"
 
 
 def _move(before: float | None, after: float | None) -> str:

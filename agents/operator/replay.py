@@ -8,9 +8,12 @@ from aiokafka import TopicPartition
 
 from leverframe.agents.operator.topics import read_to_end
 from leverframe.agents.settings import Settings
+from leverframe.agents.worker.outputs import burst_record
 from leverframe.schemas.codec import DECODE_ERRORS, decoder
 from leverframe.schemas.command import Command
 from leverframe.schemas.control import ControlMessage
+from leverframe.streams.envelope import InputRecord
+from leverframe.streams.learning.decision import burst_end_ms
 from leverframe.streams.learning.restart import is_restart, states_at_begin
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.learning.step import InputKind, learn
@@ -100,8 +103,13 @@ def replay(
     max_value_bytes: int,
     until_ms: int | None = None,
     until_reward: int | None = None,
+    and_decide: bool = False,
 ) -> dict[str, RouteState]:
-    """Fold recorded records as a worker would have."""
+    """Fold recorded records as a worker would have.
+
+    ``and_decide`` makes the decision that was due on the labels that wait then, as the job did once
+    their burst was over.
+    """
     chosen = [
         record
         for record in _through(records, kinds, until_reward)
@@ -111,7 +119,22 @@ def replay(
         (kinds[topic], list(run)) for topic, run in groupby(chosen, key=lambda record: record.topic)
     ]
     begin = states_at_begin(records)
-    return begin | learn(runs, begin, routes, max_value_bytes=max_value_bytes).states
+    states = begin | learn(runs, begin, routes, max_value_bytes=max_value_bytes).states
+    if and_decide:
+        asked = _due_decisions(states, routes)
+        decided = learn([("commands", asked)], states, routes, max_value_bytes=max_value_bytes)
+        states |= decided.states
+    return states
+
+
+def _due_decisions(states: Mapping[str, RouteState], routes: Routes) -> list[InputRecord]:
+    found: list[InputRecord] = []
+    for name, state in states.items():
+        route = routes.get(name)
+        if route is not None and state.arms:
+            due_ms = burst_end_ms(state, route)
+            found.append(burst_record(name, due_ms, 0, "commands", 0, due_ms))
+    return found
 
 
 def _through(
@@ -130,6 +153,12 @@ def decided_at(message: ControlMessage) -> int | None:
 
     Its offset; None where time, traffic or a command decided.
     """
+    is_burst = message.cause.get("record", {}).get("burst")
+    return None if is_burst else _last_reward(message)
+
+
+def _last_reward(message: ControlMessage) -> int | None:
+    """The newest reward that was counted when a message was published, where that is known."""
     cause = message.cause
     is_exact = cause.get("why") in _BY_REWARD or cause.get("how") == "first_reward"
     offset = cause.get("record", {}).get("offset")
@@ -138,7 +167,7 @@ def decided_at(message: ControlMessage) -> int | None:
 
 def is_later(record: Any, message: ControlMessage, rewards_topic: str) -> bool:
     """Tell whether a record was counted after a message: by offset where that is known."""
-    offset = decided_at(message)
+    offset = _last_reward(message)
     if offset is not None and record.topic == rewards_topic:
         return bool(record.offset > offset)
     return bool(record.timestamp >= message.issued_at_ms)

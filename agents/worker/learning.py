@@ -135,8 +135,12 @@ class LearningWork:
 
         By a command that is published with what came of it: so a replay decides where the job did.
         """
-        oldest_s = time.monotonic() - _BURST_S
-        over = {name: due_ms for name, (at_s, due_ms) in self._bursts.items() if at_s <= oldest_s}
+        now_s = time.monotonic()
+        over = {
+            name: due_ms
+            for name, (at_s, due_ms) in self._bursts.items()
+            if now_s - at_s >= self._patience_s(name)
+        }
         if not over:
             return
         for name in over:
@@ -166,6 +170,11 @@ class LearningWork:
         if outcome.states:
             decided = [asked[name].output for name in outcome.states]
             await (await self._commit(outcome, None, decided))
+
+    def _patience_s(self, name: str) -> float:
+        """How long labels of a route wait for others; a decision may be due more seldom."""
+        route = self._shell.routes.get(name)
+        return max(_BURST_S, 0.0 if route is None else route.settings.decision_interval_ms / 1000)
 
     def _note_bursts(self, states: Mapping[str, RouteState]) -> None:
         now_s = time.monotonic()

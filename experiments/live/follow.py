@@ -130,7 +130,7 @@ class Follower:
         view = self.views.get(message.route)
         if view is not None:
             view.message = message
-            view.decisions += message.cause.get("why") in {"policy", "guard", "better"}
+            view.decisions += message.cause.get("why") in {"policy", "guard", "better", "probation"}
             view.changed.set()
 
     def _take_reward(self, record: Any) -> None:

@@ -266,7 +266,7 @@ class _Step:
     def _decide_before(self, state: RouteState, route: Route) -> None:
         """Decide on a burst that was over before the reward in hand, which is not counted yet."""
         here = self.record.partition, self.record.offset
-        self._place = Coordinates(here[0], max(0, here[1] - 1))
+        self._place = Coordinates(here[0], max(0, here[1] - 1), burst=True)
         self._decide(state, route, burst_end_ms(state, route))
         self._place = None
 
@@ -279,7 +279,10 @@ class _Step:
         waits = state.labels_since_decision > 0 and due_ms == burst_end_ms(state, route)
         if waits and isinstance(due_ms, int):
             self.out.states[command.route] = state
+            after = (command.params or {}).get("after_reward")
             self._place = UNSET
+            if isinstance(after, int) and after > 0:
+                self._place = Coordinates(self.record.partition, after - 1, burst=True)
             self._decide(state, route, due_ms)
             self._place = None
 

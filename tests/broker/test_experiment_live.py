@@ -59,10 +59,11 @@ def test_live_state_equals_the_replay(broker: Any, tmp_path: Path) -> None:
         # The draws followed the weights of the control topic, which were the replay's all along.
         assert np.array_equal(result.weights, result.replayed.weights)
         bare = not STRATEGIES[name].is_shipped
-        least = decided if bare else 4
+        # Shipped, a suspect's probation holds the weights in so short a run.
+        least = decided if bare else 2
         assert least <= result.decisions <= decided, name
         moved = np.any(np.diff(result.weights, axis=0) != 0, axis=1).sum()
-        assert moved >= (1 if STRATEGIES[name].is_promoted else 4), name
+        assert moved >= (1 if STRATEGIES[name].is_promoted or not bare else 4), name
     # The digest tells states apart: other strategies and other draws end elsewhere.
     assert len({result.digest for result in results.values()}) == len(SERVED)
 

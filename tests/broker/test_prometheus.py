@@ -25,7 +25,7 @@ PAIRS = 900
 # A busy machine is no reason to call the job silent, or to share the partitions again, which loses
 # counts that were not yet told.
 QUIETLY = {"LEVERFRAME_ROUTES__*__TTL_S": "6", "LEVERFRAME_APP__SESSION_TIMEOUT_S": "60"}
-# Nobody acknowledges or answers in shadow, nothing waits, nothing is wrong: these panels are rightly empty.
+# Nobody acknowledges or answers in shadow, nothing waits, nothing is wrong: these stay empty.
 EMPTY = {
     "Alerts A",
     "Better than the champion on them A",

@@ -79,7 +79,9 @@ async def explained(deployment: Deployment) -> None:
     assert (change["message"]["epoch"], change["message"]["seq"]) == (last.epoch, last.seq)
     text = await asyncio.to_thread(said, "explain", "--last", "100")
     assert "was registered (first_reward)" in text
-    [*_, recompute] = re.findall(r"leverframe replay route-3 (--until-reward) (\d+)", text)
+    [*_, recompute] = re.findall(r"leverframe replay route-3 (--until.*)", text)
+    recompute = recompute.split()
+    assert recompute[0] == "--until-reward"
     replayed = orjson.loads(await asyncio.to_thread(said, "replay", *recompute, "--json"))
     assert replayed["digest"] == last.state_digest
     assert replayed["weights"] == last.weights

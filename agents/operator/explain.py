@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from leverframe.agents.operator.deciding import is_by_reward
 from leverframe.agents.operator.in_shadow import shadow_lines
 from leverframe.agents.operator.narrate import why
 from leverframe.schemas.control import ControlMessage
@@ -13,7 +14,6 @@ from leverframe.schemas.control import ControlMessage
 __all__ = ["Explained", "explain", "sentences"]
 
 _NOTICED: Final = 0.0005
-_BY_REWARD: Final = frozenset({"policy", "guard", "better", "drift", "probation"})
 
 
 class Explained(Struct, frozen=True, kw_only=True):
@@ -90,9 +90,7 @@ def sentences(change: Explained) -> Iterator[str]:
 
 def _up_to(message: ControlMessage, record: Mapping[str, Any]) -> str:
     """Commands and traffic are placed by time; a reward's own offset is exact."""
-    cause = message.cause
-    by_reward = cause.get("why") in _BY_REWARD or cause.get("how") == "first_reward"
-    if not by_reward:
+    if not is_by_reward(message.cause):
         return f"--until {message.issued_at_ms}"
     return f"--until-reward {record['offset']}{' --and-decide' if record.get('burst') else ''}"
 

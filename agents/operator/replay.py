@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from aiokafka import TopicPartition
 
+from leverframe.agents.operator.deciding import is_by_reward
 from leverframe.agents.operator.topics import read_to_end
 from leverframe.agents.settings import Settings
 from leverframe.agents.worker.outputs import burst_record
@@ -23,7 +24,6 @@ from leverframe.streams.runtime.kafka import partition_of
 __all__ = ["decided_at", "is_later", "read_partition", "replay"]
 
 _decode_command: Final = decoder(Command)
-_BY_REWARD: Final = frozenset({"policy", "guard", "better", "drift"})
 
 
 async def read_partition(settings: Settings, route: str) -> list[Any]:
@@ -39,13 +39,11 @@ async def read_partition(settings: Settings, route: str) -> list[Any]:
     rewards = [mark] if mark is not None else []
     rewards += [record for record in mine if record.topic == topics.rewards]
     between = [record for record in mine if record.topic != topics.rewards]
-    placed = {id(record): _after_reward(record) for record in between}
-    timed = [record for record in between if placed[id(record)] is None]
+    own = [(record, after) for record in between if (after := _after_reward(record)) is not None]
+    timed = [record for record in between if _after_reward(record) is None]
     merged = _merged(rewards, sorted(timed, key=lambda record: record.timestamp))
-    for record in between:
-        after = placed[id(record)]
-        if after is not None:
-            _place(merged, record, after, topics.rewards)
+    for record, after in own:
+        _place(merged, record, after, topics.rewards)
     return merged
 
 
@@ -160,9 +158,8 @@ def decided_at(message: ControlMessage) -> int | None:
 def _last_reward(message: ControlMessage) -> int | None:
     """The newest reward that was counted when a message was published, where that is known."""
     cause = message.cause
-    is_exact = cause.get("why") in _BY_REWARD or cause.get("how") == "first_reward"
     offset = cause.get("record", {}).get("offset")
-    return offset if is_exact and isinstance(offset, int) else None
+    return offset if is_by_reward(cause) and isinstance(offset, int) else None
 
 
 def is_later(record: Any, message: ControlMessage, rewards_topic: str) -> bool:

@@ -222,7 +222,7 @@ def labels_of(entry: Waiting | Attributed | Shared) -> list[ArrivedLabel]:
     """
     if isinstance(entry, Shared):
         return entry.labels
-    if isinstance(entry, Waiting) or (not entry.revision and entry.label is None):
+    if isinstance(entry, Waiting):
         return []
     parts = entry.parts or {"": entry.label}
     return [

@@ -33,7 +33,6 @@ from leverframe.streams.attribution.entries import (
     Attributed,
     EarlyLabel,
     Entry,
-    ShadowWaiting,
     Shared,
     Waiting,
     accounts_of,
@@ -128,8 +127,7 @@ class _Step:
         waiting = waiting_of(record.timestamp, prediction, route.window_ms)
         counts = self.out.counts
         is_served = prediction.served
-        event = "prediction" if is_served else "shadow_prediction"
-        counts[event, prediction.route, prediction.arm] += 1
+        counts[event_of("prediction", waiting), prediction.route, prediction.arm] += 1
         if entry is None:
             self.out.entries[request_id] = waiting
             self._await_end(request_id, waiting, route)
@@ -240,8 +238,7 @@ class _Step:
             self._label_first(request_id, label, entry)
             return
         waiting = _foremost(entry) if isinstance(entry, Shared) else prediction_of(entry)
-        event = "label" if type(waiting) is not ShadowWaiting else "shadow_label"
-        self.out.counts[event, waiting.route, waiting.arm] += 1
+        self.out.counts[event_of("label", waiting), waiting.route, waiting.arm] += 1
         route = self.routes.get(waiting.route)
         if route is None:
             raise RecordError("unknown_route", f"route {waiting.route!r} left the settings")
@@ -316,9 +313,8 @@ class _Step:
         """Count what a label did to an account."""
         if movement.entry is not account and account is waiting:
             note_settled(self.out.aged, waiting)
-        lead = "shadow_" if type(waiting) is ShadowWaiting else ""
         for event in movement.events:
-            self.out.counts[lead + event if lead else event, waiting.route, waiting.arm] += 1
+            self.out.counts[event_of(event, waiting), waiting.route, waiting.arm] += 1
 
     def _await_end(self, request_id: str, waiting: Waiting, route: Route) -> None:
         """Let the sweep look at it when its default falls due, else when its window ends."""

@@ -9,6 +9,7 @@ from leverframe.experiments.strategies import CONTROLS
 from leverframe.experiments.summary import (
     BANDITS,
     RULES,
+    SHADOWED,
     Estimate,
     Group,
     compare,
@@ -40,7 +41,9 @@ _LIMITS: Final = """\
   every 100 labels, labels 200 rows late. Ten rows are one second of stream time, so the half-life
   of `discounted_thompson` is 3,000 rows and the window of `sliding_window_ucb` 6,000. All policies
   have their default parameters; `ab_test` tests at 200 labels per arm, because a chunk has no more
-  to give. Policies run bare (no floor, step limit, nursery or guard); the rows that end in
+  to give. Rows that end in `_warm` begin each arm with its held-out score as a prior of 100 labels.
+  Those that end in a number have so many percent of the rows answered by all arms, in shadow.
+  Policies run bare (no floor, step limit, nursery or guard); the rows that end in
   `_shipped` have all of these at their defaults.
 - Models do not depend on the strategy: each is trained on the labels of all rows, whoever answered.
 - Seeds draw the training rows, the arms, the sample of the census (20,000 rows of each year, in
@@ -133,7 +136,12 @@ def _finding(key: tuple[str, str], group: Group) -> str:
     )
     if "thompson" in group:
         text += f"  `thompson` is {_beside(group, 'thompson', rules)}.\n"
-    return text
+    best = max(rule, ranked[0], key=lambda name: _reward(group, name))
+    return text + "".join(
+        f"  With answers in shadow `{name}` is {_beside(group, name, [best])}.\n"
+        for name in SHADOWED
+        if name in group
+    )
 
 
 def _beside(group: Group, name: str, others: list[str]) -> str:

@@ -102,7 +102,7 @@ def replay(  # noqa: PLR0913 - a run has many sides
     table: Table,
     settings: RouteSettings,
     matrix: Floats,
-    scores: list[float],
+    beforehand: list[dict[str, Any]],
     *,
     seed: int,
     promotes: bool = False,
@@ -111,7 +111,7 @@ def replay(  # noqa: PLR0913 - a run has many sides
     arrivals: Arrivals = _AS_SIMULATED,
 ) -> Outcome:
     """Serve the table's rows under a route's settings."""
-    served = _Serving(table, settings, matrix, scores, batch, arrivals)
+    served = _Serving(table, settings, matrix, beforehand, batch, arrivals)
     served.shadowed = np.random.default_rng([seed, 8]).random(table.served) < shadow_share
     uniforms = chances(table, seed)
     for block in range(0, table.served, BLOCK):
@@ -131,11 +131,12 @@ class _Serving:
         table: Table,
         settings: RouteSettings,
         matrix: Floats,
-        scores: list[float],
+        beforehand: list[dict[str, Any]],
         batch: int,
         arrivals: Arrivals,
     ) -> None:
-        self.table, self.matrix, self.scores, self.batch = table, matrix, scores, batch
+        self.table, self.matrix, self.batch = table, matrix, batch
+        self.beforehand = beforehand
         self.route, self._start_ms = arrivals.route, arrivals.start_ms
         self._order = np.arange(table.served) if arrivals.order is None else arrivals.order
         self.routes = Routes({self.route: settings}, None)
@@ -158,7 +159,7 @@ class _Serving:
         """Register the arms that can answer from this row on."""
         for arm in np.flatnonzero(self.table.since == row).tolist():
             name = self.table.arms[arm]
-            self._command("register_arm", name, row, {"validation_score": self.scores[arm]})
+            self._command("register_arm", name, row, self.beforehand[arm])
             leads = self.state.weights.get(name, 0.0) == 1.0
             if promotes and leads and self.state.champion != name:
                 self._command("promote", name, row, None)

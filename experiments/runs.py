@@ -18,7 +18,7 @@ from leverframe.experiments.table import BLOCK, DELAY, Table, build_table
 
 __all__ = ["Job", "Plan", "Result", "missing", "read_results", "run_job", "run_strategy"]
 
-REVISION: Final = 2
+REVISION: Final = 3
 """Raised when the simulation itself changes, so that older results are made anew."""
 
 
@@ -144,7 +144,7 @@ def run_strategy(table: Table, reward: str, strategy: Strategy, job: Job) -> Res
             table,
             route_settings(strategy, named),
             reward_matrix(named),
-            table.validation_scores(unit),
+            table.beforehand(unit, is_warm=strategy.is_warm),
             seed=job.seed,
             promotes=strategy.is_promoted,
             shadow_share=strategy.shadow_share,

@@ -32,6 +32,8 @@ class Strategy(Struct, frozen=True, kw_only=True):
         pipeline does.
     shadow_share : float
         Share of the rows that every arm deployed by then answers too, in shadow.
+    is_warm : bool
+        Arms begin with their held-out score as a prior, as much as the route allows.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Strategy(Struct, frozen=True, kw_only=True):
     is_shipped: bool = False
     is_promoted: bool = False
     shadow_share: float = 0.0
+    is_warm: bool = False
 
 
 PAPER: Final = ("newest", "validation", "ab_test", "epsilon_greedy", "ucb", "thompson")
@@ -54,19 +57,20 @@ _ALL: Final = (
     Strategy(name="epsilon_greedy", policy="epsilon_greedy"),
     Strategy(name="ucb", policy="ucb"),
     Strategy(name="thompson", policy="thompson"),
+    Strategy(name="thompson_warm", policy="thompson", is_warm=True),
     Strategy(name="thompson_gaussian", policy="thompson", params={"model": "gaussian"}),
     Strategy(name="kl_ucb", policy="kl_ucb"),
     Strategy(name="bayes_ucb", policy="bayes_ucb"),
     Strategy(name="sliding_window_ucb", policy="sliding_window_ucb"),
     Strategy(name="discounted_thompson", policy="discounted_thompson"),
+    Strategy(name="discounted_warm", policy="discounted_thompson", is_warm=True),
     Strategy(name="exp3", policy="exp3"),
     Strategy(name="top_two_thompson", policy="top_two_thompson"),
     Strategy(name="thompson_shipped", policy="thompson", is_shipped=True),
     Strategy(name="discounted_shipped", policy="discounted_thompson", is_shipped=True),
     *(
-        Strategy(
-            name=f"paired_leader_{round(100 * share)}", policy="paired_leader", shadow_share=share
-        )
+        Strategy(name=f"{policy}_{round(100 * share)}", policy=policy, shadow_share=share)
+        for policy in ("paired_leader", "hedge")
         for share in (1.0, 0.3, 0.1)
     ),
     *(Strategy(name=name) for name in CONTROLS),

@@ -10,12 +10,26 @@ from scipy.stats import t as student
 from leverframe.experiments.runs import Result
 from leverframe.experiments.strategies import STRATEGIES
 
-__all__ = ["BANDITS", "RULES", "Estimate", "Group", "compare", "estimate", "grouped", "metric"]
+__all__ = [
+    "BANDITS",
+    "RULES",
+    "SHADOWED",
+    "Estimate",
+    "Group",
+    "compare",
+    "estimate",
+    "grouped",
+    "metric",
+]
 
 RULES: Final = ("static_first", "newest", "validation", "ab_test")
 """What one can do without a bandit."""
+SHADOWED: Final = tuple(name for name, strategy in STRATEGIES.items() if strategy.shadow_share)
+"""Those that see more than a bandit: other arms answer too, and the label judges them all."""
 BANDITS: Final = tuple(
-    name for name, strategy in STRATEGIES.items() if strategy.policy and name not in RULES
+    name
+    for name, strategy in STRATEGIES.items()
+    if strategy.policy and name not in {*RULES, *SHADOWED}
 )
 
 Group: TypeAlias = dict[str, list[Result]]

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -67,6 +67,20 @@ class Table:
         """Return the reward of every arm for every row served."""
         result: Floats = matrix[self.predictions[:, self.first :], self.labels[self.first :]]
         return result
+
+    def beforehand(self, matrix: Floats, *, is_warm: bool) -> list[dict[str, Any]]:
+        """Return what is said of each arm when it is registered, for rewards in [0, 1].
+
+        Its score and, where the arms begin warm, that score on its held-out rows as a prior.
+        """
+        known: list[dict[str, Any]] = []
+        for score, rows in zip(self.validation_scores(matrix), self.held_out, strict=True):
+            said: dict[str, Any] = {"validation_score": score}
+            if is_warm:
+                successes = min(1.0, max(0.0, score)) * len(rows)
+                said["prior"] = [successes, len(rows) - successes]
+            known.append(said)
+        return known
 
     def validation_scores(self, matrix: Floats) -> list[float]:
         """Return a score per arm, each compared on its own slice with the best before it.

@@ -115,7 +115,7 @@ class AbTest:
         1.0
         """
         del now_ms
-        at = eligible_arms(arms)
+        at, arms = eligible_arms(arms), arms.without_prior()
         if arms.count[at].min() < self.labels_per_arm:
             return share_equally(arms.n_arms, at)
         leading = leading_arms(arms)

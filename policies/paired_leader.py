@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Final, TypeAlias
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +12,12 @@ from leverframe.policies.eligibility import (
     has_eligible_champion,
     share_equally,
 )
+from leverframe.policies.standing import standing
 from leverframe.policies.statistics import ArmStats
 from leverframe.policies.thompson import Thompson
 from leverframe.schemas.errors import PolicyError
 
 __all__ = ["PairedLeader"]
-
-Float64: TypeAlias = NDArray[np.float64]
-
-_WIDEST: Final = 0.5
-"""Standard deviation of one difference of held-out scores, which is not known: a coin's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +39,8 @@ class PairedLeader:
     min_rows : float
         Rows, old ones counted less, that an arm must share with the champion; positive.
     held_out_rows : float
-        Rows that a difference of held-out scores is worth, finite, not negative; 0: none.
+        Rows that a difference of held-out scores is worth at most, finite, not negative; 0: none.
+        Fewer where an arm was registered with a smaller ``validation_count``.
 
     Raises
     ------
@@ -96,7 +93,7 @@ class PairedLeader:
         if not has_eligible_champion(arms):
             return Thompson().propensities(arms, now_ms)
         home = arms.champion
-        rows, lead, error = self._standing(arms)
+        rows, lead, error, _ = standing(arms, self.half_life, self.held_out_rows)
         rivals = able[(able != home) & (rows[able] >= self.min_rows)]
         if not len(rivals):
             return Thompson().propensities(arms, now_ms)
@@ -104,18 +101,3 @@ class PairedLeader:
         most = margin.max()
         leaders = rivals[margin == most] if most > 0 else np.array([home])
         return share_equally(arms.n_arms, leaders)
-
-    def _standing(self, arms: ArmStats) -> tuple[Float64, Float64, Float64]:
-        """Rows in common with the champion, mean lead over it and its error, of each arm."""
-        home, none = arms.champion, np.zeros(arms.n_arms)
-        rows, lead, error = none, none, np.full(arms.n_arms, np.inf)
-        if arms.pairs is not None:
-            rows, lead, error = (one[:, home] for one in arms.pairs.of_late(self.half_life))
-        ahead = arms.validation_score - arms.validation_score[home]
-        worth = np.where(np.isfinite(ahead), self.held_out_rows, 0.0)
-        total = rows + worth
-        safe = np.where(total > 0, total, 1.0)
-        seen = np.where(rows > 0, error, _WIDEST) * rows / safe
-        held = _WIDEST * np.sqrt(worth) / safe
-        lead = (rows * lead + worth * np.where(worth > 0, ahead, 0.0)) / safe
-        return total, lead, np.hypot(seen, held)

@@ -10,6 +10,7 @@ from leverframe.policies.discounted_thompson import DiscountedThompson
 from leverframe.policies.epsilon_greedy import EpsilonGreedy
 from leverframe.policies.exp3 import Exp3
 from leverframe.policies.factory import Family, build
+from leverframe.policies.hedge import Hedge
 from leverframe.policies.kl_ucb import KlUcb
 from leverframe.policies.lin_thompson import LinThompson
 from leverframe.policies.lin_ucb import LinUcb
@@ -39,6 +40,7 @@ POLICIES: Final[Mapping[str, type[Policy]]] = {
     "lin_ucb": LinUcb,
     "lin_thompson": LinThompson,
     "paired_leader": PairedLeader,
+    "hedge": Hedge,
 }
 
 FAMILY: Final = Family(

@@ -4,7 +4,7 @@ Everything is additive, so that a revision is a subtraction and a replay gives t
 docs/adr/0006-integer-statistics.md.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self, TypeAlias
 
 import numpy as np
@@ -94,7 +94,7 @@ class PairStats:
     difference_sum: Float64
     difference_square_sum: Float64
 
-    def of_late(self, half_life: float) -> tuple[Float64, Float64, Float64]:
+    def of_late(self, half_life: float) -> tuple[Float64, Float64, Float64, Float64]:
         """Return what the newest rows say of each pair.
 
         Parameters
@@ -105,8 +105,8 @@ class PairStats:
         Returns
         -------
         tuple of NDArray[np.float64]
-            Three arrays of shape (K, K): rows, each counted by its age; mean difference, 0 without
-            rows; its standard error, infinite without rows.
+            Four arrays of shape (K, K): rows, each counted by its age; mean difference, 0 without
+            rows; its standard error, infinite without rows; mean squared difference.
         """
         newer = np.cumsum(self.rows, axis=0) - self.rows
         weight = 0.5 ** ((newer + self.rows / 2) / half_life)
@@ -114,11 +114,11 @@ class PairStats:
         known = rows > 0
         safe = np.where(known, rows, 1.0)
         mean = (weight * self.difference_sum).sum(axis=0) / safe
-        spread = (weight * self.difference_square_sum).sum(axis=0) / safe - mean**2
+        square = (weight * self.difference_square_sum).sum(axis=0) / safe
         squares = np.maximum((weight**2 * self.rows).sum(axis=0), np.finfo(np.float64).tiny)
         worth = np.where(known, rows**2 / squares, 1.0)
-        error = np.sqrt(np.maximum(spread, 0.0) / worth)
-        return rows, mean, np.where(known, error, np.inf)
+        error = np.sqrt(np.maximum(square - mean**2, 0.0) / worth)
+        return rows, mean, np.where(known, error, np.inf), square
 
 
 def no_buckets(n_arms: int) -> TimeBuckets:
@@ -172,6 +172,11 @@ class ArmStats:
         For policies on the context; None where the route keeps none.
     pairs : PairStats or None
         For policies on common rows; None where no request was answered by two arms.
+    validation_count : NDArray[np.float64] or None
+        Shape (K,): rows of that held-out data, NaN where it was not said; None: nowhere.
+    prior : NDArray[np.float64] or None
+        Shape (K, 2): successes and failures from before an arm's first label, which ``count``, all
+        sums and ``buckets`` contain; None where no arm has any.
     """
 
     count: Float64
@@ -185,6 +190,8 @@ class ArmStats:
     buckets: TimeBuckets = field(default_factory=lambda: no_buckets(0))
     linear: LinearStats | None = None
     pairs: PairStats | None = None
+    validation_count: Float64 | None = None
+    prior: Float64 | None = None
 
     @property
     def n_arms(self) -> int:
@@ -197,6 +204,26 @@ class ArmStats:
         means = np.full(self.n_arms, np.nan)
         np.divide(self.reward_sum, self.count, out=means, where=self.count > 0)
         return means
+
+    def without_prior(self) -> Self:
+        """Return lifetime statistics of labels alone, for tests: a prior is no evidence.
+
+        Returns
+        -------
+        ArmStats
+            The same object where no arm has a prior. Time buckets stay as they are.
+        """
+        if self.prior is None:
+            return self
+        successes = self.prior[:, 0]
+        return replace(
+            self,
+            count=self.count - self.prior.sum(axis=1),
+            reward_sum=self.reward_sum - successes,
+            reward_square_sum=self.reward_square_sum - successes,
+            inverse_propensity_sum=self.inverse_propensity_sum - successes,
+            prior=None,
+        )
 
     @classmethod
     def of(

@@ -174,7 +174,7 @@ class TopTwoThompson:
         """
         del now_ms
         at = eligible_arms(arms)
-        best = best_arm(arms, self.delta)
+        best = best_arm(arms.without_prior(), self.delta)
         if best is not None:
             return share_equally(arms.n_arms, np.array([best]))
         count, total = arms.count[at], arms.reward_sum[at]

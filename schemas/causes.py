@@ -128,6 +128,9 @@ class ArmEvidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
         In heartbeats: the arm that would take its traffic.
     in_shadow : ShadowEvidence, optional
         Where it answered in shadow, or beside an answer in shadow of the champion.
+    prior : list of float, optional
+        Successes and failures from before its first label, which policies count beside its labels;
+        in none of the other figures.
     """
 
     phase: str
@@ -141,6 +144,7 @@ class ArmEvidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     against: float | UnsetType = UNSET
     heir: str | UnsetType = UNSET
     in_shadow: ShadowEvidence | UnsetType = UNSET
+    prior: list[float] | UnsetType = UNSET
 
 
 class GuardCause(Reason, frozen=True, kw_only=True, tag="guard"):

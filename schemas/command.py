@@ -39,7 +39,8 @@ class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
     arm : str, optional
         The arm meant, where the action needs one.
     params : dict, optional
-        ``validation_score`` for ``register_arm``; ``policy`` and ``params`` for ``set_policy``;
+        ``validation_score`` with its ``validation_count``, ``prior`` (successes and failures) and
+        ``shadow`` for ``register_arm``; ``policy`` and ``params`` for ``set_policy``;
         ``yes`` (true) for a ``rollback`` to an arm that is worse by the evidence; ``due_ms`` for
         ``decide``.
     actor : str

@@ -108,19 +108,21 @@ class _Board:
             evidence = self._evidence.get(self._route, shown[self._route])
             if (join := join_table(evidence)) is not None:
                 parts += ["", join]
-        lines = [line for told in shown.values() for line in self._in_shadow(told)]
+        lines = [line for told in shown.values() for line in self._beside(told)]
         parts += ["", *lines] if lines else []
         return Group(*parts)
 
-    def _in_shadow(self, message: Any) -> list[str]:
+    def _beside(self, message: Any) -> list[str]:
         from rich.markup import escape
 
         from leverframe.agents.cli.route_table import arms_of
+        from leverframe.agents.operator.beforehand import prior_lines
         from leverframe.agents.operator.in_shadow import shadow_lines
 
         arms = arms_of(self._evidence.get(message.route, message))
         lead = "" if self._route is not None else f"{message.route}: "
-        return [escape(printable(f"{lead}{line}")) for line in shadow_lines(arms)]
+        lines = [*shadow_lines(arms), *prior_lines(arms)]
+        return [escape(printable(f"{lead}{line}")) for line in lines]
 
 
 async def _follow(board: _Board, *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -135,6 +136,26 @@ freeze = _on_route("freeze", "Hold the weights of ROUTE; a rollback still goes t
 unfreeze = _on_route("unfreeze", "Let the weights of ROUTE move again.")
 
 
+class _Prior(click.ParamType):
+    """Successes and failures, ``91,9``."""
+
+    name = "S,F"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[float]:
+        """Read two numbers, neither of them negative."""
+        try:
+            counts = [float(one) for one in str(value).split(",")]
+        except ValueError:
+            counts = []
+        if len(counts) != len(("successes", "failures")) or not all(
+            math.isfinite(one) and one >= 0 for one in counts
+        ):
+            self.fail(f"{value!r} is not successes,failures, such as 91,9", param, ctx)
+        return counts
+
+
 @click.group(cls=GuessingGroup)
 def arm() -> None:
     """Register or retire an arm."""
@@ -144,18 +165,34 @@ def arm() -> None:
     epilog=examples(
         "leverframe arm register checkout model-3",
         "leverframe arm register checkout model-3 --validation-score 0.91",
+        "leverframe arm register checkout model-3 --validation-score 0.91 --validation-count 2000",
+        "leverframe arm register checkout model-3 --prior 91,9",
         "leverframe arm register checkout model-3 --shadow",
     )
 )
 @click.argument("route")
 @click.argument("arm_name", metavar="ARM")
 @click.option("--validation-score", type=float, default=None, help="Score on held-out data.")
+@click.option(
+    "--validation-count",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Rows of that data: the score is then a mean reward, with which policies begin.",
+)
+@click.option(
+    "--prior",
+    type=_Prior(),
+    default=None,
+    help="Successes and failures with which policies begin, such as 91,9.",
+)
 @click.option("--shadow", is_flag=True, help="Without traffic, beside the others.")
 @_options
 def register(
     route: str,
     arm_name: str,
     validation_score: float | None,
+    validation_count: int | None,
+    prior: list[float] | None,
     *,
     shadow: bool,
     **options: Any,
@@ -164,12 +201,21 @@ def register(
 
     With --shadow it gets no traffic: it is judged by what it answers beside the others, on a route
     whose labels do not depend on the answer, and promoted once it is proved to be better.
+
+    What is known beforehand counts for policies, as much as max_prior_labels labels (100) at most;
+    it is no evidence: neither guard nor promotion looks at it.
     """
-    params: dict[str, Any] = {}
-    if validation_score is not None:
-        params["validation_score"] = validation_score
-    if shadow:
-        params["shadow"] = True
+    if validation_count is not None and validation_score is None:
+        raise click.UsageError("--validation-count needs --validation-score")
+    if validation_count is not None and prior is not None:
+        raise click.UsageError("--prior and --validation-count say the same; give one of them")
+    params = {
+        "validation_score": validation_score,
+        "validation_count": validation_count,
+        "prior": prior,
+        "shadow": shadow or None,
+    }
+    params = {name: value for name, value in params.items() if value is not None}
     _ask(route, "register_arm", arm_name, params or None, **options)
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from leverframe.agents.operator.beforehand import prior_lines
 from leverframe.agents.operator.deciding import is_by_reward
 from leverframe.agents.operator.in_shadow import shadow_lines
 from leverframe.agents.operator.narrate import why
@@ -79,7 +80,8 @@ def sentences(change: Explained) -> Iterator[str]:
         yield f"  {arm} {_move(before, after)}{_evidence(message.cause, arm)}"
     if not change.is_first and not change.moved:
         yield "  no weight moved"
-    for line in shadow_lines(message.cause.get("arms", {})):
+    arms = message.cause.get("arms", {})
+    for line in [*shadow_lines(arms), *prior_lines(arms)]:
         yield f"  {line}"
     if record := message.cause.get("record"):
         yield (

@@ -47,7 +47,7 @@ def live_runs(job: Job, data_folder: Path | None) -> list[LiveRun]:
     )
     first = REWARDS_OF[job.data][0]
     named = named_reward(first, table.labels[: table.first])
-    scores = table.validation_scores(unit_matrix(named))
+    unit = unit_matrix(named)
     return [
         LiveRun(
             data=job.data,
@@ -59,7 +59,7 @@ def live_runs(job: Job, data_folder: Path | None) -> list[LiveRun]:
                 route_settings(STRATEGIES[name], named), window_s=_WINDOW_S, ttl_s=_TTL_S
             ),
             matrix=reward_matrix(named),
-            scores=scores,
+            beforehand=table.beforehand(unit, is_warm=STRATEGIES[name].is_warm),
             promotes=STRATEGIES[name].is_promoted,
         )
         for reward, name in job.runs

@@ -79,8 +79,7 @@ class LiveRoute:
     async def _deploy(self, row: int) -> None:
         for arm in np.flatnonzero(self._table.since == row).tolist():
             name = self._table.arms[arm]
-            score = {"validation_score": self._run.scores[arm]}
-            await self._command("register_arm", name, row, score)
+            await self._command("register_arm", name, row, self._run.beforehand[arm])
             message = self._message()
             leads = message.weights.get(name, 0.0) == 1.0
             if self._run.promotes and leads and message.champion != name:

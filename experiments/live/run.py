@@ -1,5 +1,7 @@
 """What a live run is, and what it came to."""
 
+from typing import Any
+
 from msgspec import Struct
 
 from leverframe.experiments.replay import Arrivals, Outcome, replay
@@ -25,8 +27,8 @@ class LiveRun(Struct, frozen=True, kw_only=True):
         Of the route, in the worker and in the replay.
     matrix : NDArray[np.float64]
         Shape (2, 2): reward by prediction and label.
-    scores : list of float
-        Validation score of each arm.
+    beforehand : list of dict
+        What is said of each arm when it is registered.
     promotes : bool
         Whether an arm with all traffic is made champion by command.
     """
@@ -37,7 +39,7 @@ class LiveRun(Struct, frozen=True, kw_only=True):
     table: Table
     settings: RouteSettings
     matrix: Floats
-    scores: list[float]
+    beforehand: list[dict[str, Any]]
     promotes: bool
 
     @property
@@ -51,7 +53,7 @@ class LiveRun(Struct, frozen=True, kw_only=True):
             self.table,
             self.settings,
             self.matrix,
-            self.scores,
+            self.beforehand,
             seed=self.seed,
             promotes=self.promotes,
             arrivals=arrivals,

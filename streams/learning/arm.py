@@ -73,6 +73,11 @@ class ArmState(Struct, array_like=True):
     paired : list of int
         Count and sum (1e-9) of those on requests that others answered too: the guard compares them
         in pairs, and no second time.
+    validation_count : int or None
+        Rows of the held-out data, as given at registration.
+    prior : list of int
+        Successes and failures (1e-9) from before its first label, for policies alone: part of no
+        other sum, and no evidence.
     """
 
     registration: int
@@ -101,6 +106,8 @@ class ArmState(Struct, array_like=True):
     suspicion: Suspicion = field(default_factory=Suspicion)
     in_shadow: list[int] = field(default_factory=lambda: [0, 0])
     paired: list[int] = field(default_factory=lambda: [0, 0])
+    validation_count: int | None = None
+    prior: list[int] = field(default_factory=lambda: [0, 0])
 
     @property
     def firsts(self) -> Firsts:

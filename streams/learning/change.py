@@ -31,12 +31,15 @@ __all__ = [
 class RegisterArm(Struct, frozen=True):
     """Add an arm: the first one becomes the champion, later ones start in the nursery.
 
-    One in shadow answers beside the others, without traffic.
+    One in shadow answers beside the others, without traffic. What is known beforehand is a score on
+    held-out data, of so many rows, or successes and failures.
     """
 
     arm: str
     validation_score: float | None = None
     in_shadow: bool = False
+    validation_count: int | None = None
+    prior: tuple[float, float] | None = None
 
 
 class Grow(Struct, frozen=True):

@@ -29,12 +29,12 @@ from leverframe.streams.learning.change import (
 from leverframe.streams.learning.heirs import fallback_of, is_worse
 from leverframe.streams.learning.rollout import check_move
 from leverframe.streams.learning.state import RouteState
+from leverframe.streams.learning.warm_start import known_beforehand
 from leverframe.streams.routes.route import Route
 
 __all__ = ["COMMANDS", "propose_command", "remember_command"]
 
 REMEMBERED_COMMANDS: Final = 256
-LARGEST_SCORE: Final = 1e300
 
 
 def _known(state: RouteState, command: Command) -> tuple[str, ArmState]:
@@ -55,13 +55,12 @@ def _register(state: RouteState, command: Command) -> Move:
     if name in state.arms:
         raise RecordError("refused", f"arm {name!r} is already registered")
     params = command.params or {}
-    score, in_shadow = params.get("validation_score"), params.get("shadow", False)
-    if score is not None and not (isinstance(score, (int, float)) and abs(score) <= LARGEST_SCORE):
-        raise RecordError("invalid", f"params.validation_score must be a number, got {score!r:.80}")
+    in_shadow = params.get("shadow", False)
     if not isinstance(in_shadow, bool):
         raise RecordError("invalid", f"params.shadow must be true or false, got {in_shadow!r:.80}")
+    known = known_beforehand(params)
     check_name(name, "arm")
-    return RegisterArm(name, None if score is None else float(score), in_shadow)
+    return RegisterArm(name, known.score, in_shadow, known.rows, known.prior)
 
 
 def _set_policy(_: RouteState, command: Command) -> Move:

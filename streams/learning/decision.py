@@ -136,5 +136,6 @@ def arms_now(state: RouteState, route: Route, now_ms: int) -> dict[str, ArmEvide
             if arm.against_micro > 0
             else UNSET,
             in_shadow=shadow_evidence(state, route, name) or UNSET,
+            prior=[round(one / NANO, DIGITS) for one in arm.prior] if any(arm.prior) else UNSET,
         )
     return known

@@ -133,6 +133,8 @@ def _without_labels(arm: ArmState) -> ArmState:
         validation_score=arm.validation_score,
         phase=arm.phase,
         nursery_until=max(0, arm.nursery_until - arm.count),
+        validation_count=arm.validation_count,
+        prior=list(arm.prior),
     )
 
 

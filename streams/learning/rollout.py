@@ -31,6 +31,7 @@ from leverframe.streams.learning.change import (
 from leverframe.streams.learning.heirs import fallback_of
 from leverframe.streams.learning.shadow_evidence import sums_beside
 from leverframe.streams.learning.state import Probation, Reign, RouteState
+from leverframe.streams.learning.warm_start import prior_of
 from leverframe.streams.routes.route import Route
 
 __all__ = [
@@ -95,13 +96,14 @@ def next_phase(state: RouteState, name: str, event: Event) -> ArmPhase:
 
 
 def check_move(state: RouteState, route: Route, move: Move) -> None:
-    """Raise ``refused`` or ``limit`` (RecordError) for a move that cannot be carried out."""
+    """Raise ``refused``, ``invalid`` or ``limit`` (RecordError) for an impossible move."""
     match move:
         case RegisterArm():
             if len(state.arms) >= route.settings.max_arms:
                 raise RecordError(
                     "limit", f"the route has {len(state.arms)} arms, no more are accepted"
                 )
+            prior_of(move, route)
         case Promote():
             next_phase(state, move.arm, "promoted")
         case RollBack():
@@ -186,6 +188,8 @@ def _register(state: RouteState, route: Route, move: RegisterArm, now_ms: int) -
         validation_score=move.validation_score,
         phase=TRANSITIONS[None, "first arm" if is_first else event],
         nursery_until=route.settings.nursery_labels,
+        validation_count=move.validation_count,
+        prior=prior_of(move, route),
     )
     if is_first:
         state.champion = move.arm

@@ -38,6 +38,9 @@ def arm_stats(state: RouteState, bucket_ms: int, context_dimension: int = 0) -> 
         validation_score=np.array(
             [np.nan if a.validation_score is None else a.validation_score for a in arms]
         ),
+        validation_count=np.array(
+            [np.nan if a.validation_count is None else a.validation_count for a in arms]
+        ),
         registered_at_ms=np.array([arm.registered_at_ms for arm in arms], dtype=np.int64),
         buckets=_time_buckets(state, bucket_ms),
         linear=linear_stats([arm.linear for arm in arms], state.contexts, context_dimension),

@@ -12,6 +12,7 @@ from leverframe.policies.statistics import ArmStats
 from leverframe.streams.learning.probation import on_probation
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.learning.statistics import arm_stats, corrected_stats
+from leverframe.streams.learning.warm_start import with_priors
 from leverframe.streams.routes.route import Route
 
 __all__ = ["is_weighing_due", "policy_of", "reweigh"]
@@ -39,7 +40,7 @@ def reweigh(state: RouteState, route: Route, now_ms: int, newcomer: str | None =
     state.weighed_labels = state.labels
     settings = route.settings
     stats = arm_stats(state, settings.bucket_ms, settings.context_dimension)
-    stats = corrected_stats(state, route, stats, now_ms)
+    stats = with_priors(state, route, corrected_stats(state, route, stats, now_ms))
     if state.pinned in state.eligible:
         state.target = {str(state.pinned): 1.0}
     elif state.frozen and newcomer is not None:

@@ -196,6 +196,9 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Validity of a control message; heartbeats come three times as often.
     max_arms : int
         More arms than this are refused (dead letter ``limit``).
+    max_prior_labels : int
+        Labels that a prior, or a score on held-out data with its count, may be worth to policies
+        when an arm is registered; larger ones keep their mean. 0: nothing.
     reassign_units : str, optional
         How often units are drawn anew, such as ``"24h"`` (s, m, h, d): the salt changes, and with
         it the arm of many. Guard and mix test count a unit that predictions name once in each such
@@ -231,4 +234,5 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     shadow: list[NamedParams] = field(default_factory=list)
     ttl_s: Annotated[float, Meta(gt=0)] = 15.0
     max_arms: Annotated[int, Meta(ge=1, le=1000)] = 100
+    max_prior_labels: Annotated[int, Meta(ge=0, le=1_000_000)] = 100
     reassign_units: Period | None = None

@@ -19,8 +19,8 @@ from leverframe.experiments.table import BLOCK, DELAY
 
 pytestmark = pytest.mark.broker
 
-# A bare policy by counts, one by time, the shipped limits and guard, and commands that promote.
-SERVED = ("thompson", "ucb", "discounted_thompson", "thompson_shipped", "validation")
+# A bare policy by counts, warm, one by time, the shipped limits and guard, commands that promote.
+SERVED = ("thompson_warm", "ucb", "discounted_thompson", "thompson_shipped", "validation")
 
 
 def job_of(*strategies: str, rows: int = 2400) -> Job:

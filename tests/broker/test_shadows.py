@@ -140,7 +140,8 @@ def test_an_arm_is_promoted_from_shadow_over_a_kill(deploy: Callable[..., Any]) 
         )
         worker = deployment.start()
         await order(deployment, "a", None)
-        await order(deployment, "b", {"shadow": True})
+        # A prior: known to policies alone, part of the state over the kill and of the replay's.
+        await order(deployment, "b", {"shadow": True, "prior": [300, 100]})
         servers = deployment.settings.broker.servers
         async with AIOKafkaProducer(bootstrap_servers=servers, linger_ms=5) as producer:
             client = Client(deployment, producer)
@@ -163,6 +164,7 @@ def test_an_arm_is_promoted_from_shadow_over_a_kill(deploy: Callable[..., Any]) 
             return is_apart and learned(states) == told(client.together())
 
         await eventually(is_exact, deployment.logs)
+        assert (await route_states(deployment))["r"].arms["b"].prior == [75 * NANO, 25 * NANO]
         rewards = await rewards_of(deployment)
         assert in_force(rewards, served=True) == told(client.served)
         assert in_force(rewards, served=False) == told(client.shadows)

@@ -37,16 +37,23 @@ def stats(
     n_buckets: int = 3,
     linear: LinearStats | None = None,
     pairs: PairStats | None = None,
+    held_out: list[float] | None = None,
+    prior: list[list[float]] | None = None,
 ) -> ArmStats:
-    """Arms whose labels lie evenly in the last ``n_buckets`` buckets."""
+    """Arms whose labels, and prior, lie evenly in the last ``n_buckets`` buckets."""
     k = len(count)
     counts, sums = np.array(count), np.array(count) * np.array(mean)
+    squares = sums * np.array(mean)
+    known = None if prior is None else np.array(prior)
+    if known is not None:
+        counts = counts + known.sum(axis=1)
+        sums, squares = sums + known[:, 0], squares + known[:, 0]
     part = np.full((n_buckets, 1), 1.0 / max(1, n_buckets))
     start_ms = NOW_MS - WIDTH_MS * np.arange(n_buckets, 0, -1, dtype=np.int64)
     return ArmStats(
         count=counts,
         reward_sum=sums,
-        reward_square_sum=sums * np.array(mean),
+        reward_square_sum=squares,
         inverse_propensity_sum=sums * k,
         eligible=np.array([True] * k if eligible is None else eligible),
         champion=champion,
@@ -57,10 +64,12 @@ def stats(
             start_ms=start_ms,
             count=part * counts,
             reward_sum=part * sums,
-            reward_square_sum=part * sums * np.array(mean),
+            reward_square_sum=part * squares,
         ),
         linear=linear,
         pairs=pairs,
+        validation_count=None if held_out is None else np.array(held_out),
+        prior=known,
     )
 
 
@@ -117,6 +126,8 @@ def states(draw: st.DrawFn) -> ArmStats:
     sizes = st.sampled_from([0, 1, 2, 7, 100, 999, 1000, 54_321, 10**6, 10**9])
     means = st.sampled_from([0.0, 1.0, 0.5, 0.5001, 0.3, 1e-9, 1 - 1e-9]) | st.floats(0, 1)
     scores = st.just(float("nan")) | st.floats(-1, 1)
+    rows = st.sampled_from([float("nan"), 1.0, 30.0, 1e9])
+    priors = st.sampled_from([[0.0, 0.0], [90.0, 10.0], [0.0, 100.0], [0.5, 0.25]])
     eligible = draw(st.lists(st.booleans(), min_size=k, max_size=k).filter(any))
     count = [float(n) for n in draw(st.lists(sizes, min_size=k, max_size=k))]
     mean = draw(st.lists(means, min_size=k, max_size=k))
@@ -130,6 +141,8 @@ def states(draw: st.DrawFn) -> ArmStats:
         n_buckets=draw(st.integers(0, 3)) if draw(st.booleans()) else 3,
         linear=draw(st.none() | linear_states(count, mean)),
         pairs=draw(st.none() | pair_states(k)),
+        held_out=draw(st.none() | st.lists(rows, min_size=k, max_size=k)),
+        prior=draw(st.none() | st.lists(priors, min_size=k, max_size=k)),
     )
 
 
@@ -139,6 +152,7 @@ def permuted(arms: ArmStats, order: NDArray[np.intp]) -> ArmStats:
         field.name: getattr(arms, field.name)[order]
         for field in dataclasses.fields(arms)
         if field.name not in ("champion", "buckets", "linear", "pairs")
+        and getattr(arms, field.name) is not None
     }
     buckets = {
         name: getattr(arms.buckets, name)[:, order]

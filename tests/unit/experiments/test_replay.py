@@ -46,9 +46,10 @@ def run(table: Table, name: str, reward: str = "balanced", batch: int = BLOCK) -
         table,
         route_settings(strategy, named),
         reward_matrix(named),
-        table.validation_scores(unit_matrix(named)),
+        table.beforehand(unit_matrix(named), is_warm=strategy.is_warm),
         seed=5,
         promotes=strategy.is_promoted,
+        shadow_share=strategy.shadow_share,
         batch=batch,
     )
 

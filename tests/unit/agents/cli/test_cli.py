@@ -19,8 +19,10 @@ from rich.console import Console
 
 from leverframe.agents.cli.main import cli, main
 from leverframe.agents.cli.route_table import routes_table
+from leverframe.agents.cli.steer import arm
 from leverframe.agents.cli.times import TIME
 from leverframe.agents.cli.watch import line
+from leverframe.agents.operator.beforehand import prior_lines
 from leverframe.schemas.control import ControlMessage
 
 
@@ -256,3 +258,29 @@ def test_misspelt_command_is_answered_with_the_one_that_was_meant(
     shown = CliRunner().invoke(cli, words)
     assert shown.exit_code == 2
     assert f"Did you mean {meant!r}?" in shown.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--prior", "91"], "successes,failures"),
+        (["--prior", "91,-9"], "successes,failures"),
+        (["--prior", "nan,1"], "successes,failures"),
+        (["--validation-count", "20"], "needs --validation-score"),
+        (["--validation-count", "9", "--validation-score", "1", "--prior", "1,1"], "one of them"),
+    ],
+)
+def test_what_is_known_beforehand_is_checked_before_a_broker_is_asked(
+    words: list[str], said: str
+) -> None:
+    """A slip costs no connection, and the error says what is wanted."""
+    result = CliRunner().invoke(arm, ["register", "checkout", "model-3", *words])
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_explain_tells_a_prior_until_labels_outweigh_it() -> None:
+    """On a line of its own, since it is in no mean."""
+    [told] = prior_lines({"b": {"labels": 999, "prior": [91.0, 9.0]}})
+    assert "prior of 100 labels, mean 0.910" in told
+    assert prior_lines({"b": {"labels": 1000, "prior": [91.0, 9.0]}, "a": {"labels": 0}}) == []

@@ -2,19 +2,22 @@
 
 ``python -m bench.paired``: routes of two arms, one served and the other in shadow, errors that go
 together; each request goes through the product's own ``learn``. After ``--good`` requests the
-second arm breaks, at three shares of traffic; then false alarms where nothing breaks.
+second arm breaks, at three shares of traffic. A rollback before that is a false alarm.
 """
 
 import argparse
+import copy
 import json
+import multiprocessing
 import statistics
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from leverframe.experiments.replay import Record
 from leverframe.schemas.codec import encode, encode_reward
@@ -26,7 +29,8 @@ from leverframe.streams.routes.route import Routes
 from leverframe.streams.routes.settings import GuardSettings, RouteSettings
 
 STEP_MS: Final = 10
-BREAKS: Final = ((0.95, 0.5), (0.9, 0.8), (0.95, 0.9))
+BREAKS: Final = {0.95: (0.5, 0.9), 0.9: (0.8,)}
+"""By the rate at which both arms are right, those to which the second one falls."""
 SHARES: Final = (0.9, 0.5, 0.1)
 TOGETHER: Final = 0.5
 LONGEST: Final = 20_000
@@ -97,12 +101,14 @@ class Route:
         return gone[0] if gone else ""
 
 
-def wait(seed: int, share: float, good: int, right: float, broken: float) -> int | None:
-    """Requests from the break until ``b`` is rolled back; None where that does not come."""
+def grown(seed: int, share: float, good: int, right: float) -> Route | None:
+    """Return a route after its good requests; None where an arm was rolled back, a false alarm."""
     route = Route(seed, share, probation=True)
-    for gone in route.requests(good, (right, right)):
-        if gone:
-            return None
+    return None if any(route.requests(good, (right, right))) else route
+
+
+def wait(route: Route, right: float, broken: float) -> int | None:
+    """Requests from the break until ``b`` is rolled back; None where that does not come."""
     begin = route.at
     for gone in route.requests(LONGEST, (right, broken)):
         if gone:
@@ -110,44 +116,62 @@ def wait(seed: int, share: float, good: int, right: float, broken: float) -> int
     return None
 
 
-def false_alarm(seed: int, share: float, count: int, right: float) -> bool:
-    """Whether any arm of a route is rolled back though both are alike."""
-    route = Route(seed, share, probation=True)
-    return any(route.requests(count, (right, right)))
+class Job(NamedTuple):
+    """One route, and how it is looked at."""
+
+    seed: int
+    share: float
+    good: int
+    right: float
+
+
+def waits(job: Job) -> list[int | None] | None:
+    """The wait after each break of one route; None for a false alarm before any."""
+    route = grown(*job)
+    if route is None:
+        return None
+    return [wait(copy.deepcopy(route), job.right, broken) for broken in BREAKS[job.right]]
+
+
+def rows(
+    right: float, share: float, found: list[list[int | None] | None]
+) -> Iterator[dict[str, Any]]:
+    """What is known of all routes at a share: false alarms, then each break."""
+    alarms = sum(one is None for one in found)
+    low, high = binomtest(alarms, len(found)).proportion_ci(0.95)
+    interval = [round(float(low), 4), round(float(high), 4)]
+    yield {"alike": right, "share": share, "routes": len(found), "alarms": alarms,
+           "interval": interval}  # fmt: skip
+    for at, broken in enumerate(BREAKS[right]):
+        each = [one[at] for one in found if one is not None]
+        told = [one for one in each if one is not None]
+        yield {
+            "break": f"{right} -> {broken}",
+            "share": share,
+            "routes": len(each),
+            "median": statistics.median(told) if told else None,
+            "p90": float(np.quantile(told, 0.9)) if told else None,
+            "missed": len(each) - len(told),
+        }
 
 
 def main() -> None:
-    """Print a line for each break and share, then the false alarms."""
+    """Print a line for each rate and share: false alarms, then each break."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--routes", type=int, default=200)
     parser.add_argument("--good", type=int, default=10_000)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     table: list[dict[str, Any]] = []
-    for right, broken in BREAKS:
-        for share in SHARES:
-            waits = [
-                wait(1000 * n + round(100 * share), share, options.good, right, broken)
-                for n in range(options.routes)
-            ]
-            found = [one for one in waits if one is not None]
-            row = {
-                "break": f"{right} -> {broken}",
-                "share": share,
-                "routes": options.routes,
-                "median": statistics.median(found) if found else None,
-                "p90": float(np.quantile(found, 0.9)) if found else None,
-                "missed": len(waits) - len(found),
-            }
-            table.append(row)
-            print(json.dumps(row), flush=True)
-    for right in (0.9, 0.95):
-        alarms = sum(
-            false_alarm(7_000_000 + n, 0.5, options.good, right) for n in range(options.routes)
-        )
-        row = {"alike": right, "routes": options.routes, "requests": options.good, "alarms": alarms}
-        table.append(row)
-        print(json.dumps(row), flush=True)
+    with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
+        for right in BREAKS:
+            for share in SHARES:
+                seeds = (1000 * n + round(100 * share) for n in range(options.routes))
+                jobs = [Job(seed, share, options.good, right) for seed in seeds]
+                for row in rows(right, share, pool.map(waits, jobs, chunksize=1)):
+                    table.append(row)
+                    print(json.dumps(row), flush=True)
     if options.json:
         options.json.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 

@@ -2,7 +2,7 @@
 
 import os
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -13,11 +13,11 @@ from leverframe.schemas.errors import SettingsError
 from leverframe.streams.routes.faults import detector_faults, field_faults
 from leverframe.streams.routes.settings import OTHER_ROUTES, DetectorSettings, RouteSettings
 from leverframe.streams.runtime.kafka import BrokerSettings
+from leverframe.streams.sources.faults import registry_faults, source_faults, topic_faults
+from leverframe.streams.sources.settings import RegistrySettings, SourceSettings
 from leverframe.streams.topology import DeclaredTopic, Topics
 
 __all__ = ["AppSettings", "NotificationSettings", "Settings", "TopicSettings", "load_settings"]
-
-_CHECKS: Final[Checks] = {RouteSettings: field_faults, DetectorSettings: detector_faults}
 
 
 class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -155,6 +155,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     routes : dict of str to RouteSettings
         Routes by name; ``"*"`` stands for every other route. Without any, all routes are accepted
         with the defaults.
+    sources : dict of str to SourceSettings
+        Topics that exist already, by a name of your choice (docs/sources.md).
+    registry : RegistrySettings
+        Where the schemas of sources are.
     """
 
     app: AppSettings = AppSettings()
@@ -164,6 +168,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     routes: dict[str, RouteSettings] = field(
         default_factory=lambda: {OTHER_ROUTES: RouteSettings()}
     )
+    sources: dict[str, SourceSettings] = field(default_factory=dict)
+    registry: RegistrySettings = RegistrySettings()
 
     @property
     def control_key(self) -> bytes | None:
@@ -193,6 +199,21 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
                 longest_window_ms=round(longest * 1000),
             )
         )
+
+
+def _whole_faults(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Find what is wrong between sections."""
+    own = {topic.name for topic in settings.declared_topics()}
+    yield from topic_faults(settings.sources, own)
+    yield from registry_faults(settings.sources, settings.registry)
+
+
+_CHECKS: Final[Checks] = {
+    RouteSettings: field_faults,
+    DetectorSettings: detector_faults,
+    SourceSettings: source_faults,
+    Settings: _whole_faults,
+}
 
 
 def load_settings(path: Path | None, environment: Mapping[str, str] | None = None) -> Settings:

@@ -2,6 +2,7 @@
 
 import difflib
 import tomllib
+import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -104,9 +105,10 @@ def convert(value: Any, kind: Any, path: str, faults: list[str], checks: Checks)
         # A password of digits is a password, not a number.
         plain = typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind
         value = str(value) if plain is str else value.literal
+    kind = _without_none(kind)
     if isinstance(kind, type) and issubclass(kind, Struct):
-        if isinstance(value, str) and _is_named(kind):
-            value = {_NAME: value}
+        if isinstance(value, str) and (key := _shorthand(kind)):
+            value = {key: value}
         if isinstance(value, dict):
             return _convert_struct(value, kind, path, faults, checks)
     if typing.get_origin(kind) is dict and isinstance(value, dict):
@@ -128,9 +130,19 @@ def convert(value: Any, kind: Any, path: str, faults: list[str], checks: Checks)
         return None
 
 
-def _is_named(kind: type[Struct]) -> bool:
-    """Whether a plain text says all that must be said of such a struct."""
-    return [field.name for field in msgspec.structs.fields(kind) if field.required] == [_NAME]
+def _shorthand(kind: type[Struct]) -> str:
+    """The key that a plain text stands for, where one says all that must be said of a struct."""
+    required = [field.name for field in msgspec.structs.fields(kind) if field.required]
+    return _NAME if required == [_NAME] else getattr(kind, "shorthand", "")
+
+
+def _without_none(kind: Any) -> Any:
+    """The struct of ``Struct | None``: TOML has no null."""
+    if typing.get_origin(kind) is not types.UnionType:
+        return kind
+    inner = [one for one in typing.get_args(kind) if one is not types.NoneType]
+    is_struct = len(inner) == 1 and isinstance(inner[0], type) and issubclass(inner[0], Struct)
+    return inner[0] if is_struct else kind
 
 
 def _convert_struct(

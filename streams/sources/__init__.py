@@ -1,0 +1,1 @@
+"""Records of topics that exist already, mapped onto ours; pure: schemas, msgspec, jmespath."""

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Final, Literal
 
 from leverframe.agents.settings import Settings
-from leverframe.streams.runtime.ledger import LedgerSettings
+from leverframe.streams.runtime.ledger import HopSettings, LedgerSettings
 from leverframe.streams.runtime.store import Memory
 
-__all__ = ["AGENTS", "AgentName", "inputs_of", "ledger_settings", "partitions_of"]
+__all__ = ["AGENTS", "AgentName", "hop_settings", "inputs_of", "ledger_settings", "partitions_of"]
 
 AgentName = Literal["attribution", "learning"]
 AGENTS: Final[tuple[AgentName, ...]] = ("attribution", "learning")
@@ -25,6 +25,12 @@ def ledger_settings(settings: Settings, agent: AgentName, memory: Memory) -> Led
         broker=settings.broker,
         memory=memory,
     )
+
+
+def hop_settings(settings: Settings, agent: str) -> HopSettings:
+    """Return what all partitions of an agent share that keeps nothing but positions."""
+    app_id = settings.topics.prefix + settings.app.id
+    return HopSettings(app_id=app_id, agent=agent, broker=settings.broker)
 
 
 def partitions_of(settings: Settings, agent: AgentName) -> int:

@@ -1,10 +1,18 @@
 """Topic ``dead-letters``: a record set aside, its raw bytes kept, the reason in its headers."""
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
-__all__ = ["HEADER_PREFIX", "MAX_KEPT_BYTES", "REASONS", "DeadLetter", "Reason"]
+__all__ = [
+    "HEADER_PREFIX",
+    "MAX_KEPT_BYTES",
+    "MAX_KEPT_HEADER_BYTES",
+    "REASONS",
+    "DeadLetter",
+    "Reason",
+]
 
 Reason: TypeAlias = Literal[
     "unreadable",  # not UTF-8 JSON, or nested beyond measure
@@ -22,12 +30,15 @@ Reason: TypeAlias = Literal[
     "unsupported",  # understood, but this version cannot do it yet
     "refused",  # a command that makes no sense in the route's state
     "limit",  # more routes or arms than the job accepts
+    "unmappable",  # a source's record has no such value where the settings look for it
+    "unknown_schema",  # the registry does not have the schema that a source's record names
 ]
 REASONS: tuple[str, ...] = get_args(Reason)
 
 HEADER_PREFIX = "leverframe."
 # The broker's default limit is 1 MiB a batch; the rest is room for headers.
 MAX_KEPT_BYTES = 900_000
+MAX_KEPT_HEADER_BYTES = 64 << 10
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):
@@ -43,6 +54,12 @@ class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):
         One of ``REASONS``.
     detail : str
         What exactly is wrong, for people.
+    source : str
+        Name of the source whose record it is; empty for records of the job's own topics.
+    path : str
+        Which of its expressions failed; empty where the record could not be read at all.
+    own_headers : sequence of (str, bytes or None)
+        The record's own, which a source may read; kept up to ``MAX_KEPT_HEADER_BYTES``.
     """
 
     key: bytes | None
@@ -53,6 +70,9 @@ class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):
     timestamp_ms: int
     reason: str
     detail: str
+    source: str = ""
+    path: str = ""
+    own_headers: Sequence[tuple[str, bytes | None]] = ()
 
     @property
     def kept_value(self) -> bytes | None:
@@ -72,4 +92,12 @@ class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):
         }
         if self.value is not None and len(self.value) > MAX_KEPT_BYTES:
             fields["truncated"] = str(len(self.value))
-        return [(HEADER_PREFIX + name, text.encode()) for name, text in fields.items()]
+        if self.source:
+            fields |= {"source": self.source, "path": self.path[:1000]}
+        own = [(n, v or b"") for n, v in self.own_headers if not n.startswith(HEADER_PREFIX)]
+        size = sum(len(name) + len(value) for name, value in own)
+        if size > MAX_KEPT_HEADER_BYTES:
+            fields["headers_cut"] = str(size)
+            own = []
+        told = [(HEADER_PREFIX + name, text.encode()) for name, text in fields.items()]
+        return told + own

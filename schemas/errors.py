@@ -9,6 +9,7 @@
     |-- BrokerError                 Kafka is missing, wrong or refuses us: exit code 2
     |-- GroupError                  the consumer group cannot go on: the process ends
     |-- LedgerError                 the exactly-once state cannot go on: the process ends
+    |-- RegistryError               a schema registry gives no answer, or refuses us
     `-- ControlError                a control message was refused by a subscriber
 """
 
@@ -22,6 +23,7 @@ __all__ = [
     "LeverframeError",
     "PolicyError",
     "RecordError",
+    "RegistryError",
     "SettingsError",
 ]
 
@@ -97,6 +99,16 @@ class LedgerError(LeverframeError):
     Another worker owns the partition now (this one was fenced), or its state cannot be read. The
     process ends and acknowledges nothing more; the platform restarts it, nothing is lost.
     """
+
+
+class RegistryError(LeverframeError):
+    """A schema registry gives no answer, or refuses us.
+
+    A worker asks again until it has one; the partitions that need a schema wait, the others go on.
+    A command ends. The operator looks at the registry, or at address and password in the settings.
+    """
+
+    exit_code: ClassVar[int] = 2
 
 
 class ControlError(LeverframeError):

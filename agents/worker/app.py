@@ -14,7 +14,15 @@ from typing import Any, Final
 
 import faust
 
-from leverframe.agents.ledgers import AGENTS, AgentName, inputs_of, ledger_settings
+from leverframe.agents.ingest.agents import agents_of_sources, open_source
+from leverframe.agents.ingest.shell import IngestShell
+from leverframe.agents.ledgers import (
+    AGENTS,
+    AgentName,
+    hop_settings,
+    inputs_of,
+    ledger_settings,
+)
 from leverframe.agents.settings import Settings
 from leverframe.agents.web.server import add_web
 from leverframe.agents.worker.attribution import AttributionShell
@@ -83,11 +91,14 @@ def build_app(
     shorten_transaction_wait()
     outlive_brokers()
     by_agent: dict[str, tuple[str, ...]] = {one: inputs_of(settings, one) for one in AGENTS}
+    sources = agents_of_sources(settings)
+    by_agent |= {name: (own.topic,) for name, own in sources.items()}
     routes = compile_routes(settings.routes)
     app: faust.App = _faust_app(settings, _charge(settings, by_agent, on_failure))
     inputs = Inputs(app, settings, by_agent, on_failure)
     attribution = AttributionShell(settings, routes, inputs)
     learning = LearningShell(settings, routes, inputs)
+    ingest = IngestShell(settings, inputs)
     memory = Memory(settings.app.block_cache_mb << 20, settings.app.memtable_mb << 20)
 
     def partitions(name: AgentName, begin: Callable[[Ledger], WorkT]) -> Partitions[WorkT]:
@@ -98,6 +109,16 @@ def build_app(
     attributing = partitions("attribution", attribution.begin)
     folding = partitions("learning", learning.begin)
     agents: dict[str, Partitions[Any]] = {"attribution": attributing, "learning": folding}
+    for name, own_sources in sources.items():
+        hop = hop_settings(settings, name)
+        agents[name] = Partitions(
+            Agent(
+                partial(open_source, hop, own_sources, inputs),
+                partial(ingest.begin, own_sources),
+                ConsumerFlow(app, by_agent[name]),
+            ),
+            on_failure,
+        )
     for name, own in agents.items():
         _add_agent(app, name, by_agent[name], own, on_failure)
     membership = Membership(app, agents, by_agent)
@@ -109,8 +130,9 @@ def build_app(
             works = folding.works.values()
             return [message for work in works for message in work.heartbeats.values()]
 
-        set_aside = [attribution.set_aside.counts, learning.set_aside.counts]
-        render_metrics = metrics_page(newest_heartbeats, set_aside, inputs.lost)
+        shells = (attribution, learning, ingest)
+        set_aside = [shell.set_aside.counts for shell in shells]
+        render_metrics = metrics_page(newest_heartbeats, set_aside, inputs.lost, ingest.counts)
         add_web(app, settings, render_metrics, membership.why_not_ready, inputs.lost)
     if settings.notifications.url:
         app.task(Notifier(settings).follow)

@@ -13,10 +13,18 @@ from msgspec import Struct
 from leverframe.agents.settings import Settings
 from leverframe.agents.worker.published import refuse_old_statistics
 from leverframe.schemas.errors import LedgerError
-from leverframe.streams.runtime.inputs import InputReader, find_renewed, renewed_error, resume
-from leverframe.streams.runtime.ledger import Ledger
+from leverframe.streams.runtime.inputs import (
+    InputReader,
+    find_renewed,
+    renewed_error,
+    resume,
+    resume_source,
+)
+from leverframe.streams.runtime.ledger import Ledger, Positions
 from leverframe.streams.runtime.logger import make_logger
+from leverframe.streams.runtime.positions import PositionLedger
 from leverframe.streams.runtime.runs import Run, gaps_before
+from leverframe.streams.sources.compiled import TopicSources
 
 __all__ = ["Inputs"]
 
@@ -31,7 +39,7 @@ _MOST_GAPS: Final = 1_000
 class Gap(Struct, frozen=True):
     """Offsets between what was counted and what was fetched next: markers, or lost records."""
 
-    ledger: Ledger
+    ledger: Ledger | PositionLedger
     topic: str
     counted: int
     fetched: int
@@ -57,6 +65,8 @@ class Inputs:
         self._by_agent = by_agent
         self._settings = settings
         self._advisory = {topics.control_acks, topics.traffic}
+        # Made anew, these are read from their begin; without them the rest goes on.
+        self._advisory |= {source.topic for source in settings.sources.values()}
         self._on_failure = on_failure
         self._reader = InputReader(settings.broker, topics.prefix + settings.app.id)
         self._ids: dict[str, str] = {}
@@ -85,25 +95,59 @@ class Inputs:
         for topic, count in resumption.lost.items():
             self._note_lost(topic, partition, count)
         for topic in resumption.renewed:
-            log.warning(
-                "topic_renewed",
-                message=f"{topic}-{partition} was made anew; it only advises, and is read from its "
-                "begin",
-                topic=topic,
-                partition=partition,
-            )
+            self._note_renewed(topic, partition, "read from its begin, since it only advises")
         if resumption.positions != ledger.positions:
             await ledger.commit({}, [], resumption.positions)
         self._ids.update(ledger.positions.topic_ids)
         begins = {TP(topic, partition): ledger.positions.offsets[topic] for topic in topics}
         await self._app.consumer.begin_at(begins)
 
+    async def begin_source(self, sources: TopicSources, ledger: PositionLedger) -> None:
+        """Let the consumer read a partition of a topic that is not ours on from its position."""
+        topic, partition = sources.topic, ledger.partition
+        fact = (await self._reader.facts((topic,), partition))[topic]
+        before = ledger.positions
+        offset, what = resume_source(
+            before.offsets.get(topic),
+            before.topic_ids.get(topic, ""),
+            fact,
+            begins_latest=sources.begins_latest,
+        )
+        after = Positions({topic: offset}, {}, {topic: fact.topic_id}, dict(before.lost))
+        if what == "lost":
+            count = offset - before.offsets[topic]
+            after.note_lost(topic, count, time.time_ns() // 1_000_000)
+            self._note_lost(topic, partition, count)
+        elif what == "renewed":
+            self._note_renewed(topic, partition, "read from its begin")
+        elif what == "forgotten":
+            log.warning(
+                "position_forgotten",
+                message=f"{topic}-{partition}: its position is gone, perhaps no worker ran for "
+                f"longer than the broker keeps offsets; reading goes on at {offset}, which the "
+                "consumer group committed, and what is read twice counts once within its window",
+                topic=topic,
+                partition=partition,
+            )
+        if after != before:
+            await ledger.commit([], after)
+        self._ids.update(after.topic_ids)
+        await self._app.consumer.begin_at({TP(topic, partition): offset})
+
+    def _note_renewed(self, topic: str, partition: int, what: str) -> None:
+        log.warning(
+            "topic_renewed",
+            message=f"{topic}-{partition} was made anew; it is {what}",
+            topic=topic,
+            partition=partition,
+        )
+
     @property
     def renewals(self) -> int:
         """How often an advisory topic was made anew; partitions then begin again."""
         return self._renewals
 
-    def note_gaps(self, ledger: Ledger, runs: Iterable[Run]) -> None:
+    def note_gaps(self, ledger: Ledger | PositionLedger, runs: Iterable[Run]) -> None:
         """Look, beside the work, whether gaps before these runs hold records that were lost."""
         self._gaps += [
             Gap(ledger, topic, counted, fetched)

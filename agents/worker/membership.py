@@ -67,6 +67,7 @@ class Membership:
         for partitions, numbers in self._by_agent(tps):
             partitions.is_suspended = True
             partitions.abandon_opening(numbers)
+            partitions.abandon_blocked(numbers)
 
     async def revoked(self, _: Any, partitions: Iterable[TP] = (), **__: Any) -> None:
         """Close the partitions that leave, before the group goes on."""
@@ -84,6 +85,7 @@ class Membership:
         """Close all partitions."""
         for own in self._agents.values():
             own.is_suspended = True
+            own.abandon_blocked()
             await own.close()
 
     async def tick(self) -> None:

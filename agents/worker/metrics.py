@@ -25,7 +25,8 @@ class RouteCollector(Collector):
     """Turns heartbeats into series.
 
     ``newest`` returns the newest heartbeat of each route of this worker; ``set_aside`` counts dead
-    letters by reason since its start, one live mapping for each agent, ``lost`` records by topic.
+    letters by reason since its start, one live mapping for each agent, ``lost`` records by topic,
+    ``ingested`` records of sources by what became of them.
     """
 
     def __init__(
@@ -33,10 +34,12 @@ class RouteCollector(Collector):
         newest: Callable[[], Iterable[ControlMessage]],
         set_aside: Sequence[Mapping[str, int]] = (),
         lost: Mapping[str, int] | None = None,
+        ingested: Mapping[tuple[str, str], int] | None = None,
     ) -> None:
         self._newest = newest
         self._set_aside = set_aside
         self._lost = {} if lost is None else lost
+        self._ingested = {} if ingested is None else ingested
 
     def collect(self) -> Iterator[Metric]:
         """Yield all families; what is not known of a route or an arm is left out."""
@@ -53,6 +56,8 @@ class RouteCollector(Collector):
                 families["dead"].add_metric([reason], count)
         for topic, count in self._lost.items():
             families["lost"].add_metric([topic], count)
+        for (source, what), count in self._ingested.items():
+            families["source"].add_metric([source, what], count)
         yield from families.values()
 
 
@@ -108,6 +113,11 @@ def _families() -> dict[str, Any]:
             "leverframe_lost_records",
             "Records that retention removed before they were read, since the worker started.",
             labels=["topic"],
+        ),
+        "source": counter(
+            "leverframe_source_records",
+            "Records of a source since the worker started, by what became of them.",
+            labels=["source", "what"],
         ),
         "champion": gauge("leverframe_arm_champion", "1 for the champion.", labels=arm),
         "epoch": gauge("leverframe_route_epoch", "Epoch of the newest message.", labels=route),
@@ -188,11 +198,12 @@ def metrics_page(
     newest: Callable[[], Iterable[ControlMessage]],
     set_aside: Sequence[Mapping[str, int]] = (),
     lost: Mapping[str, int] | None = None,
+    ingested: Mapping[tuple[str, str], int] | None = None,
 ) -> Callable[[], bytes]:
     """Return what renders the page in Prometheus' text format, anew each time.
 
-    ``newest``, ``set_aside`` and ``lost`` are those of ``RouteCollector``.
+    The arguments are those of ``RouteCollector``.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(RouteCollector(newest, set_aside, lost))
+    registry.register(RouteCollector(newest, set_aside, lost, ingested))
     return lambda: generate_latest(registry)

@@ -13,7 +13,7 @@ things can have happened to a topic meanwhile:
 
 from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from aiokafka import TopicPartition
 from msgspec import Struct, field
@@ -24,7 +24,15 @@ from leverframe.streams.runtime.kafka import BrokerSettings
 from leverframe.streams.runtime.ledger import Positions
 from leverframe.streams.runtime.topic_ids import read_topic_ids
 
-__all__ = ["InputFacts", "InputReader", "Resumption", "find_renewed", "renewed_error", "resume"]
+__all__ = [
+    "InputFacts",
+    "InputReader",
+    "Resumption",
+    "find_renewed",
+    "renewed_error",
+    "resume",
+    "resume_source",
+]
 
 _START_ANEW: Final = (
     "leverframe restart-from says what will be counted and starts anew above the epoch in force"
@@ -119,6 +127,26 @@ def resume(
         if fact.topic_id:
             after.topic_ids[topic] = fact.topic_id
     return resumption
+
+
+def resume_source(
+    position: int | None, known_id: str, fact: InputFacts, *, begins_latest: bool
+) -> tuple[int, Literal["", "renewed", "lost", "forgotten"]]:
+    """Decide from where a topic that is not ours is read, and say what happened to it.
+
+    A source that was made anew holds new records, and is read from its begin. Where the position is
+    gone although the group has read, what the group committed says nearly the same: a second of
+    records is written twice at most, and counts once.
+    """
+    if position is None:
+        if fact.committed > fact.begin:
+            return fact.committed, "forgotten"
+        return (fact.end if begins_latest else fact.begin), ""
+    if _why_renewed(known_id, position, fact):
+        return fact.begin, "renewed"
+    if position < fact.begin:
+        return fact.begin, "lost"
+    return position, ""
 
 
 def _why_renewed(known_id: str, counted: int, fact: InputFacts) -> str:

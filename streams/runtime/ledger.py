@@ -29,6 +29,7 @@ __all__ = [
     "FIRST_AGENT_KEY",
     "FIRST_KEY",
     "POSITIONS_KEY",
+    "HopSettings",
     "Ledger",
     "LedgerSettings",
     "Loss",
@@ -88,17 +89,21 @@ class Positions(msgspec.Struct):
 
 
 class Output(msgspec.Struct, frozen=True, gc=False):
-    """A record to be published with a transaction, in the partition of the caller's choice."""
+    """A record to be published with a transaction, in the partition of the caller's choice.
+
+    Its record time is the present where ``timestamp_ms`` is None.
+    """
 
     topic: str
     partition: int
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes]] = []
+    timestamp_ms: int | None = None
 
 
-class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What all ledgers of an agent share.
+class HopSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What all partitions of an agent share that writes in transactions.
 
     ``app_id`` and ``agent`` name the transactional ids. After ``transaction_timeout_ms`` the broker
     aborts an open transaction of a dead worker by itself.
@@ -106,11 +111,16 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     app_id: str
     agent: str
+    broker: BrokerSettings
+    transaction_timeout_ms: int = 30_000
+
+
+class LedgerSettings(HopSettings, frozen=True, kw_only=True):
+    """What all ledgers of an agent share, beside that."""
+
     changelog: str
     datadir: Path
-    broker: BrokerSettings
     memory: Memory
-    transaction_timeout_ms: int = 30_000
 
 
 class Ledger:
@@ -174,7 +184,7 @@ class Ledger:
         transaction.add_all(home, entries)
         for output in outputs:
             target = output.topic, output.partition
-            transaction.add(target, output.key, output.value, output.headers)
+            transaction.add(target, output.key, output.value, output.headers, output.timestamp_ms)
         if self._under_way is not None:
             await self._under_way
         self.positions, self._ahead = after, changes
@@ -230,6 +240,6 @@ class Ledger:
         self._store.close()
 
 
-def transactional_id(settings: LedgerSettings, partition: int) -> str:
+def transactional_id(settings: HopSettings, partition: int) -> str:
     """Return the id that fences earlier owners of a partition: the same for every worker."""
     return f"{settings.app_id}-{settings.agent}-{partition}"

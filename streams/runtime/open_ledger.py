@@ -2,21 +2,24 @@
 
 import asyncio
 import time
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from leverframe.schemas.errors import LedgerError
 from leverframe.streams.runtime.kafka import client_options
-from leverframe.streams.runtime.ledger import Ledger, LedgerSettings, transactional_id
+from leverframe.streams.runtime.ledger import HopSettings, Ledger, LedgerSettings, transactional_id
 from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.runtime.restore import restore
 from leverframe.streams.topology import MAX_ENTRY_BYTES
 
-__all__ = ["open_ledger", "open_producer"]
+__all__ = ["open_ledger", "open_producer", "outlast"]
 
 log = make_logger(__name__)
+
+Opened = TypeVar("Opened")
 
 _BATCH_BYTES: Final = 512 << 10
 _PATIENCE_S: Final = 60.0
@@ -32,9 +35,22 @@ async def open_ledger(settings: LedgerSettings, partition: int) -> Ledger:
     or the broker does not come back.
     """
     began = time.monotonic()
+    ledger = await outlast(settings, partition, lambda: _attempt(settings, partition))
+    ledger.restore_seconds = time.monotonic() - began
+    return ledger
+
+
+async def outlast(
+    settings: HopSettings, partition: int, attempt: Callable[[], Awaitable[Opened]]
+) -> Opened:
+    """Take a partition over by ``attempt``, again while the broker is away; ``LedgerError`` else.
+
+    ``attempt`` leaves nothing behind where it fails.
+    """
+    began = time.monotonic()
     while True:
         try:
-            ledger = await _attempt(settings, partition)
+            return await attempt()
         except KafkaError as error:
             is_away = error.retriable and not isinstance(error, UnknownTopicOrPartitionError)
             if is_away and time.monotonic() - began < _PATIENCE_S:
@@ -52,8 +68,6 @@ async def open_ledger(settings: LedgerSettings, partition: int) -> Ledger:
                 f"({error!r}). Check that the topics exist (leverframe topics check) and that this "
                 "user may use transactional ids."
             ) from error
-        ledger.restore_seconds = time.monotonic() - began
-        return ledger
 
 
 async def _attempt(settings: LedgerSettings, partition: int) -> Ledger:
@@ -73,7 +87,7 @@ async def _attempt(settings: LedgerSettings, partition: int) -> Ledger:
     return ledger
 
 
-async def open_producer(settings: LedgerSettings, partition: int) -> AIOKafkaProducer:
+async def open_producer(settings: HopSettings, partition: int) -> AIOKafkaProducer:
     """Start the producer of a partition: from now on no earlier owner can commit."""
     producer = AIOKafkaProducer(
         **client_options(settings.broker),

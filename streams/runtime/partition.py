@@ -15,10 +15,20 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from msgspec import Struct
 
-from leverframe.streams.runtime.ledger import Ledger
 from leverframe.streams.runtime.runs import Run
 
-__all__ = ["Agent", "Batch", "Flow", "Idle", "Partition", "Reading", "State", "Work", "WorkT"]
+__all__ = [
+    "Agent",
+    "Batch",
+    "Flow",
+    "Idle",
+    "OpenLedger",
+    "Partition",
+    "Reading",
+    "State",
+    "Work",
+    "WorkT",
+]
 
 # Enough to fill the next transaction; more would only make a revocation wait.
 _WAITING_BATCHES: Final = 4
@@ -91,11 +101,18 @@ class Flow(Protocol):
 WorkT = TypeVar("WorkT", bound=Work)
 
 
+class OpenLedger(Protocol):
+    """What is opened before work begins, and closed when a partition leaves."""
+
+    async def close(self) -> None:
+        """Finish what is under way, and let go."""
+
+
 class Agent(Struct, Generic[WorkT], frozen=True):
     """What the partitions of one agent share: how a ledger is opened, and work begun on it."""
 
-    open_ledger: Callable[[int], Awaitable[Ledger]]
-    begin: Callable[[Ledger], WorkT]
+    open_ledger: Callable[[int], Awaitable[OpenLedger]]
+    begin: Callable[[Any], WorkT]
     flow: Flow
 
 
@@ -143,7 +160,7 @@ class Partition(Generic[WorkT]):
     ) -> None:
         self.number = number
         self.state = State.OPENING
-        self.ledger: Ledger | None = None
+        self.ledger: OpenLedger | None = None
         self.work: WorkT | None = None
         self._agent = agent
         self._on_failure = on_failure
@@ -191,6 +208,15 @@ class Partition(Generic[WorkT]):
             self._waiting.clear()
             self._task.cancel()
 
+    def abandon_blocked(self) -> None:
+        """Give up work that waits for somebody outside of Kafka; its records are read again.
+
+        Nothing of them was committed. Who is asked may be away for longer than the group waits.
+        """
+        if getattr(self.work, "is_blocked", False):
+            self._waiting.clear()
+            self._task.cancel()
+
     # -- the task ------------------------------------------------------------------------------
 
     async def _run(self) -> None:
@@ -204,6 +230,8 @@ class Partition(Generic[WorkT]):
             await self._do(self.work)
             await self.ledger.close()
         except asyncio.CancelledError:
+            if self.ledger is not None:
+                await self.ledger.close()
             raise
         except BaseException as error:  # noqa: BLE001 - fail-stop: see the module's docstring
             self._on_failure(error)

@@ -61,6 +61,12 @@ class Partitions(Generic[WorkT]):
             if number in self._partitions:
                 self._partitions[number].abandon_opening()
 
+    def abandon_blocked(self, numbers: Iterable[int] | None = None) -> None:
+        """Give up what waits for somebody outside of Kafka on these partitions, or on all."""
+        for number in list(self._partitions) if numbers is None else numbers:
+            if number in self._partitions:
+                self._partitions[number].abandon_blocked()
+
     def _get(self, number: int) -> Partition[WorkT]:
         if number not in self._partitions:
             self._partitions[number] = Partition(number, self._agent, self._fail)

@@ -32,10 +32,11 @@ class Transaction:
         key: bytes | None,
         value: bytes | None,
         headers: list[tuple[str, bytes]],
+        timestamp_ms: int | None = None,
     ) -> None:
-        """Add a record to a partition."""
+        """Add a record to a partition; its time is the present when left out."""
         built = self._batches[target]
-        record = {"timestamp": None, "key": key, "value": value, "headers": headers}
+        record = {"timestamp": timestamp_ms, "key": key, "value": value, "headers": headers}
         if not built or built[-1].append(**record) is None:
             self._new_batch(target)(**record)
 
@@ -45,11 +46,18 @@ class Transaction:
         append: Callable[..., Any] = batch.append
         return append
 
-    async def run(self) -> Mapping[Target, int]:
-        """Begin, send everything, commit; return the offset after the last record, by partition."""
+    async def run(
+        self, group: str = "", offsets: Mapping[Any, Any] | None = None
+    ) -> Mapping[Target, int]:
+        """Begin, send everything, commit; return the offset after the last record, by partition.
+
+        ``offsets`` are committed for ``group`` with it, by aiokafka's structures.
+        """
         producer = self._producer
         await producer.begin_transaction()
         ends = await asyncio.gather(*(self._send(*each) for each in self._batches.items()))
+        if offsets:
+            await producer.send_offsets_to_transaction(offsets, group)
         await producer.commit_transaction()
         return dict(zip(self._batches, ends, strict=True))
 

@@ -77,16 +77,19 @@ class TopicSources(Struct, frozen=True):
         """Whether reading begins, the first time, with what is new."""
         return all(source.settings.begin == "latest" for source in self.sources)
 
-    def map(self, record: SourceRecord, schemas: Schemas) -> Iterator[Mapped]:
-        """Yield what each source makes of a record; one fault of several that are the same."""
-        told: list[Fault] = []
+    def map(self, record: SourceRecord, schemas: Schemas) -> Iterator[tuple[str, Mapped]]:
+        """Yield what each source makes of a record, by its name.
+
+        A record that cannot be read at all is one fault, not one of each source.
+        """
+        is_unreadable = False
         for source in self.sources:
             mapped = source.map(record, schemas)
             if isinstance(mapped, Fault) and not mapped.path:
-                if told:
-                    continue  # it cannot be read, by whatever source
-                told.append(mapped)
-            yield mapped
+                if is_unreadable:
+                    continue
+                is_unreadable = True
+            yield source.name, mapped
 
 
 def ids_in(records: Sequence[Any]) -> set[int]:

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 
 import jmespath
 from jmespath.exceptions import EmptyExpressionError, JMESPathError, LexerError, ParseError
+from jmespath.functions import Functions
 
 __all__ = ["Expression", "ExpressionError", "compile_expression", "is_true"]
 
@@ -47,6 +48,7 @@ def compile_expression(text: str) -> Expression:
     try:
         steps = [*_steps(compiled.parsed)]
     except NotImplementedError:
+        _refuse_unknown(text, compiled.parsed)
         return _interpreted(text, compiled.search)
     return _walk(steps)
 
@@ -57,13 +59,24 @@ def is_true(found: Any) -> bool:
 
 
 def _why(error: JMESPathError) -> str:
-    if isinstance(error, EmptyExpressionError) or getattr(error, "token_type", "") == "eof":
+    if isinstance(error, EmptyExpressionError):
         return "it ends too early"
     if isinstance(error, LexerError):
         return f"{error.message} at {error.lex_position}"
     if isinstance(error, ParseError):
+        if not error.token_value:
+            return "it ends too early"
         return f"{error.token_value!r} at {error.lex_position} was not expected"
     return str(error).split("\n")[0]
+
+
+def _refuse_unknown(text: str, node: Mapping[str, Any]) -> None:
+    """Refuse functions that there are none of; jmespath itself does so when they are called."""
+    if node["type"] == "function_expression" and node["value"] not in Functions.FUNCTION_TABLE:
+        raise ExpressionError(f"{text!r} is not JMESPath: it has no function {node['value']}()")
+    for child in node["children"]:
+        if isinstance(child, Mapping):
+            _refuse_unknown(text, child)
 
 
 def _steps(node: Mapping[str, Any]) -> Iterator[str | int]:

@@ -1,0 +1,1 @@
+"""Reads topics that exist already, and writes what their records mean to ours."""

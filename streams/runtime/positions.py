@@ -1,0 +1,185 @@
+"""Exactly once without state of one's own: outputs and positions in one transaction.
+
+A hop that keeps nothing between micro-batches needs no changelog. Its positions are offsets of a
+group that nobody joins, committed with the transaction of what came of them; whoever takes the
+partition over fences earlier owners first, by the transactional id, and reads the offsets then.
+
+Kafka forgets offsets of a group without members after ``offsets.retention.minutes`` (7 days), so an
+idle partition commits them anew from time to time.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.structs import OffsetAndMetadata
+
+from leverframe.schemas.errors import LedgerError
+from leverframe.streams.runtime.consumers import open_consumer
+from leverframe.streams.runtime.ledger import HopSettings, Output, Positions, transactional_id
+from leverframe.streams.runtime.open_ledger import open_producer, outlast
+from leverframe.streams.runtime.transactions import Transaction
+
+__all__ = ["PositionLedger", "open_positions"]
+
+_GRACE_S: Final = 15.0
+RENEW_S: Final = 3600.0
+
+
+class _Note(msgspec.Struct, omit_defaults=True):
+    """What is kept beside an offset, as its metadata."""
+
+    topic_id: str = ""
+    lost: int = 0
+    lost_ms: int = 0
+
+
+class PositionLedger:
+    """Positions of one partition of one topic; ``open_positions`` makes it."""
+
+    def __init__(
+        self,
+        settings: HopSettings,
+        topic: str,
+        partition: int,
+        positions: Positions,
+        producer: AIOKafkaProducer,
+    ) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.positions = positions
+        self.restored = len(positions.offsets)
+        self.restore_seconds = 0.0
+        self._settings = settings
+        self._producer = producer
+        self._under_way: asyncio.Future[None] | None = None
+        self._committed_s = time.monotonic()
+
+    async def begin_commit(
+        self, outputs: Iterable[Output], positions: Positions | None = None
+    ) -> "asyncio.Future[None]":
+        """Begin a transaction once the one before has ended.
+
+        ``positions`` say how far the input is counted then, as before when left out. What is
+        returned is done when all of it is durable. Raises ``LedgerError`` if the transaction
+        before failed.
+        """
+        after = self.positions if positions is None else positions
+        transaction = Transaction(self._producer)
+        for output in outputs:
+            target = output.topic, output.partition
+            transaction.add(target, output.key, output.value, output.headers, output.timestamp_ms)
+        if self._under_way is not None:
+            await self._under_way
+        self.positions = after
+        self._under_way = asyncio.ensure_future(self._make_durable(transaction))
+        return self._under_way
+
+    async def commit(self, outputs: Iterable[Output], positions: Positions | None = None) -> None:
+        """Make one micro-batch durable; raises ``LedgerError`` if that failed."""
+        await (await self.begin_commit(outputs, positions))
+
+    async def renew(self) -> None:
+        """Commit the positions again where nothing was committed for an hour."""
+        if self.positions.offsets and time.monotonic() - self._committed_s >= RENEW_S:
+            await self.commit([])
+
+    async def _make_durable(self, transaction: Transaction) -> None:
+        try:
+            # The broker aborts a transaction after its own time; whoever still waits then waits
+            # for ever.
+            async with asyncio.timeout(self._settings.transaction_timeout_ms / 1000 + _GRACE_S):
+                await transaction.run(group_of(self._settings), self._offsets())
+        except ProducerFenced as error:
+            raise LedgerError(
+                f"{self.name}: another worker owns this partition now; this one was fenced. "
+                "Nothing is lost. If it happens often, check for two workers with one [app] id "
+                "or for pauses longer than the session timeout."
+            ) from error
+        except (TimeoutError, KafkaError) as error:
+            raise LedgerError(
+                f"{self.name}: the transaction failed ({error!r}). Nothing is lost; the worker "
+                "must be restarted and will find out from the log what was counted."
+            ) from error
+        self._committed_s = time.monotonic()
+
+    def _offsets(self) -> dict[TopicPartition, OffsetAndMetadata]:
+        positions = self.positions
+        lost = positions.lost.get(self.topic)
+        note = _Note(positions.topic_ids.get(self.topic, ""))
+        if lost is not None:
+            note.lost, note.lost_ms = lost.count, lost.newest_ms
+        return {
+            TopicPartition(topic, self.partition): OffsetAndMetadata(
+                offset, msgspec.json.encode(note).decode()
+            )
+            for topic, offset in positions.offsets.items()
+        }
+
+    @property
+    def name(self) -> str:
+        """``<app>-<agent>-<partition>``: also the transactional id."""
+        return transactional_id(self._settings, self.partition)
+
+    async def close(self) -> None:
+        """Stop the producer, once what is under way has ended."""
+        if self._under_way is not None:
+            await asyncio.wait([self._under_way])
+        await self._producer.stop()
+
+
+def group_of(settings: HopSettings) -> str:
+    """Return the group whose offsets are the positions; nobody joins it."""
+    return f"{settings.app_id}-sources"
+
+
+async def open_positions(settings: HopSettings, topic: str, partition: int) -> PositionLedger:
+    """Take a partition over: fence its earlier owners, then read how far they came.
+
+    A broker that is away for a while is waited for. Raises ``LedgerError`` if it refuses the
+    transactional id or the group, or does not come back.
+    """
+    began = time.monotonic()
+
+    async def attempt() -> PositionLedger:
+        producer = await open_producer(settings, partition)
+        try:
+            positions = await _read(settings, TopicPartition(topic, partition))
+        except BaseException:
+            # Cancelled too: the partition left meanwhile.
+            await producer.stop()
+            raise
+        return PositionLedger(settings, topic, partition, positions, producer)
+
+    ledger = await outlast(settings, partition, attempt)
+    ledger.restore_seconds = time.monotonic() - began
+    return ledger
+
+
+async def _read(settings: HopSettings, tp: TopicPartition) -> Positions:
+    async with open_consumer(settings.broker, group_id=group_of(settings)) as consumer:
+        found = await _committed(consumer, tp)
+    if found is None:
+        return Positions()
+    offset, note = found
+    positions = Positions({tp.topic: offset}, topic_ids={tp.topic: note.topic_id})
+    if note.lost:
+        positions.note_lost(tp.topic, note.lost, note.lost_ms)
+    return positions
+
+
+async def _committed(consumer: Any, tp: TopicPartition) -> tuple[int, _Note] | None:
+    """Offset and note; aiokafka's own ``committed`` leaves the metadata out."""
+    offsets = await consumer._coordinator.fetch_committed_offsets([tp])  # noqa: SLF001
+    found = offsets.get(tp)
+    if found is None or found.offset < 0:
+        return None
+    try:
+        note = msgspec.json.decode(found.metadata or "{}", type=_Note)
+    except msgspec.MsgspecError:
+        note = _Note()  # somebody reset the offsets by hand
+    return found.offset, note

@@ -1,0 +1,72 @@
+"""One micro-batch of a source topic: records of ours, dead letters, and counts. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec import Struct, field
+
+from leverframe.schemas.dead_letter import DeadLetter
+from leverframe.streams.sources.compiled import TopicSources
+from leverframe.streams.sources.documents import Schemas
+from leverframe.streams.sources.mapping import Canonical, Fault
+
+__all__ = ["Ingested", "ingest", "letter_of"]
+
+
+class Ingested(Struct):
+    """What a micro-batch becomes.
+
+    Attributes
+    ----------
+    records : list of (Canonical, int)
+        Each with the record time of what it was made of, ms since the epoch, in order.
+    dead_letters : list of DeadLetter
+        What could not be mapped.
+    counts : Counter of (str, str)
+        By source and ``mapped``, ``passed_over`` or ``faulty``: records, not what they became.
+    """
+
+    records: list[tuple[Canonical, int]] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+def ingest(
+    sources: TopicSources, records: Iterable[Any], schemas: Schemas, now_ms: int
+) -> Ingested:
+    """Map records; the time of one that is ahead of ``now_ms``, or that has none, is the present.
+
+    The broker would refuse a time ahead, and with it all that is written together.
+    """
+    done = Ingested()
+    made, counts = done.records, done.counts
+    for record in records:
+        time_ms = record.timestamp if 0 <= record.timestamp <= now_ms else now_ms
+        for name, mapped in sources.map(record, schemas):
+            if isinstance(mapped, Fault):
+                done.dead_letters.append(letter_of(record, mapped))
+                counts[name, "faulty"] += 1
+            elif mapped:
+                made += [(one, time_ms) for one in mapped]
+                counts[name, "mapped"] += 1
+            else:
+                counts[name, "passed_over"] += 1
+    return done
+
+
+def letter_of(record: Any, fault: Fault) -> DeadLetter:
+    """Set a record aside with its fault, its raw bytes and its own headers."""
+    return DeadLetter(
+        key=record.key,
+        value=record.value,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        reason=fault.reason,
+        detail=fault.detail,
+        source=fault.source,
+        path=fault.path,
+        own_headers=record.headers,
+    )

@@ -23,6 +23,7 @@ from leverframe.streams.routes.settings import (
     RouteSettings,
 )
 from leverframe.streams.runtime.kafka import BrokerSettings
+from leverframe.streams.sources.settings import FieldSettings, RegistrySettings, SourceSettings
 
 __all__ = ["TARGET", "settings_page"]
 
@@ -39,6 +40,9 @@ _SECTIONS: Final[tuple[tuple[str, type[Struct]], ...]] = (
     ("routes.NAME.following", FollowingSettings),
     ("routes.NAME.reward, routes.NAME.policy", NamedParams),
     ("routes.NAME.detectors", DetectorSettings),
+    ("sources.NAME", SourceSettings),
+    ("sources.NAME.FIELD", FieldSettings),
+    ("registry", RegistrySettings),
 )
 
 _HEAD: Final = """\
@@ -123,7 +127,7 @@ def _compound(of: Any) -> str:
             return next(_type(one) for one in of.types if not isinstance(one, inspect.NoneType))
         case inspect.ListType():
             return f"list of {_type(of.item_type)}"
-        case inspect.StructType() if of.cls in {NamedParams, DetectorSettings}:
+        case inspect.StructType() if of.cls in {NamedParams, DetectorSettings, FieldSettings}:
             return "name or table"
         case _:
             return "table"

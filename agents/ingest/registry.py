@@ -84,7 +84,7 @@ class Registry:
 
         Raises ``RegistryError`` where the registry gives no answer, or refuses us.
         """
-        wanted = [one for one in ids if not self._is_known(one)]
+        wanted = [one for one in set(ids) if not self._is_known(one)]
         if wanted:
             await asyncio.gather(*(self._load(one) for one in wanted))
 

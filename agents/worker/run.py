@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -132,6 +133,21 @@ def own_settings(settings: Settings, number: int) -> Settings:
     return structs.replace(settings, app=own)
 
 
+def refuse_missing_sources(settings: Settings, existing: Collection[str]) -> None:
+    """Raise ``BrokerError`` where a source reads a topic that is not there."""
+    missing = [
+        f"sources.{name}.topic: {source.topic}"
+        for name, source in settings.sources.items()
+        if source.topic not in existing
+    ]
+    if missing:
+        raise BrokerError(
+            f"{settings.broker.servers} has not, or does not show to this user, the topic of\n  "
+            + "\n  ".join(missing)
+            + "\ncorrect the name, grant read, or leave the source out until its topic is there"
+        )
+
+
 async def require_topics(settings: Settings) -> None:
     """Raise ``BrokerError``, naming every topic that is missing or has the wrong shape.
 
@@ -141,7 +157,9 @@ async def require_topics(settings: Settings) -> None:
     wrong = [f"{f.topic}: {f.state}; {f.detail}" for f in findings if f.state != "ok"]
     if wrong:
         raise BrokerError("the topics are not as declared:\n  " + "\n  ".join(wrong))
-    if others := other_applications(settings.topic_names, await existing_topics(settings)):
+    existing = await existing_topics(settings)
+    refuse_missing_sources(settings, existing)
+    if others := other_applications(settings.topic_names, existing):
         raise SettingsError(
             f"[app] id {settings.app.id!r}: another application counts these topics "
             f"({', '.join(others)}); both would count each label, and rewards would hold it twice. "

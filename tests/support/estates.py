@@ -8,8 +8,10 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from harness import Deployment, read_all
+from patience import eventually
 
-from leverframe.agents.settings import load_settings
+from leverframe.agents.operator.preflight import existing_topics
+from leverframe.agents.settings import Settings, load_settings
 
 
 async def deploy_estate(
@@ -17,19 +19,31 @@ async def deploy_estate(
 ) -> Deployment:
     """Deploy with sources, in which ``@`` stands before the name of each topic."""
     config = folder / "leverframe.toml"
-    config.write_text(written.replace("@", prefix))
+    config.write_text(written.replace('topic = "@', f'topic = "{prefix}'))
     deployment: Deployment = await deploy(LEVERFRAME_CONFIG=str(config), **more)
     deployment.settings = load_settings(config, deployment.environment)
+    await _there(deployment.settings, [one.name for one in deployment.settings.declared_topics()])
     return deployment
 
 
-async def make_topics(servers: str, topics: Iterable[str], partitions: int = 3) -> None:
+async def make_topics(servers: str, topics: Iterable[str], partitions: int = 2) -> None:
+    names = [*topics]
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(topic, partitions, 1) for topic in topics])
+        await admin.create_topics([NewTopic(name, partitions, 1) for name in names])
     finally:
         await admin.close()
+    await _there(load_settings(None, {"LEVERFRAME_BROKER": servers}), names)
+
+
+async def _there(settings: Settings, names: Iterable[str]) -> None:
+    """Wait until a broker with much to do has told itself of its topics."""
+
+    async def are_there() -> bool:
+        return set(names) <= (await existing_topics(settings)).keys()
+
+    await eventually(are_there, "the topics that were created")
 
 
 async def put(

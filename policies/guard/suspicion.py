@@ -23,7 +23,7 @@ from msgspec import Struct, field
 from leverframe.policies.guard.betting import STAKES
 from leverframe.policies.guard.capital import MICRO_NAT
 from leverframe.policies.guard.evidence import Firsts
-from leverframe.policies.units import FROM_NANO
+from leverframe.policies.units import FROM_NANO, NANO
 
 __all__ = [
     "ENOUGH",
@@ -39,6 +39,7 @@ __all__ = [
     "forget",
     "log_share",
     "look",
+    "slack_of",
     "suspect",
     "weigh",
 ]
@@ -61,6 +62,7 @@ _LEAST: Final = 20  # labels of both sides before the reference's fall is judged
 _STAKES: Final = [0.99 * float(stake) for stake in STAKES]
 _LOST: Final = [math.log1p(-stake) for stake in _STAKES]
 _EDGE: Final = 0.001
+_FEW_MISSES: Final = 4 * NANO
 _LEAST_VARIANCE: Final = 0.01
 
 
@@ -158,6 +160,35 @@ def _bet(suspicion: Suspicion, own: Firsts, count: int, won: float, level: float
             wealth[at] = now
         else:
             wealth[at], since[at] = 0, here
+
+
+def slack_of(suspicion: Suspicion) -> int:
+    """Return how much new labels may miss the full reward, together, before a look is urgent.
+
+    Parameters
+    ----------
+    suspicion : Suspicion
+        That has looked at all labels.
+
+    Returns
+    -------
+    int
+        In 1e-9 rewards: with less than that no stake can reach ``FALLEN``; a few rewards before
+        there is a past to fall from; below 0 while the arm is suspected.
+
+    Examples
+    --------
+    >>> slack_of(Suspicion(past=[1000, 900 * 10**9])) / 1e9
+    3.542...
+    """
+    if suspicion.began:
+        return -1
+    count, total = suspicion.past
+    if count < ENOUGH:
+        return _FEW_MISSES
+    mean = min(1 - _EDGE, max(_EDGE, total * FROM_NANO / count))
+    dearest = math.log1p(_STAKES[-1] * mean / (1 - mean))
+    return round((FALLEN - suspicion.nats) / dearest * NANO)
 
 
 def suspect(suspicion: Suspicion, own: Firsts, other: Firsts, other_past: list[int]) -> None:

@@ -78,6 +78,9 @@ class ArmState(Struct, array_like=True):
     prior : list of int
         Successes and failures (1e-9) from before its first label, for policies alone: part of no
         other sum, and no evidence.
+    slack_nano : int
+        By how much labels may still miss the full reward, together, 1e-9, before it could be
+        suspected; below 0 a decision is urgent.
     """
 
     registration: int
@@ -108,6 +111,7 @@ class ArmState(Struct, array_like=True):
     paired: list[int] = field(default_factory=lambda: [0, 0])
     validation_count: int | None = None
     prior: list[int] = field(default_factory=lambda: [0, 0])
+    slack_nano: int = 0
 
     @property
     def firsts(self) -> Firsts:

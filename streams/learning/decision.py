@@ -5,6 +5,7 @@ same records in the same order makes the same decisions.
 """
 
 import math
+from typing import Final
 
 from msgspec import UNSET
 
@@ -29,12 +30,35 @@ from leverframe.streams.learning.state import RouteState
 from leverframe.streams.learning.weights import is_weighing_due
 from leverframe.streams.routes.route import Route
 
-__all__ = ["arms_now", "burst_end_ms", "decide", "is_burst_over", "is_late"]
+__all__ = ["arms_now", "burst_end_ms", "decide", "is_burst_over", "is_informed", "is_late"]
+
+_PATIENCE: Final = 10  # decision intervals, if nothing is urgent; at most so long:
+_LONGEST_PATIENCE_MS: Final = 200
+_ENOUGH_NEWS: Final = 64
+_NEWS_SHARE: Final = 100
 
 
 def is_late(state: RouteState, route: Route, now_ms: int) -> bool:
     """Whether enough stream time has passed since the last decision."""
     return now_ms - state.last_decision_ms >= route.settings.decision_interval_ms
+
+
+def is_informed(state: RouteState, arm: ArmState, route: Route, now_ms: int) -> bool:
+    """Whether the labels since the last decision, of which the newest is an arm's, can change it.
+
+    A few beside thousands move nothing, unless they are so bad that the arm might be suspected.
+    """
+    return (
+        arm.slack_nano < 0
+        or state.labels_since_decision >= min(_ENOUGH_NEWS, state.weighed_labels // _NEWS_SHARE)
+        or now_ms - state.last_decision_ms >= _patience_ms(route)
+    )
+
+
+def _patience_ms(route: Route) -> int:
+    """The longest that labels wait for others that are worth a decision, in stream time."""
+    interval_ms = route.settings.decision_interval_ms
+    return max(interval_ms, min(_PATIENCE * interval_ms, _LONGEST_PATIENCE_MS))
 
 
 def burst_end_ms(state: RouteState, route: Route) -> int:
@@ -43,12 +67,25 @@ def burst_end_ms(state: RouteState, route: Route) -> int:
     Labels that come all at once are judged among themselves, not when the next one comes.
     """
     newest_ms = max(arm.last_label_ms for arm in state.arms.values())
-    return max(newest_ms, state.last_decision_ms) + route.settings.decision_interval_ms
+    return max(
+        newest_ms + route.settings.decision_interval_ms,
+        state.last_decision_ms + _least_wait_ms(state, route),
+    )
+
+
+def _least_wait_ms(state: RouteState, route: Route) -> int:
+    """How long after a decision labels wait for others at least, in stream time."""
+    is_urgent = any(arm.slack_nano < 0 for arm in state.arms.values())
+    return route.settings.decision_interval_ms if is_urgent else _patience_ms(route)
 
 
 def is_burst_over(state: RouteState, route: Route, now_ms: int) -> bool:
     """Whether labels wait for a decision whose time has come before a stream time."""
-    return state.labels_since_decision > 0 and now_ms >= burst_end_ms(state, route)
+    if not state.labels_since_decision:
+        return False
+    # Asked at most labels, and mostly it is too early for whatever came when.
+    waited_ms = now_ms - state.last_decision_ms
+    return waited_ms >= _least_wait_ms(state, route) and now_ms >= burst_end_ms(state, route)
 
 
 def decide(state: RouteState, route: Route, now_ms: int) -> Change | None:

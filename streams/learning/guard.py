@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from leverframe.policies.guard.capital import MICRO_NAT, wealth_of
 from leverframe.policies.guard.evidence import Firsts, observe, observe_pair, restart, settle
-from leverframe.policies.guard.suspicion import forget
+from leverframe.policies.guard.suspicion import forget, slack_of
 from leverframe.policies.guard.verdict import Finding, Verdict, arm_alpha, judge
 from leverframe.policies.units import FROM_NANO, NANO
 from leverframe.schemas.causes import GuardCause
@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 DIGITS: Final = 6
+_CALM: Final = 1000 * NANO  # of an arm that nobody could suspect
 NOBODY: Final[Mapping[str, int]] = {}
 
 
@@ -45,6 +46,7 @@ def note_first_label(
         return
     arm.first_count += 1
     arm.first_sum_nano += nano
+    arm.slack_nano += nano - NANO
     arm.last_label_ms = max(arm.last_label_ms, now_ms)
     if beside:
         _note_pairs(state, arm, nano, beside)
@@ -70,6 +72,7 @@ def _note_pairs(state: RouteState, arm: ArmState, nano: int, beside: Mapping[str
         if one is not arm:
             one.first_count += 1
             one.first_sum_nano += own
+            one.slack_nano += own - NANO
         reference = one.evidence.reference
         if not reference or not one.is_judged:
             continue
@@ -92,6 +95,7 @@ def settle_bets(state: RouteState, route: Route, now_ms: int) -> dict[str, Findi
     settings = route.settings.guard
     harmful: dict[str, Finding] = {}
     for name, arm in state.arms.items():
+        arm.slack_nano = _CALM
         if not arm.is_judged:
             continue
         reference = reference_of(state, name) or ""
@@ -106,6 +110,7 @@ def settle_bets(state: RouteState, route: Route, now_ms: int) -> dict[str, Findi
         arm.against_micro = 0 if finding is None else round(finding.log_evidence / MICRO_NAT)
         if arm.is_eligible:
             note_fall(arm, other, settings.margin)
+            arm.slack_nano = slack_of(arm.suspicion)
         is_known = arm.first_count or arm.evidence.pairs[0]
         if not is_known or _is_silent(arm, route, now_ms):
             arm.verdict = "no_data"

@@ -30,7 +30,13 @@ from leverframe.streams.learning.alarms import arm_alarms, label_alarms
 from leverframe.streams.learning.change import Change, RegisterArm
 from leverframe.streams.learning.commands import propose_command, remember_command
 from leverframe.streams.learning.counts import count_in_shadow, count_reward
-from leverframe.streams.learning.decision import burst_end_ms, decide, is_burst_over, is_late
+from leverframe.streams.learning.decision import (
+    burst_end_ms,
+    decide,
+    is_burst_over,
+    is_informed,
+    is_late,
+)
 from leverframe.streams.learning.drift import note_label
 from leverframe.streams.learning.guard import note_first_label
 from leverframe.streams.learning.linear import RECENT_CONTEXTS
@@ -202,6 +208,7 @@ class _Step:
         self.out.counts["counted", reward.route] += 1
         state.labels_since_decision += 1
         self._apply(state, route, note_label(state, reward.arm, reward, route), now_ms)
+        late = late and is_informed(state, arm, route, now_ms)
         if late or state.labels_since_decision >= route.settings.decision_labels:
             self._decide(state, route, now_ms)
 

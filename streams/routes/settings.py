@@ -178,7 +178,9 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     promote : bool
         Whether a challenger that is better by an anytime-valid test becomes the champion.
     decision_interval_ms, decision_labels : int
-        A decision is due after this much stream time, or this many labels, whichever is first.
+        A decision is due after this much stream time, or this many labels, whichever is first. Few
+        labels beside thousands wait for others, up to ten intervals (200 ms at most): one in a
+        hundred, or 64, are enough, and labels that look bad for their arm do not wait.
     bucket_ms : int
         Width of the time buckets that windowed and discounted policies use, milliseconds.
     max_buckets : int

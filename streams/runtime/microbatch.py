@@ -137,6 +137,14 @@ class MicrobatchThread(AIOKafkaConsumerThread):
         """Go back, also where nothing was committed: what a rebalance dropped is read again."""
         return await self.call_thread(self._seek_back)
 
+    async def seek_here(self, tp: TP, offset: int) -> None:
+        """Go to an offset, in this thread: Faust does it in the application's.
+
+        There it would take a fetch away from the reader that is unpacking it, which ends with a
+        ``KeyError`` or takes the seek back.
+        """
+        self._ensure_consumer().seek(tp, offset)
+
     async def _seek_back(self) -> Any:
         committed = await (consumer := self._ensure_consumer()).seek_to_committed()
         if new := [tp for tp, offset in committed.items() if not offset]:
@@ -192,6 +200,9 @@ class MicrobatchConsumer(Consumer):
             self._begins[tp] = offset
             await self.seek(tp, offset)
         self._unopened.difference_update(begins)
+
+    async def _seek(self, partition: TP, offset: int) -> None:
+        await self._thread.call_thread(self._thread.seek_here, partition, offset)
 
     async def perform_seek(self) -> None:
         """Go where Faust wants to, and then where the ledgers say."""

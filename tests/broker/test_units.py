@@ -16,7 +16,7 @@ from harness import (
     lose_disk,
     produce,
     read_all,
-    route_states,
+    settled_states,
     verify,
     wait_for_rewards,
 )
@@ -95,7 +95,7 @@ def test_units_count_once_over_a_kill_and_in_a_replay(deploy: Callable[..., Any]
         deployment.start()
         await producing
         await verify(deployment, script)
-        live, expected = await route_states(deployment), await recounted(deployment)
+        live, expected = await settled_states(deployment), await recounted(deployment)
         found = {
             (route, name): arm.first_count
             for route, state in live.items()

@@ -21,6 +21,7 @@ from harness import (
     produce,
     read_all,
     route_states,
+    settled_states,
     verify,
     wait_for_rewards,
 )
@@ -69,6 +70,7 @@ async def explained(deployment: Deployment) -> None:
         return [one for one in published if one.kind != "heartbeat"][-1]
 
     async def rests() -> bool:
+        await settled_states(deployment)
         before = await newest()
         await asyncio.sleep(1)
         return await newest() == before
@@ -305,7 +307,7 @@ def test_live_state_equals_the_replay(deploy: Callable[..., Any]) -> None:
         deployment.start()
         await producing
         await verify(deployment, script)
-        live = await route_states(deployment)
+        live = await settled_states(deployment)
         assert len(live) == script.routes
         for name, state in live.items():
             records = await read_partition(settings, name)

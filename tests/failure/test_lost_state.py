@@ -12,7 +12,7 @@ from harness import (
     control_messages,
     lose_disk,
     read_all,
-    route_states,
+    settled_states,
     wait_for_count,
     wait_for_rewards,
 )
@@ -118,6 +118,7 @@ def test_inputs_made_anew_are_counted_after_a_restart(deploy: Callable[..., Any]
             settings.broker.servers, topics.rewards, settings.topics.route_partitions
         )
         assert sum(record.key == b"r" for record in rewards) == 17
+        live = await settled_states(deployment)
         records = await read_partition(settings, "r")
         replayed = replay(
             records,
@@ -125,7 +126,6 @@ def test_inputs_made_anew_are_counted_after_a_restart(deploy: Callable[..., Any]
             input_kinds(settings),
             max_value_bytes=settings.app.max_value_bytes,
         )
-        live = await route_states(deployment)
         assert state_digest(replayed["r"]) == state_digest(live["r"])
 
     asyncio.run(scenario())

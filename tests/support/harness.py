@@ -265,6 +265,19 @@ async def route_states(deployment: Deployment) -> dict[str, RouteState]:
     }
 
 
+async def settled_states(
+    deployment: Deployment, patience_s: float = PATIENCE_S
+) -> dict[str, RouteState]:
+    """Read the states once no label waits for a decision, so that nothing moves them any more."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        states = await route_states(deployment)
+        if not any(state.labels_since_decision for state in states.values()):
+            return states
+        assert time.monotonic() < deadline, f"labels wait for ever\n{deployment.logs()}"
+        await asyncio.sleep(0.1)
+
+
 async def control_messages(deployment: Deployment) -> dict[str, list[ControlMessage]]:
     """Read all control messages, in the order of each route."""
     settings = deployment.settings

@@ -24,6 +24,20 @@ def _report(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 
+LONGEST_FIRST = ("failure", "broker", "browser", "packaging")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the folders that wait for processes: a long file at the end is waited for alone."""
+
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerAddress]:
     """Give a real Kafka broker: the one in LEVERFRAME_BROKER, else one that ends with the tests."""

@@ -29,7 +29,7 @@ LONGEST_FIRST = ("failure", "broker", "browser", "packaging")
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the folders that wait for processes: a long file at the end is waited for alone."""
+    """Begin with the folders that wait for processes: a long file at the end runs alone."""
 
     def rank(item: pytest.Item) -> int:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]

@@ -24,6 +24,7 @@ def _report(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 
+TESTS = Path(__file__).parent
 LONGEST_FIRST = ("failure", "broker", "browser", "packaging")
 
 
@@ -32,8 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the folders that wait for processes: a long file at the end runs alone."""
 
     def rank(item: pytest.Item) -> int:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+        folders = (at for at, name in enumerate(LONGEST_FIRST) if TESTS / name in item.path.parents)
+        return next(folders, len(LONGEST_FIRST))
 
     items.sort(key=rank)
 

@@ -1,11 +1,14 @@
 """Topics that were there first, on a real broker: each kind of record, and each broken one."""
 
 import asyncio
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
+from estate import run
 from estates import deploy_estate, letters_of, make_topics, put, told
 from harness import wait_for_rewards
 from patience import eventually
@@ -72,3 +75,66 @@ def test_each_kind_of_record_becomes_rewards_and_each_broken_one_a_dead_letter(
 
     with RegistryServer().running() as registry:
         asyncio.run(scenario(registry))
+
+
+ESTATE = """
+[sources.answers]
+topic = "@answers"
+kind = "prediction"
+request_id = "request"
+route = { value = "wage" }
+arm = "model"
+prediction = "yes"
+
+[sources.outcomes]
+topic = "@outcomes"
+kind = "ground-truth"
+request_id = "request"
+label = { path = "outcome", map = { approved = true, declined = false } }
+"""
+
+
+def test_sources_are_tried_and_inferred_before_anything_runs(
+    deploy: Callable[..., Any], broker: Any, unique_prefix: str, tmp_path: Path
+) -> None:
+    """``sources try`` shows record, canonical record and would-be reward; ``infer`` a section."""
+
+    async def scenario() -> None:
+        names = [f"{unique_prefix}answers", f"{unique_prefix}outcomes"]
+        await make_topics(broker.bootstrap, names)
+        deployment = await deploy_estate(deploy, unique_prefix, tmp_path, ESTATE)
+        records: list[Any] = []
+        for i in range(30):
+            said = {"request": f"q{i}", "model": "m1", "yes": bool(i % 2)}
+            word = "approved" if i % 3 else "declined"
+            records.append((names[0], None, orjson.dumps(said), []))
+            records.append(
+                (names[1], None, orjson.dumps({"request": f"q{i}", "outcome": word}), [])
+            )
+        await put(broker.bootstrap, records)
+        tried = await asyncio.to_thread(
+            run, deployment, "sources", "try", "outcomes", "--sample", "60", "--json"
+        )
+        assert tried.returncode == 0, tried.stderr
+        told = {
+            one["records"][0]["record"]["request_id"]: one for one in orjson.loads(tried.stdout)
+        }
+        assert len(told) == 30
+        assert told["q1"]["rewards"][0]["reward"] == 1.0
+        assert told["q3"]["rewards"][0]["reward"] == 0.0
+        await put(broker.bootstrap, [(names[1], None, b'{"request":"q1","outcome":"?"}', [])])
+        again = await asyncio.to_thread(run, deployment, "sources", "try", "outcomes")
+        assert again.returncode == 1
+        assert "!! unmappable at outcome: is '?', which map does not have" in again.stdout
+        assert "=> reward 1 for arm m1 on route wage" in again.stdout
+        inferred = await asyncio.to_thread(run, deployment, "sources", "infer", names[0])
+        section = tomllib.loads(inferred.stdout)["sources"][names[0]]
+        assert (section["kind"], section["request_id"], section["arm"]) == (
+            "prediction",
+            "request",
+            "model",
+        )
+        missing = await asyncio.to_thread(run, deployment, "sources", "try", "nothing")
+        assert "have no source 'nothing'; they have answers, outcomes" in missing.stderr
+
+    asyncio.run(scenario())

@@ -8,12 +8,13 @@ from typing import Any
 import fastavro
 import orjson
 from fastavro.schema import SchemaParseException, UnknownType
+from fastavro.utils import generate_one
 
 from leverframe.streams.sources.documents import Decoded, Reading, Schemas
 from leverframe.streams.sources.formats.plain import read_key
 from leverframe.streams.sources.framing import is_framed, unframe
 
-__all__ = ["AvroFormat", "avro_reading"]
+__all__ = ["AvroFormat", "avro_example", "avro_reading"]
 
 
 class AvroFormat:
@@ -39,13 +40,8 @@ def avro_reading(text: str, references: Iterable[str] = ()) -> Reading:
 
     Raises ``ValueError`` where the text is no Avro schema.
     """
-    named: dict[str, Any] = {}
-    try:
-        for reference in references:
-            fastavro.parse_schema(orjson.loads(reference), named)
-        schema: Any = fastavro.parse_schema(orjson.loads(text), named)
-    except (SchemaParseException, UnknownType, orjson.JSONDecodeError, KeyError) as error:
-        raise ValueError(f"is no Avro schema: {error!r:.200}") from error
+    references = [*references]
+    schema = _parsed(text, references)
     has_decimals = '"decimal"' in text or any('"decimal"' in one for one in references)
 
     def read(raw: bytes) -> Any:
@@ -53,6 +49,21 @@ def avro_reading(text: str, references: Iterable[str] = ()) -> Reading:
         return _without_decimals(datum) if has_decimals else datum
 
     return read
+
+
+def avro_example(text: str, references: Iterable[str] = ()) -> Any:
+    """Return a datum with something for each field; raises ``ValueError`` as ``avro_reading``."""
+    return _without_decimals(generate_one(_parsed(text, references)))
+
+
+def _parsed(text: str, references: Iterable[str]) -> Any:
+    named: dict[str, Any] = {}
+    try:
+        for reference in references:
+            fastavro.parse_schema(orjson.loads(reference), named)
+        return fastavro.parse_schema(orjson.loads(text), named)
+    except (SchemaParseException, UnknownType, orjson.JSONDecodeError, KeyError) as error:
+        raise ValueError(f"is no Avro schema: {error!r:.200}") from error
 
 
 def _without_decimals(datum: Any) -> Any:

@@ -117,6 +117,7 @@ def show(place: tuple[int, int], config: Path | None, *, as_json: bool) -> None:
         ("set aside", _time(letter.set_aside_at_ms)),
         ("reason", letter.reason),
         ("detail", letter.detail),
+        *([("source", letter.source), ("path", letter.path)] if letter.source else []),
         ("came from", came),
         ("record time", _time(letter.timestamp_ms)),
         ("key", _text(letter.key)),
@@ -136,6 +137,7 @@ def show(place: tuple[int, int], config: Path | None, *, as_json: bool) -> None:
 @click.argument("places", metavar="[PLACE]...", nargs=-1, type=_Place())
 @_chosen
 @click.option("--now", is_flag=True, help="Give them the present as record time, not their own.")
+@click.option("--again", is_flag=True, help="Those too that were put back before.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @config_option
 @json_option
@@ -146,43 +148,58 @@ def redrive(
     as_json: bool,
     now: bool,
     yes: bool,
+    again: bool,
     **chosen: Any,
 ) -> None:
     """Send dead letters, at each PLACE or chosen by options, back to the topics they came from.
 
     Once the cause is mended: with their own key, value and record time, into the partition that
-    murmur2 names. Those that were cut, have no key, or came from a topic that only the job writes
-    to are left and named; then the exit code is 1. The letter itself stays; what was counted before
-    is a duplicate and counts once.
+    murmur2 names; a source's record is mapped anew, by the settings as they are now. Each is put
+    back once. Those that were cut, have no key, cannot be mapped, or came from a topic that only
+    the job writes to are left and named; then the exit code is 1. The letter itself stays.
     """
-    from leverframe.agents.operator.dead_letters import why_not
+    from leverframe.agents.operator.redrive import Redriven, why_not
     from leverframe.agents.settings import load_settings
 
     if bool(places) == any(chosen.values()):
         raise click.UsageError("name places, or choose by --reason, --topic, --since, --until")
     settings = load_settings(config)
     letters = _at(settings, places) if places else _found(settings, chosen, None)
+    if not places and not again:
+        # Chosen by reason or time: what was put back before is not meant.
+        letters = [letter for letter in letters if not letter.is_redriven]
     refused = {letter.place: why for letter in letters if (why := why_not(settings, letter))}
     good = [letter for letter in letters if letter.place not in refused]
+    done = Redriven()
+    if good and _is_wanted(settings, good, now=now, yes=yes or as_json):
+        done = _put_back(settings, good, now=now, again=again)
+    refused |= done.left
     for place, why in refused.items():
         click.echo(printable(f"{place} stays: {why}"), err=True)
-    sent = _confirmed(settings, good, now=now, yes=yes or as_json)
     if as_json:
-        click.echo(_told(sent, refused))
+        click.echo(_told(done.sent, refused))
     else:
-        for letter, partition, offset in sent:
-            click.echo(printable(f"{letter.place} -> {letter.topic} {partition}:{offset}"))
-        click.echo(f"{len(sent)} put back, {len(refused)} left", err=True)
-    if refused or len(sent) < len(good):
+        for one in done.sent:
+            click.echo(printable(f"{one.letter.place} -> {one.topic} {one.partition}:{one.offset}"))
+        passed = f", {len(done.passed_over)} of them passed over" if done.passed_over else ""
+        click.echo(f"{done.count} put back{passed}, {len(refused)} left", err=True)
+    if refused or done.count < len(good):
         raise SystemExit(1)
 
 
-def _confirmed(settings: Any, letters: Sequence[Any], *, now: bool, yes: bool) -> Sequence[Any]:
-    """Put letters back, if the person who asked for it wants it."""
-    from leverframe.agents.operator.dead_letters import older_than_window, put_back
+def _put_back(settings: Any, letters: Sequence[Any], *, now: bool, again: bool) -> Any:
+    from leverframe.agents.operator.redrive import put_back
 
-    if not letters:
-        return []
+    topics = {letter.topic for letter in letters} | {settings.topic_names.dead_letters}
+    return run_connected(
+        settings, sorted(topics), lambda: put_back(settings, letters, stamp=now, again=again)
+    )
+
+
+def _is_wanted(settings: Any, letters: Sequence[Any], *, now: bool, yes: bool) -> bool:
+    """Say what is about to happen, and ask whether it shall."""
+    from leverframe.agents.operator.dead_letters import older_than_window
+
     late = 0 if now else older_than_window(settings, letters, time.time_ns() // 1_000_000)
     if late:
         click.echo(
@@ -191,14 +208,8 @@ def _confirmed(settings: Any, letters: Sequence[Any], *, now: bool, yes: bool) -
             err=True,
         )
     topics = sorted({letter.topic for letter in letters})
-    if not yes:
-        question = f"Put {len(letters)} back to {', '.join(topics)}?"
-        if not click.confirm(printable(question), err=True):
-            return []
-    sent: Sequence[Any] = run_connected(
-        settings, topics, lambda: put_back(settings, letters, stamp=now)
-    )
-    return sent
+    question = f"Put {len(letters)} back to {', '.join(topics)}?"
+    return yes or click.confirm(printable(question), err=True)
 
 
 def _found(settings: Any, chosen: dict[str, Any], last: int | None) -> list[Any]:
@@ -251,8 +262,9 @@ def _line(letter: Any) -> str:
     key = _text(letter.key)
     shown = key if len(key) <= _SHOWN_KEY else key[: _SHOWN_KEY - 3] + "..."
     cut = f" (cut from {letter.truncated:,} bytes)" if letter.truncated else ""
+    back = " (put back)" if letter.is_redriven else ""
     text = f"{_time(letter.set_aside_at_ms)} {letter.place} {letter.reason or '?'} from {came}"
-    return printable(f"{text} key {shown}: {letter.detail}{cut}".replace("\n", " "))
+    return printable(f"{text} key {shown}: {letter.detail}{cut}{back}".replace("\n", " "))
 
 
 def _json(letter: Any) -> str:
@@ -262,6 +274,7 @@ def _json(letter: Any) -> str:
     told = structs.asdict(letter)
     told["place"] = str(letter.place)
     told["key"] = None if letter.key is None else _text(letter.key)
+    told["headers"] = {name: _text(value) for name, value in letter.headers}
     raw = told.pop("value")
     try:
         told["value"] = None if raw is None else raw.decode()
@@ -274,8 +287,13 @@ def _told(sent: Sequence[Any], refused: dict[Any, str]) -> str:
     import orjson
 
     put = [
-        {"place": str(one.place), "topic": one.topic, "partition": partition, "offset": offset}
-        for one, partition, offset in sent
+        {
+            "place": str(one.letter.place),
+            "topic": one.topic,
+            "partition": one.partition,
+            "offset": one.offset,
+        }
+        for one in sent
     ]
     left = [{"place": str(place), "why": why} for place, why in refused.items()]
     return printable(orjson.dumps({"sent": put, "left": left}).decode())

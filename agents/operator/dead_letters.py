@@ -1,27 +1,27 @@
-"""Reads what was set aside, and puts it back where it came from."""
+"""Reads what was set aside, and what of it was put back."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from aiokafka import AIOKafkaProducer, TopicPartition
-from msgspec import Struct
+from aiokafka import TopicPartition
+from msgspec import Struct, structs
 
 from leverframe.agents.operator.topics import read_back
 from leverframe.agents.settings import Settings
 from leverframe.schemas.dead_letter import HEADER_PREFIX
-from leverframe.streams.runtime.kafka import client_options, partition_of
 
 __all__ = [
+    "MARK",
     "Letter",
     "Place",
     "newest_letters",
     "older_than_window",
-    "put_back",
     "read_letter",
-    "why_not",
+    "redriven_offsets",
 ]
 
-_REDRIVEN: Final = HEADER_PREFIX + "redriven_from"
+# On a record of the topic itself: the letter at that place was put back.
+MARK: Final = HEADER_PREFIX + "redriven"
 
 
 class Place(NamedTuple):
@@ -60,6 +60,14 @@ class Letter(Struct, frozen=True, kw_only=True):
         Bytes that the value had, where it was cut; else 0.
     key, value : bytes or None
         As they came.
+    source, path : str
+        Of a source's record: which source, and which of its expressions failed.
+    headers : sequence of (str, bytes or None)
+        The record's own, where it came from a source.
+    are_headers_cut : bool
+        Whether they were too many to be kept.
+    is_redriven : bool
+        Whether it was put back already.
     """
 
     place: Place
@@ -73,6 +81,11 @@ class Letter(Struct, frozen=True, kw_only=True):
     truncated: int
     key: bytes | None
     value: bytes | None
+    source: str = ""
+    path: str = ""
+    headers: Sequence[tuple[str, bytes | None]] = ()
+    are_headers_cut: bool = False
+    is_redriven: bool = False
 
 
 def _letter(record: Any) -> Letter:
@@ -93,7 +106,19 @@ def _letter(record: Any) -> Letter:
         truncated=max(0, _number(told.get("truncated", ""))),
         key=record.key,
         value=record.value,
+        source=told.get("source", ""),
+        path=told.get("path", ""),
+        headers=[one for one in record.headers if not one[0].startswith(HEADER_PREFIX)],
+        are_headers_cut="headers_cut" in told,
     )
+
+
+def marked_place(record: Any) -> int | None:
+    """Return the offset of the letter that a record says was put back; None for a letter."""
+    for name, value in record.headers:
+        if name == MARK:
+            return _number((value or b"").decode("utf-8", "replace").rpartition(":")[2])
+    return None
 
 
 def _number(text: str) -> int:
@@ -106,21 +131,7 @@ async def newest_letters(
     """Read dead letters back from the end, the newest ``last`` of those wanted, oldest first."""
     found: list[Letter] = []
     for partition in range(partitions):
-        letters: list[Letter] = []
-
-        def keep(record: Any, letters: list[Letter] = letters) -> bool:
-            letter = _letter(record)
-            if is_wanted(letter):
-                letters.append(letter)
-            return False  # the record itself is let go
-
-        def is_enough(_: list[Any], letters: list[Letter] = letters) -> bool:
-            return last is not None and len(letters) >= last
-
-        tp = TopicPartition(settings.topic_names.dead_letters, partition)
-        await read_back(settings.broker, tp, keep, is_enough)
-        # A portion is read to its end and a little beyond.
-        found += {letter.place: letter for letter in letters}.values()
+        found += await _letters_of(settings, partition, is_wanted, last)
     found.sort(key=lambda letter: (letter.set_aside_at_ms, letter.place))
     return found if last is None else found[max(0, len(found) - last) :]
 
@@ -129,71 +140,56 @@ async def read_letter(settings: Settings, place: Place, partitions: int) -> Lett
     """Read one dead letter; None where nothing lies there, or not any more."""
     if not 0 <= place.partition < partitions:
         return None
-    tp = TopicPartition(settings.topic_names.dead_letters, place.partition)
-    found: list[Letter] = []
-
-    def keep(record: Any) -> bool:
-        if record.offset == place.offset:
-            found.append(_letter(record))
-        return False
-
-    await read_back(settings.broker, tp, keep, lambda _: bool(found))
+    found = await _letters_of(settings, place.partition, lambda one: one.place == place, 1)
     return found[0] if found else None
 
 
-def why_not(settings: Settings, letter: Letter) -> str:
-    """Say why a letter cannot be put back; an empty text when it can."""
-    topics = settings.topic_names
-    if letter.topic not in {topics.predictions, topics.ground_truth, topics.commands}:
-        return f"it came from {letter.topic or 'nowhere that is told'}, which producers do not fill"
-    if letter.truncated:
-        kept = len(letter.value or b"")
-        return f"its value was cut from {letter.truncated:,} to {kept:,} bytes"
-    if letter.key is None:
-        return "it has no key, and would be set aside again"
-    return ""
+async def redriven_offsets(settings: Settings, partition: int) -> set[int]:
+    """Return the offsets of all letters of a partition that were put back."""
+    marked: set[int] = set()
+
+    def keep(record: Any) -> bool:
+        if (offset := marked_place(record)) is not None:
+            marked.add(offset)
+        return False
+
+    tp = TopicPartition(settings.topic_names.dead_letters, partition)
+    await read_back(settings.broker, tp, keep, lambda _: False)
+    return marked
 
 
-async def put_back(
-    settings: Settings, letters: Sequence[Letter], *, stamp: bool
-) -> list[tuple[Letter, int, int]]:
-    """Send letters to the topics they came from; return each with partition and offset.
+async def _letters_of(
+    settings: Settings, partition: int, is_wanted: Callable[[Letter], bool], last: int | None
+) -> list[Letter]:
+    letters: dict[Place, Letter] = {}
+    # Marks lie behind what they mark, and so are read before it or with it.
+    marked: set[int] = set()
 
-    The partition is that of murmur2 for the topic as it is, so that halves of a pair meet wherever
-    the record lay before. ``stamp`` gives the present as record time, not the one that it had.
-    """
-    producer = AIOKafkaProducer(
-        **client_options(settings.broker), acks="all", enable_idempotence=True
-    )
-    await producer.start()
-    try:
-        sent = []
-        for letter in letters:
-            place = await producer.send_and_wait(
-                letter.topic,
-                letter.value,
-                key=letter.key,
-                partition=await _partition(producer, letter),
-                timestamp_ms=None if stamp or letter.timestamp_ms < 0 else letter.timestamp_ms,
-                headers=[(_REDRIVEN, str(letter.place).encode())],
-            )
-            sent.append((letter, place.partition, place.offset))
-        return sent
-    finally:
-        await producer.stop()
+    def keep(record: Any) -> bool:
+        if (offset := marked_place(record)) is not None:
+            marked.add(offset)
+        elif is_wanted(letter := _letter(record)):
+            letters[letter.place] = letter
+        return False  # the record itself is let go
 
+    def is_enough(_: list[Any]) -> bool:
+        return last is not None and len(letters) >= last
 
-async def _partition(producer: Any, letter: Letter) -> int:
-    count = len(await producer.partitions_for(letter.topic))
-    return partition_of(letter.key or b"", count)
+    tp = TopicPartition(settings.topic_names.dead_letters, partition)
+    await read_back(settings.broker, tp, keep, is_enough)
+    # A portion is read to its end and a little beyond.
+    return [
+        structs.replace(one, is_redriven=one.place.offset in marked) for one in letters.values()
+    ]
 
 
 def older_than_window(settings: Settings, letters: Iterable[Letter], now_ms: int) -> int:
     """Count those that will only count as late: their windows have closed, whatever the route."""
     topics = settings.topic_names
+    counted = {topics.predictions, topics.ground_truth}
+    counted |= {source.topic for source in settings.sources.values()}
     longest_ms = 1000 * max((route.window_s for route in settings.routes.values()), default=0.0)
     return sum(
-        letter.topic in {topics.predictions, topics.ground_truth}
-        and 0 <= letter.timestamp_ms < now_ms - longest_ms
+        letter.topic in counted and 0 <= letter.timestamp_ms < now_ms - longest_ms
         for letter in letters
     )

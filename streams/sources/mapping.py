@@ -114,8 +114,20 @@ class SourceMapping:
 
     def map(self, record: SourceRecord, schemas: Schemas) -> Mapped:
         """Map a record to records of ours, none where it is passed over, or to its fault."""
+        return self._or_fault(lambda: self._map(record, schemas))
+
+    def map_document(self, document: Any) -> Mapped:
+        """Map a document that lies in no topic, as a row of a file; as ``map``."""
+
+        def made() -> list[Canonical]:
+            records = self._records(Incoming(document, None, {}), Decoded(document))
+            return [self._encoded(one) for one in records]
+
+        return self._or_fault(made)
+
+    def _or_fault(self, made: Callable[[], list[Canonical]]) -> Mapped:
         try:
-            return self._map(record, schemas)
+            return made()
         except FormatError as error:
             return Fault(source=self.name, reason=error.reason, path="", why=str(error))
         except FieldError as error:

@@ -29,7 +29,10 @@ def recognise(records: Sequence[SourceRecord], schemas: Schemas) -> FormatName |
         found = None if record.value is None else _recognise(record, record.value, schemas)
         if found is not None:
             votes[found] = votes.get(found, 0) + 1
-    return max(votes, key=votes.__getitem__) if votes else None
+    if not votes:
+        return None
+    best: FormatName = max(votes, key=votes.__getitem__)
+    return best
 
 
 def _recognise(record: SourceRecord, value: bytes, schemas: Schemas) -> FormatName | None:

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from estate import run
 from estates import deploy_estate, letters_of, make_topics, put, told
-from harness import wait_for_rewards
+from harness import read_all, wait_for_rewards
 from patience import eventually
 from records import label_record, prediction_record
 from registry_server import RegistryServer
@@ -77,6 +77,10 @@ def test_each_kind_of_record_becomes_rewards_and_each_broken_one_a_dead_letter(
         asyncio.run(scenario(registry))
 
 
+def mend(config: Path, old: str, new: str) -> None:
+    config.write_text(config.read_text().replace(old, new))
+
+
 ESTATE = """
 [sources.answers]
 topic = "@answers"
@@ -136,5 +140,51 @@ def test_sources_are_tried_and_inferred_before_anything_runs(
         )
         missing = await asyncio.to_thread(run, deployment, "sources", "try", "nothing")
         assert "have no source 'nothing'; they have answers, outcomes" in missing.stderr
+
+    asyncio.run(scenario())
+
+
+def test_dead_letters_of_a_source_are_put_back_once_when_the_mapping_is_mended(
+    deploy: Callable[..., Any], broker: Any, unique_prefix: str, tmp_path: Path
+) -> None:
+    """What the settings could not map becomes a reward, by the settings as they are then, once."""
+
+    async def scenario() -> None:
+        names = [f"{unique_prefix}answers", f"{unique_prefix}outcomes"]
+        await make_topics(broker.bootstrap, names)
+        deployment = await deploy_estate(deploy, unique_prefix, tmp_path, ESTATE)
+        deployment.start()
+        said = {"request": "q", "model": "m1", "yes": True}
+        outcome = {"request": "q", "outcome": "granted"}
+        records: list[Any] = [
+            (names[0], None, orjson.dumps(said), []),
+            (names[1], b"k", orjson.dumps(outcome), [("trace", b"t")]),
+            (names[1], None, b"{", []),
+        ]
+        await put(broker.bootstrap, records)
+
+        async def both_there() -> bool:
+            return len(await letters_of(deployment)) == 2
+
+        await eventually(both_there, deployment.logs)
+        redrive = ("dead-letters", "redrive", "--reason", "unmappable", "--yes")
+        early = await asyncio.to_thread(run, deployment, *redrive)
+        assert "outcome: is 'granted', which map does not have" in early.stderr
+        assert "0 put back, 1 left" in early.stderr
+        mend(tmp_path / "leverframe.toml", "approved = true", "granted = true")
+        done = await asyncio.to_thread(run, deployment, *redrive)
+        assert (done.returncode, "1 put back, 0 left" in done.stderr) == (0, True), done.stderr
+        (reward,) = await wait_for_rewards(deployment, 1)
+        assert (reward.request_id, reward.reward) == ("q", 1.0)
+        again = await asyncio.to_thread(run, deployment, *redrive)
+        assert "0 put back, 0 left" in again.stderr
+        place = done.stdout.split(" ")[0]
+        named = await asyncio.to_thread(run, deployment, "dead-letters", "redrive", place, "--yes")
+        assert "it was put back before; --again does so again" in named.stderr
+        listed = await asyncio.to_thread(run, deployment, "dead-letters", "list")
+        assert [line.endswith("(put back)") for line in listed.stdout.splitlines()].count(True) == 1
+        topics = deployment.settings.topic_names
+        labels = await read_all(broker.bootstrap, topics.ground_truth, 4)
+        assert [record.key for record in labels] == [b"q"]
 
     asyncio.run(scenario())

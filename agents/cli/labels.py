@@ -54,8 +54,8 @@ def load(file: Path, config: Path | None, *, as_json: bool, form: str | None, **
     from leverframe.agents.settings import load_settings
 
     settings = load_settings(config)
-    mapping = _mapping(settings, **how)
     form = form or form_of(file)
+    mapping = _mapping(settings, form, **how)
     with _progress(count_rows(file, form), hidden=as_json) as report:
         done = run_connected(
             settings,
@@ -83,6 +83,7 @@ def load(file: Path, config: Path | None, *, as_json: bool, form: str | None, **
 
 def _mapping(
     settings: Any,
+    form: str,
     *,
     source: str | None,
     request_id: str,
@@ -102,6 +103,7 @@ def _mapping(
         own = settings.sources[source]
         if own.kind != "ground-truth":
             raise LeverframeError(f"source {source} is of predictions; a file holds labels")
+        own = _as_they_look(own) if form == "csv" else own
         return compile_source(source, own, settings.app.max_value_bytes)
     at: Any = {"path": labelled_at, "unit": more["unit"]}
     written = SourceSettings(
@@ -113,7 +115,22 @@ def _mapping(
         part=None if part is None else FieldSettings(path=part),
         labelled_at_ms=None if labelled_at is None else FieldSettings(**at),
     )
+    written = _as_they_look(written) if form == "csv" else written
     return compile_source("file", written, settings.app.max_value_bytes)
+
+
+def _as_they_look(written: Any) -> Any:
+    """Let labels be the numbers that they look like: all cells of CSV are text, and so stay ids."""
+    from msgspec import structs
+
+    def auto(one: Any) -> Any:
+        is_plain = one is not None and one.type is None and not one.map
+        return structs.replace(one, type="auto") if is_plain else one
+
+    parts = {name: auto(one) for name, one in written.parts.items()}
+    return structs.replace(
+        written, label=auto(written.label), parts=parts, parts_of=auto(written.parts_of)
+    )
 
 
 def _word(text: str) -> tuple[str, Any]:
@@ -137,7 +154,7 @@ def _progress(rows: int, *, hidden: bool) -> Any:
         import sys
 
         if hidden or not sys.stderr.isatty():
-            yield lambda done: None
+            yield lambda _: None
             return
         from rich.console import Console
         from rich.progress import Progress

@@ -24,7 +24,7 @@ _CHUNK_BYTES: Final = 1 << 20
 
 
 def form_of(file: Path) -> str:
-    """Return the format that a file's name tells; raises ``LeverframeError`` where it tells none."""
+    """Return the format that a file's name tells; ``LeverframeError`` where it tells none."""
     form = _ENDS.get(file.suffix.lower())
     if form is None:
         raise LeverframeError(
@@ -55,8 +55,8 @@ def count_rows(file: Path, form: str) -> int:
 def read_rows(file: Path, form: str) -> Iterator[tuple[int, Any]]:
     """Yield each row with its number from 1, in the order of the file.
 
-    A cell of CSV that is empty is null; numbers and true and false are what they look like.
-    Raises ``LeverframeError`` with the line that is in no such format.
+    A cell of CSV is text, and null where it is empty. Raises ``LeverframeError`` with the line that
+    is in no such format.
     """
     rows = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet_rows}[form](file)
     yield from enumerate(rows, 1)
@@ -67,24 +67,9 @@ def _csv(file: Path) -> Iterator[Any]:
         reader = csv.DictReader(read)
         try:
             for row in reader:
-                yield {name: _cell(text) for name, text in row.items() if name is not None}
+                yield {name: text or None for name, text in row.items() if name is not None}
         except (csv.Error, UnicodeDecodeError) as error:
             raise LeverframeError(f"{file}, line {reader.line_num}: {error}") from error
-
-
-def _cell(text: Any) -> Any:
-    """What a cell looks like; text that a number would not be written as stays text (007)."""
-    if text is None or text == "":
-        return None
-    if text in {"true", "True", "TRUE", "false", "False", "FALSE"}:
-        return text.lower() == "true"
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    if text.lstrip("-").isdigit():
-        return int(text) if str(int(text)) == text else text
-    return number if text.strip() == text and text[-1].isdigit() else text
 
 
 def _jsonl(file: Path) -> Iterator[Any]:

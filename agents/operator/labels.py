@@ -24,7 +24,7 @@ from leverframe.streams.runtime.murmur import partitions_of
 from leverframe.streams.runtime.transactions import Transaction
 from leverframe.streams.sources.mapping import Fault, SourceMapping
 
-__all__ = ["Loaded", "load_labels"]
+__all__ = ["Loaded", "faults_told", "load_labels"]
 
 _ROWS: Final = 2_000
 _MOST_FAULTS: Final = 20

@@ -155,7 +155,7 @@ def _changes(name: str, settings: FieldSettings) -> "list[Step]":
     if settings.map:
         steps.append(_mapped(settings.map))
     if settings.type is not None:
-        steps.append({"number": _number, "text": _text, "bool": _bool}[settings.type])
+        steps.append(_TYPES[settings.type])
     kind = _kind(name, settings)
     if kind is not None and (kind is not _plain or not steps):
         steps.append(kind)
@@ -231,6 +231,17 @@ def _bool(value: Any) -> bool:
     raise ValueError(f"is {value!r:.80}, neither true nor false")
 
 
+def _auto(value: Any) -> Any:
+    if not isinstance(value, str):
+        return _plain(value)
+    if value.lower() in {"true", "false"}:
+        return value.lower() == "true"
+    try:
+        return _number(value) if "_" not in value else value
+    except ValueError:
+        return value
+
+
 def _plain(value: Any) -> Any:
     """What JSON has no kind for, made what it stands for."""
     if isinstance(value, Decimal):
@@ -238,3 +249,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, UUID):
         return str(value)
     return value
+
+
+_TYPES: Final[Mapping[str, Step]] = {
+    "number": _number,
+    "text": _text,
+    "bool": _bool,
+    "auto": _auto,
+}

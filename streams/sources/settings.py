@@ -33,8 +33,9 @@ class FieldSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     map : dict of str to bool, int, float or str
         What stands for what: ``{ approved = 1, declined = 0 }``. A value that it does not have is a
         fault.
-    type : {"number", "text", "bool"}, optional
-        Turn the value into this; for labels and predictions, which may be any of them.
+    type : {"number", "text", "bool", "auto"}, optional
+        Turn the value into this; for labels and predictions, which may be any of them. ``auto``
+        makes of a text the number, or true or false, that it looks like.
     unit : {"s", "ms", "us", "ns", "iso8601"}
         Of a time.
     default : bool, int, float or str, optional
@@ -49,7 +50,7 @@ class FieldSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     value: Scalar | None = None
     pattern: str | None = None
     map: dict[str, Scalar] = field(default_factory=dict)
-    type: Literal["number", "text", "bool"] | None = None
+    type: Literal["number", "text", "bool", "auto"] | None = None
     unit: Unit = "ms"
     default: Scalar | None = None
 

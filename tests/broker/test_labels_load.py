@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pyarrow as pa
@@ -41,7 +41,7 @@ HOW = ("--request-id", "application", "--label", "outcome", "--map", "yes=1", "-
 
 
 def test_files_are_loaded_once(deploy: Callable[..., Any], tmp_path: Path) -> None:
-    """CSV, JSON lines and Parquet; the same content is not written twice, and counts once anyway."""
+    """CSV, JSON lines and Parquet; the same content is not written twice, and counts once."""
 
     async def scenario() -> None:
         deployment = await deploy()
@@ -99,15 +99,23 @@ def test_a_load_that_was_stopped_goes_on(deploy: Callable[..., Any], tmp_path: P
 
 
 def test_rows_are_what_they_look_like(tmp_path: Path) -> None:
-    """Numbers, words, nothing and ids with leading zeros; a broken line is named."""
+    """Cells are text, labels the numbers that they look like; a broken line is named."""
     file = tmp_path / "a.csv"
-    file.write_text("id,y\n007,1\n8,0.5\nx-1,true\ninf,\n")
+    file.write_text("id,y\n007,1\n8.50,0.5\nx-1,true\n1e5,good\nlast,\n")
     rows = [row for _, row in read_rows(file, "csv")]
-    assert rows == [
-        {"id": "007", "y": 1},
-        {"id": 8, "y": 0.5},
-        {"id": "x-1", "y": True},
-        {"id": "inf", "y": None},
+    assert rows[-1] == {"id": "last", "y": None}
+    fields = {
+        "request_id": FieldSettings(path="id"),
+        "label": FieldSettings(path="y", type="auto"),
+    }
+    source = SourceSettings(topic="f", kind="ground-truth", filter="y != null", **fields)
+    mapping = compile_source("f", source, 10_000)
+    made = [one.record for row in rows for one in cast("list[Any]", mapping.map_document(row))]
+    assert [(one.request_id, one.label) for one in made] == [
+        ("007", 1),
+        ("8.50", 0.5),
+        ("x-1", True),
+        ("1e5", "good"),
     ]
     broken = tmp_path / "a.jsonl"
     broken.write_text('{"id": 1}\n{\n')

@@ -25,7 +25,7 @@ def labels() -> None:
         "leverframe labels load outcomes.parquet --source outcomes",
     )
 )
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--format", "form", type=click.Choice(("csv", "jsonl", "parquet")))
 @click.option("--source", help="Map rows as this source of the settings does.")
 @click.option("--request-id", default="request_id", show_default=True, help="Column, or JMESPath.")
@@ -52,7 +52,10 @@ def load(file: Path, config: Path | None, *, as_json: bool, form: str | None, **
     from leverframe.agents.operator.label_files import count_rows, form_of
     from leverframe.agents.operator.labels import faults_told, load_labels
     from leverframe.agents.settings import load_settings
+    from leverframe.schemas.errors import LeverframeError
 
+    if not file.exists():
+        raise LeverframeError(f"{file} does not exist")
     settings = load_settings(config)
     form = form or form_of(file)
     mapping = _mapping(settings, form, **how)

@@ -53,7 +53,7 @@ def try_(name: str, sample: int, config: Path | None, *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-@sources.command(epilog=examples("leverframe sources infer shop.clicks >> leverframe.toml"))
+@sources.command(epilog=examples("leverframe sources infer shop.clicks"))
 @click.argument("topic")
 @click.option("--sample", type=click.IntRange(1, 10_000), default=200, show_default=True)
 @config_option

@@ -8,7 +8,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-__all__ = ["ARMS", "LABEL", "PREDICTION", "ROUTES", "WINDOW_MS", "Arrivals", "Event", "Plan"]
+__all__ = [
+    "ARMS",
+    "LABEL",
+    "PREDICTION",
+    "ROUTES",
+    "WINDOW_MS",
+    "Arrivals",
+    "Event",
+    "Plan",
+    "Shadow",
+]
 
 PREDICTION: Final = 0
 LABEL: Final = 1
@@ -28,6 +38,15 @@ class Event(NamedTuple):
     age_ms: int = 0
 
 
+class Shadow(NamedTuple):
+    """An answer beside the one that is given: so many requests after it, and how often."""
+
+    arm: int
+    prediction: int
+    delay: int
+    times: int
+
+
 class Plan(NamedTuple):
     """All that happens to one request; labels are (age in ms, label) in their order."""
 
@@ -36,6 +55,7 @@ class Plan(NamedTuple):
     prediction: int
     prediction_age_ms: int
     labels: tuple[tuple[int, int | None], ...]
+    shadows: tuple[Shadow, ...] = ()
 
 
 # Per thousand. Early: the label is sent before the prediction. Late, ancient: outside the window.
@@ -51,6 +71,8 @@ _KINDS: Final = (
     (40, "repeated"),
     (10, "conflict"),
 )
+# A second arm is a conflict there; a request that is over takes no other answer's label.
+_UNSHADOWED: Final = ("conflict", "late")
 _BY_MILLE: Final = tuple(kind for share, kind in _KINDS for _ in range(share))
 
 
@@ -94,14 +116,43 @@ class Arrivals:
         Everything follows from it.
     poison_every : int
         One record that cannot be used for so many requests; 0 for none.
+    shadow_mille : int
+        Of a thousand requests so many are answered in shadow too, by one or both of the other arms:
+        before the label, with it, or after it.
     """
 
     seed: int
     poison_every: int = 200
+    shadow_mille: int = 300
 
     def name(self, number: int) -> str:
         """Return a request's id."""
         return f"d{self.seed}-{number}"
+
+    def plan(self, number: int) -> Plan:
+        """Return what happens to one request, answers in shadow included."""
+        plan = plan_of(self.seed, number)
+        bits = mixed(self.seed + 2, number)
+        if (bits >> 40) % 1000 >= self.shadow_mille or plan.kind in _UNSHADOWED:
+            return plan
+        others = [arm for arm in range(ARMS) if arm != plan.arm][: 1 + (bits & 1)]
+        return plan._replace(
+            shadows=tuple(
+                Shadow(
+                    arm, (bits >> 2 >> arm) & 1, (bits >> (8 + 8 * at)) & 255, 1 + (bits & 2 > 0)
+                )
+                for at, arm in enumerate(others)
+            )
+        )
+
+    def shadow(self, number: int, shadow: Shadow) -> Event:
+        """Return an answer in shadow of a request."""
+        name = self.name(number)
+        value = (
+            f'{{"request_id":"{name}","route":"route-{number % ROUTES}","arm":"arm-{shadow.arm}",'
+            f'"prediction":{shadow.prediction},"served":false}}'
+        )
+        return Event(PREDICTION, name.encode(), value.encode())
 
     def prediction(self, number: int, plan: Plan, arm: int) -> Event:
         """Return the prediction of a request, by an arm."""
@@ -120,8 +171,11 @@ class Arrivals:
         return Event(LABEL, name.encode(), value.encode(), age_ms)
 
     def of_request(self, number: int) -> Iterator[tuple[int, Event]]:
-        """Yield (delay in requests, event) of one request; each topic's in its order."""
-        plan = plan_of(self.seed, number)
+        """Yield (delay in requests, event) of one request; labels are in their order."""
+        plan = self.plan(number)
+        for shadow in plan.shadows:
+            for time in range(shadow.times):
+                yield shadow.delay + time, self.shadow(number, shadow)
         bits = mixed(self.seed + 1, number)
         prediction = self.prediction(number, plan, plan.arm)
         labels = [self.label(number, age, label) for age, label in plan.labels]

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from harness import Deployment
 from patience import PATIENCE_S
@@ -20,7 +20,10 @@ from drills.sending import Sending, sending
 from drills.verdict import judge
 from drills.watching import Pauses, following, watching
 
-__all__ = ["Drill", "Place", "Result", "Stage", "run_drill"]
+__all__ = ["SHADOWS_COUNT", "Drill", "Place", "Result", "Stage", "run_drill"]
+
+SHADOWS_COUNT: Final = {"LEVERFRAME_ROUTES__*__LABEL_DEPENDS_ON_ANSWER": "false"}
+"""So that a label judges every arm that answered, alone and in pairs."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,8 @@ class Drill:
         Of all records: the producers' clock.
     rate : float
         Requests a second; the place's when 0.
+    shadow_mille : int
+        Of a thousand requests so many are answered in shadow too.
     """
 
     name: str
@@ -103,6 +108,7 @@ class Drill:
     settings: Mapping[str, str] = field(default_factory=dict)
     age_ms: int = 0
     rate: float = 0.0
+    shadow_mille: int = Arrivals.shadow_mille
 
 
 @dataclass
@@ -140,11 +146,12 @@ async def run_drill(drill: Drill, place: Place, times: int, at_least: int = 0) -
         LEVERFRAME_APP__SESSION_TIMEOUT_S=str(place.session_s),
         LEVERFRAME_APP__MAX_VALUE_BYTES="16384",
         LEVERFRAME_TOPICS__REPLICATION=str(place.replication),
+        **(SHADOWS_COUNT if drill.shadow_mille else {}),
         **drill.settings,
     )
     if place.worker_servers:
         deployment.environment["LEVERFRAME_BROKER"] = place.worker_servers
-    arrivals = Arrivals(place.seed)
+    arrivals = Arrivals(place.seed, shadow_mille=drill.shadow_mille)
     fleet = Fleet(deployment)
     faults: list[str] = []
     async with AsyncExitStack() as stack:

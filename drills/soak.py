@@ -21,6 +21,7 @@ from harness import Deployment, committed_lag
 
 from drills.__main__ import one_broker, warm_up
 from drills.arrivals import Arrivals
+from drills.drill import SHADOWS_COUNT
 from drills.fleet import Fleet, until
 from drills.sending import sending
 from drills.verdict import judge
@@ -95,6 +96,7 @@ async def soak(options: argparse.Namespace, servers: str, folder: Path) -> list[
         folder,
         LEVERFRAME_APP__MAX_VALUE_BYTES="16384",
         LEVERFRAME_APP__BLOCK_CACHE_MB="4",
+        **SHADOWS_COUNT,
         **{"LEVERFRAME_ROUTES__*__WINDOW_S": str(options.window)},
     )
     arrivals, fleet, samples = Arrivals(options.seed), Fleet(deployment), list[Sample]()

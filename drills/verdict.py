@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +11,19 @@ from harness import Deployment, learned, read_all, reader, route_states
 from patience import PATIENCE_S
 
 from drills.arrivals import Arrivals
-from drills.expectation import Comparison, compare, expected_statistics
+from drills.expectation import (
+    Comparison,
+    Pairs,
+    compare,
+    expected_pairs,
+    expected_statistics,
+)
 from leverframe.schemas.codec import decode
 from leverframe.schemas.control import ControlMessage
 from leverframe.serving.subscriber import Subscriber
+from leverframe.streams.learning.state import RouteState
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["Verdict", "counted", "judge"]
 
 
 @dataclass
@@ -49,16 +56,48 @@ async def judge(
         faults.append(f"partitions stuck, records left: {left}")
     rewards = compare(arrivals, requests, [r.value async for r in _rewards(deployment)])
     faults += rewards.examples
-    expected = expected_statistics(arrivals, requests)
     states = await route_states(deployment)
-    if (found := learned(states)) != expected:
-        wrong = {k: (found.get(k), expected.get(k)) for k in found.keys() | expected.keys()}
-        faults.append(f"statistics differ: { {k: v for k, v in wrong.items() if v[0] != v[1]} }")
+    faults += counted(states, arrivals, requests)
     faults += await _dead_letters(deployment, arrivals, requests)
     faults += await _serials(deployment)
     if subscriber is not None:
         faults += await _followed(deployment, subscriber)
     return Verdict(rewards, faults)
+
+
+def counted(states: Mapping[str, RouteState], arrivals: Arrivals, requests: int) -> list[str]:
+    """Statistics of all answers, of those in shadow, and of pairs, beside a recount."""
+    faults = []
+    sides: tuple[tuple[str, Mapping[Any, Any], Mapping[Any, Any]], ...] = (
+        ("statistics", learned(states), expected_statistics(arrivals, requests)),
+        (
+            "statistics in shadow",
+            learned(states, in_shadow=True),
+            expected_statistics(arrivals, requests, in_shadow=True),
+        ),
+        ("pairs", _pairs_of(states), expected_pairs(arrivals, requests)),
+    )
+    for what, found, expected in sides:
+        wrong = {
+            key: (found.get(key), expected.get(key))
+            for key in found.keys() | expected.keys()
+            if found.get(key) != expected.get(key)
+        }
+        if wrong:
+            faults.append(f"{what} differ: {wrong}")
+    return faults
+
+
+def _pairs_of(states: Mapping[str, RouteState]) -> Pairs:
+    """What the ledger holds of arms that met, by both names in their order."""
+    found = {}
+    for route, state in states.items():
+        for key, pair in state.pairs.items():
+            first, second = key.split("\n")
+            sign = 1 if first < second else -1
+            names = sorted((first, second))
+            found[route, names[0], names[1]] = pair.rows, sign * pair.sum_nano, pair.square_nano
+    return {key: sums for key, sums in found.items() if any(sums)}
 
 
 async def _settled(look: Callable[[], Awaitable[Any]], patience_s: float) -> Any:
@@ -154,7 +193,7 @@ async def _serials(deployment: Deployment) -> list[str]:
 
 
 async def _followed(deployment: Deployment, subscriber: Subscriber) -> list[str]:
-    """Weights in the subscriber beside those in the job's newest state."""
+    """Weights in the subscriber beside those in the job's newest state; arms in shadow have 0."""
 
     async def differing() -> list[str]:
         return [
@@ -162,7 +201,7 @@ async def _followed(deployment: Deployment, subscriber: Subscriber) -> list[str]
             for route, state in (await route_states(deployment)).items()
             if (held := subscriber.in_force(route)) is None
             or held.is_fallback
-            or dict(held.weights) != state.weights
+            or {arm: weight for arm, weight in held.weights.items() if weight} != state.weights
         ]
 
     found: list[str] = await _settled(differing, 20.0)

@@ -13,7 +13,7 @@ from leverframe.schemas.codec import encode, encode_reward
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
 from leverframe.schemas.reward import Reward
-from leverframe.streams.attribution.entries import decode_entry, encode_entry
+from leverframe.streams.attribution.packed import decode_entry, encode_entry
 from leverframe.streams.attribution.step import attribute
 from leverframe.streams.learning.step import learn
 from leverframe.streams.routes.route import Routes

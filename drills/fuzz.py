@@ -58,7 +58,7 @@ def _decoding(kind: str) -> Callable[[bytes], None]:
 
 
 def _attributing() -> Callable[[bytes], None]:
-    from leverframe.streams.attribution.entries import decode_entry, encode_entry
+    from leverframe.streams.attribution.packed import decode_entry, encode_entry
     from leverframe.streams.attribution.step import attribute
     from leverframe.streams.routes.route import Routes
     from leverframe.streams.routes.settings import RouteSettings
@@ -129,8 +129,8 @@ def _showing() -> Callable[[bytes], None]:
 def _ledgering() -> Callable[[bytes], None]:
     import msgspec
 
-    from leverframe.streams.attribution.entries import decode_entry
     from leverframe.streams.attribution.expiry import decode_ids
+    from leverframe.streams.attribution.packed import decode_entry
     from leverframe.streams.learning.state import decode_route
 
     def target(value: bytes) -> None:

@@ -14,8 +14,8 @@ from leverframe.agents.worker.outputs import dead_letter_output
 from leverframe.agents.worker.sweep import DueReader, Portion, Turn
 from leverframe.schemas.codec import encode, encode_reward
 from leverframe.schemas.reward import Reward
-from leverframe.streams.attribution.entries import decode_entry, encode_entry
 from leverframe.streams.attribution.expiry import index_changes, sweep
+from leverframe.streams.attribution.packed import decode_entry, encode_entry
 from leverframe.streams.attribution.placement import check_placement
 from leverframe.streams.attribution.step import attribute
 from leverframe.streams.attribution.traffic import (

@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from leverframe.streams.attribution.entries import Entry, decode_entry
+from leverframe.streams.attribution.entries import Entry
 from leverframe.streams.attribution.expiry import (
     EXPIRY_END,
     EXPIRY_PREFIX,
@@ -21,6 +21,7 @@ from leverframe.streams.attribution.expiry import (
     decode_ids,
     is_due,
 )
+from leverframe.streams.attribution.packed import decode_entry
 from leverframe.streams.runtime.ledger import Ledger
 
 __all__ = ["DueReader", "Portion", "Turn"]

@@ -19,7 +19,8 @@ from leverframe.schemas.codec import decode, decoder, encode
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
 from leverframe.schemas.reward import Reward
-from leverframe.streams.attribution.entries import Attributed, encode_entry, waiting_of
+from leverframe.streams.attribution.entries import Attributed, waiting_of
+from leverframe.streams.attribution.packed import encode_entry
 from leverframe.streams.runtime.store import CachePosition, Memory, open_store
 
 __all__ = ["CEILINGS", "Ceiling", "limit_of"]

@@ -7,7 +7,6 @@ stays readable; see docs/adr/0003-typed-structs.md.
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
-import msgspec
 from msgspec import Struct, field
 
 from leverframe.schemas.fields import LabelValue, PredictedValue
@@ -27,9 +26,7 @@ __all__ = [
     "Waiting",
     "accounts_of",
     "answer_bytes",
-    "decode_entry",
     "early_labels",
-    "encode_entry",
     "labels_bytes",
     "labels_of",
     "prediction_of",
@@ -201,13 +198,11 @@ class Shared(Struct, frozen=True, array_like=True, tag=6, gc=False):
 
 Entry: TypeAlias = Waiting | UnitWaiting | ShadowWaiting | EarlyLabel | Attributed | Shared
 
-encode_entry: Final = msgspec.msgpack.Encoder().encode
-decode_entry: Final = msgspec.msgpack.Decoder(Entry).decode
-
 
 def prediction_of(entry: Waiting | Attributed) -> Waiting:
     """Return the prediction of an account."""
-    return entry.prediction if isinstance(entry, Attributed) else entry
+    # Every label pays for this, and isinstance() is a call.
+    return entry.prediction if type(entry) is Attributed else entry  # type: ignore[return-value]
 
 
 def accounts_of(entry: Waiting | Attributed | Shared) -> list[Waiting | Attributed]:

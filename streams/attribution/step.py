@@ -20,9 +20,9 @@ from leverframe.schemas.prediction import Prediction
 from leverframe.schemas.reward import Reward
 from leverframe.streams.attribution.account import Movement, matures_at_ms, take_label
 from leverframe.streams.attribution.answers import (
-    check_answer,
+    answer_of,
     event_of,
-    moved,
+    is_looked_at,
     shadows_first,
     with_others,
 )
@@ -135,13 +135,14 @@ class _Step:
             self._first(record.partition, request_id, waiting, entry, route)
         else:
             accounts = accounts_of(entry)
-            own = [one for one in accounts if prediction_of(one).arm == waiting.arm]
-            if own:
-                self._again(waiting, prediction_of(own[0]))
+            before = answer_of(accounts, waiting, route)
+            if before is not None:
+                self._again(waiting, before)
                 return
-            check_answer(waiting, accounts, route)
+            if not is_looked_at(accounts, waiting, route):
+                self._await_end(request_id, waiting, route)
             shared = Shared([*accounts, waiting], labels_of(entry))
-            self._open_shared(record.partition, request_id, waiting, shared, route)
+            self._open_shared(record.partition, request_id, shared, route)
         if is_served:
             served = tally(self.out.served, prediction, record.timestamp)
             note_prediction(self.out.aged, waiting)
@@ -172,7 +173,8 @@ class _Step:
         for _ in labels:
             self.out.counts[event_of("label", waiting), waiting.route, waiting.arm] += 1
         if not route.settings.label_depends_on_answer:
-            self._open_shared(partition, request_id, waiting, Shared([waiting], labels), route)
+            self._await_end(request_id, waiting, route)
+            self._open_shared(partition, request_id, Shared([waiting], labels), route)
             return
         self.out.entries[request_id] = waiting
         self._await_end(request_id, waiting, route)
@@ -183,16 +185,13 @@ class _Step:
             except RecordError as error:
                 self._set_label_aside(partition, request_id, label, error)
 
-    def _open_shared(
-        self, partition: int, request_id: str, waiting: Waiting, shared: Shared, route: Route
-    ) -> None:
+    def _open_shared(self, partition: int, request_id: str, shared: Shared, route: Route) -> None:
         """Open the newest account of several; labels that were read before move it in order."""
         self.out.entries[request_id] = shared
-        self._await_end(request_id, waiting, route)
         at = len(shared.accounts) - 1
         for label in shared.labels:
             try:
-                shared = self._account_of(request_id, shared, at, label, route)
+                self._account_of(request_id, shared, at, label, route)
             except RecordError as error:
                 self._set_label_aside(partition, request_id, label, error)
 
@@ -256,12 +255,13 @@ class _Step:
     ) -> None:
         """Let a label move every account of its request; one that refuses it stops no other."""
         before = entry if isinstance(entry, Shared) else Shared([entry], labels_of(entry))
-        shared = Shared(before.accounts, with_label(before, label))
+        # A list of its own: whoever holds the entry as it was keeps it as it was.
+        shared = Shared([*before.accounts], with_label(before, label))
         self.out.entries[request_id] = shared
         refused: RecordError | None = None
         for at in shadows_first(shared.accounts):
             try:
-                shared = self._account_of(request_id, shared, at, label, route)
+                self._account_of(request_id, shared, at, label, route)
             except RecordError as error:
                 refused = refused or error
         if refused is not None:
@@ -297,17 +297,16 @@ class _Step:
 
     def _account_of(
         self, request_id: str, shared: Shared, at: int, label: ArrivedLabel, route: Route
-    ) -> Shared:
-        """Move account number ``at`` of several; return the entry as it is then."""
-        account = shared.accounts[at]
+    ) -> None:
+        """Move account number ``at`` of several, in an entry that is this micro-batch's own."""
+        accounts = shared.accounts
+        account = accounts[at]
         movement = take_label(request_id, account, label, route)
         self._note(movement, account, prediction_of(account))
-        if movement.entry is account:
-            return shared
-        after = moved(shared, at, movement.entry)
-        self.out.entries[request_id] = after
-        self.out.rewards += [with_others(one, after.accounts, at) for one in movement.rewards]
-        return after
+        if movement.entry is not account:
+            accounts[at] = movement.entry
+            for reward in movement.rewards:
+                self.out.rewards.append(with_others(reward, accounts, at))
 
     def _note(self, movement: Movement, account: Waiting | Attributed, waiting: Waiting) -> None:
         """Count what a label did to an account."""
@@ -331,8 +330,11 @@ class _Step:
 
 def _foremost(entry: Shared) -> Waiting:
     """The answer that was served, before it came the first one."""
-    predictions = [prediction_of(account) for account in entry.accounts]
-    return next((one for one in predictions if one.served), predictions[0])
+    for account in entry.accounts:
+        waiting = prediction_of(account)
+        if waiting.served:
+            return waiting
+    return prediction_of(entry.accounts[0])
 
 
 _decode_prediction = decoder(Prediction)

@@ -30,9 +30,8 @@ from leverframe.streams.attribution.entries import (
     Shared,
     UnitWaiting,
     Waiting,
-    decode_entry,
-    encode_entry,
 )
+from leverframe.streams.attribution.packed import decode_entry, encode_entry
 from leverframe.streams.learning.state import RouteState, decode_route, encode_route, state_digest
 from leverframe.streams.learning.step import learn
 
@@ -198,6 +197,15 @@ ENTRIES = {
 }
 
 
+# As it was stored before answers were kept by what differs from the served one.
+_WHOLE_ANSWERS = (
+    "93069299039c01cf0000018bcfe56800cf0000018bcfe56be8a172a16182a130cb3fd0000000000000a131cb3fe800"
+    "0000000000cb3fe0000000000000010291cb3fe0000000000000cf0000018bcfe567fbc301cf0000018bcfe56800cb"
+    "3ff000000000000000cf0000018bcfe56807c2809d05cf0000018bcfe56800cf0000018bcfe56be8a172a16201c001"
+    "02c0cf0000018bcfe567fbc3c09195cf0000018bcfe5680701cf0000018bcfe56807a0ff"
+)
+
+
 def trace() -> dict[str, Any]:
     """Fold 1,000 rewards of three arms, one of which breaks, and a few commands."""
     rng = random.Random(1)
@@ -236,6 +244,11 @@ def test_records_keep_their_bytes() -> None:
             assert decode(RECORDS[topic], line.encode()) == record
     for name, raw in known["entries"].items():
         assert decode_entry(bytes.fromhex(raw)) == ENTRIES[name]
+
+
+def test_entries_of_before_are_read() -> None:
+    """What an older worker stored of several answers to one request."""
+    assert decode_entry(bytes.fromhex(_WHOLE_ANSWERS)) == ENTRIES["shared"]
 
 
 def test_records_ignore_unknown_fields() -> None:

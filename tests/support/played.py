@@ -8,8 +8,9 @@ from records import MAX_VALUE_BYTES, T0, Record, runs
 
 from leverframe.experiments.oracle import Counted, Rules
 from leverframe.schemas.reward import Reward
-from leverframe.streams.attribution.entries import Entry, decode_entry, encode_entry
+from leverframe.streams.attribution.entries import Entry
 from leverframe.streams.attribution.expiry import sweep
+from leverframe.streams.attribution.packed import decode_entry, encode_entry
 from leverframe.streams.attribution.step import attribute
 
 WINDOW_MS = 1000

@@ -12,8 +12,9 @@ import pytest
 from patience import PATIENCE_S
 
 from leverframe.agents.worker.sweep import USUAL_REQUESTS, DueReader, Portion, Turn
-from leverframe.streams.attribution.entries import EarlyLabel, encode_entry
+from leverframe.streams.attribution.entries import EarlyLabel
 from leverframe.streams.attribution.expiry import IDS_IN_ONE, index_changes
+from leverframe.streams.attribution.packed import encode_entry
 from leverframe.streams.runtime.kafka import BrokerSettings
 from leverframe.streams.runtime.ledger import FIRST_KEY, Ledger, LedgerSettings, Positions
 from leverframe.streams.runtime.store import CachePosition, Memory, open_store

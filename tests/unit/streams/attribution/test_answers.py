@@ -5,14 +5,9 @@ from typing import Any
 import pytest
 from records import MAX_VALUE_BYTES, Record, label_record, prediction_record, routes, runs
 
-from leverframe.streams.attribution.entries import (
-    MAX_ANSWERS_BYTES,
-    Entry,
-    Shared,
-    decode_entry,
-    encode_entry,
-)
+from leverframe.streams.attribution.entries import MAX_ANSWERS_BYTES, Entry, Shared
 from leverframe.streams.attribution.expiry import sweep
+from leverframe.streams.attribution.packed import decode_entry, encode_entry
 from leverframe.streams.attribution.step import AttributionOutcome, attribute
 from leverframe.streams.routes.settings import NamedParams
 

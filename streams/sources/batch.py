@@ -1,7 +1,7 @@
 """One micro-batch of a source topic: records of ours, dead letters, and counts. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from msgspec import Struct, field
@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from leverframe.schemas.dead_letter import DeadLetter
 from leverframe.streams.sources.compiled import TopicSources
 from leverframe.streams.sources.documents import Schemas
-from leverframe.streams.sources.mapping import Canonical, Fault
+from leverframe.streams.sources.mapping import Canonical, Fault, Mapped
 
 __all__ = ["Ingested", "ingest", "letter_of"]
 
@@ -41,18 +41,29 @@ def ingest(
     """
     done = Ingested()
     made, counts = done.records, done.counts
-    for record in records:
-        time_ms = record.timestamp if 0 <= record.timestamp <= now_ms else now_ms
-        for name, mapped in sources.map(record, schemas):
-            if isinstance(mapped, Fault):
-                done.dead_letters.append(letter_of(record, mapped))
-                counts[name, "faulty"] += 1
-            elif mapped:
-                made += [(one, time_ms) for one in mapped]
-                counts[name, "mapped"] += 1
-            else:
-                counts[name, "passed_over"] += 1
+    for record, name, mapped in _each(sources, records, schemas):
+        if isinstance(mapped, Fault):
+            done.dead_letters.append(letter_of(record, mapped))
+            counts[name, "faulty"] += 1
+        elif mapped:
+            time_ms = record.timestamp
+            time_ms = time_ms if 0 <= time_ms <= now_ms else now_ms
+            made += [(one, time_ms) for one in mapped]
+            counts[name, "mapped"] += 1
+        else:
+            counts[name, "passed_over"] += 1
     return done
+
+
+def _each(
+    sources: TopicSources, records: Iterable[Any], schemas: Schemas
+) -> Iterator[tuple[Any, str, Mapped]]:
+    """What each source makes of each record; nearly every topic has one source."""
+    if len(sources.sources) == 1:
+        [source] = sources.sources
+        name, map_one = source.name, source.map
+        return ((record, name, map_one(record, schemas)) for record in records)
+    return ((r, name, mapped) for r in records for name, mapped in sources.map(r, schemas))
 
 
 def letter_of(record: Any, fault: Fault) -> DeadLetter:

@@ -12,7 +12,7 @@ import jmespath
 from jmespath.exceptions import EmptyExpressionError, JMESPathError, LexerError, ParseError
 from jmespath.functions import Functions
 
-__all__ = ["Expression", "ExpressionError", "compile_expression", "is_true"]
+__all__ = ["Expression", "ExpressionError", "compile_expression", "is_true", "plain_walk"]
 
 Expression: TypeAlias = Callable[[Any], Any]
 """From a document to what an expression finds there; None for nothing."""
@@ -51,6 +51,14 @@ def compile_expression(text: str) -> Expression:
         _refuse_unknown(text, compiled.parsed)
         return _interpreted(text, compiled.search)
     return _walk(steps)
+
+
+def plain_walk(text: str) -> Expression | None:
+    """Return the walk of an expression that is a plain path, which raises nothing; else None."""
+    try:
+        return _walk([*_steps(jmespath.compile(text).parsed)])
+    except (JMESPathError, NotImplementedError):
+        return None
 
 
 def is_true(found: Any) -> bool:

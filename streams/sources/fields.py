@@ -11,12 +11,28 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
+from msgspec import Struct
+
 from leverframe.streams.sources.documents import Incoming
-from leverframe.streams.sources.expressions import ExpressionError, compile_expression
+from leverframe.streams.sources.expressions import (
+    Expression,
+    ExpressionError,
+    compile_expression,
+    plain_walk,
+)
 from leverframe.streams.sources.settings import FieldSettings
 from leverframe.streams.sources.times import to_ms
 
-__all__ = ["FieldError", "Reader", "compile_field", "field_faults", "refuse_unwritable", "where"]
+__all__ = [
+    "Field",
+    "FieldError",
+    "Reader",
+    "compile_field",
+    "field_faults",
+    "make_field",
+    "refuse_unwritable",
+    "where",
+]
 
 Reader: TypeAlias = Callable[[Incoming], Any]
 """From a record to a field's value; None where the record has none. Raises ``FieldError``."""
@@ -75,6 +91,52 @@ def field_faults(settings: FieldSettings) -> list[tuple[str, str]]:
         except re.error as error:
             faults.append(("pattern", f"{settings.pattern!r} is no regular expression: {error}"))
     return faults
+
+
+class Field(Struct, frozen=True):
+    """A field of a record, compiled.
+
+    Attributes
+    ----------
+    name : str
+        Its name in our record.
+    walk : Expression or None
+        Where it is a plain path: finds the value without any call more.
+    passes : frozenset of type
+        What the walk may find that needs nothing done to it.
+    read : Reader
+        Reads it in any case.
+    missing : str
+        What is wrong where there is nothing; empty for a field that may be left out.
+    place : str
+        Where it is looked for.
+    """
+
+    name: str
+    walk: Expression | None
+    passes: frozenset[type]
+    read: Reader
+    missing: str
+    place: str
+
+
+def make_field(name: str, settings: FieldSettings, missing: str) -> Field:
+    """Compile a field with all that a mapping asks of it."""
+    is_plain = settings.path is not None and not (settings.pattern or settings.map or settings.type)
+    passes = _passes(name, settings) if is_plain else frozenset[type]()
+    walk = plain_walk(settings.path or "") if passes else None
+    return Field(name, walk, passes, compile_field(name, settings), missing, where(settings))
+
+
+def _passes(name: str, settings: FieldSettings) -> frozenset[type]:
+    """Types that a field has anyway; numbers that may be none (NaN) are looked at."""
+    if name in _TEXTS:
+        return frozenset({str})
+    if name in _TIMES:
+        return frozenset({int}) if settings.unit == "ms" else frozenset()
+    if name in _BOOLS:
+        return frozenset({bool})
+    return frozenset({str, int, bool}) if name in {"label", "prediction"} else frozenset({int})
 
 
 def compile_field(name: str, settings: FieldSettings) -> Reader:

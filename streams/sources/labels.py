@@ -1,4 +1,4 @@
-"""The label of a record, or its parts: one path, several, or each member of an object."""
+"""The parts of a label: several paths, or each member of an object."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, TypeAlias
@@ -15,14 +15,14 @@ from leverframe.streams.sources.fields import (
 )
 from leverframe.streams.sources.settings import FieldSettings, SourceSettings
 
-__all__ = ["LabelReader", "Labels", "compile_labels"]
+__all__ = ["Labels", "PartsReader", "compile_parts"]
 
 Labels: TypeAlias = Iterable[tuple[str, Any]]
-"""Part and value; the part is empty for a label that has none."""
+"""Part and value."""
 
 
-class LabelReader(Protocol):
-    """Reads what labels a record has. All raise ``FieldError``."""
+class PartsReader(Protocol):
+    """Reads what parts of a label a record has. All raise ``FieldError``."""
 
     def values(self, incoming: Incoming) -> Labels:
         """Return each part with its value, at least one."""
@@ -34,8 +34,8 @@ class LabelReader(Protocol):
         """Say where a part is looked for."""
 
 
-def compile_labels(settings: SourceSettings) -> LabelReader:
-    """Compile the label of a source of kind ``ground-truth``."""
+def compile_parts(settings: SourceSettings) -> PartsReader | None:
+    """Compile the parts of a source's labels; None where a label is one."""
     if settings.parts_of is not None:
         return _Members(
             compile_field("", FieldSettings(**_origin(settings.parts_of))),
@@ -45,38 +45,7 @@ def compile_labels(settings: SourceSettings) -> LabelReader:
     if settings.parts:
         readers = {part: compile_field("label", one) for part, one in settings.parts.items()}
         return _Parts(readers, {part: where(one) for part, one in settings.parts.items()})
-    label = settings.label or FieldSettings(path="label")
-    part = None if settings.part is None else compile_field("part", settings.part)
-    return _One(compile_field("label", label), part, where(label))
-
-
-class _One(Struct, frozen=True):
-    """A record is one label, or one part of one."""
-
-    read: Reader
-    part: Reader | None
-    at: str
-
-    def values(self, incoming: Incoming) -> Labels:
-        value = self.read(incoming)
-        if value is None:
-            raise FieldError(
-                self.at,
-                "there is nothing; pass such records over with a filter, or let them take the "
-                "label back with withdraw",
-            )
-        return [(self._part(incoming), _writable(value, self.at))]
-
-    def names(self, incoming: Incoming) -> Labels:
-        return [(self._part(incoming), None)]
-
-    def place(self, part: str) -> str:
-        del part
-        return self.at
-
-    def _part(self, incoming: Incoming) -> str:
-        found = None if self.part is None else self.part(incoming)
-        return "" if found is None else str(found)
+    return None
 
 
 class _Parts(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """One record of others' to records of ours, or the fault and the path that failed. Pure."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -18,20 +18,14 @@ from leverframe.streams.sources.documents import (
     SourceRecord,
 )
 from leverframe.streams.sources.expressions import ExpressionError, compile_expression, is_true
-from leverframe.streams.sources.fields import (
-    FieldError,
-    Reader,
-    compile_field,
-    refuse_unwritable,
-    where,
-)
-from leverframe.streams.sources.labels import LabelReader, compile_labels
+from leverframe.streams.sources.fields import Field, FieldError, make_field, refuse_unwritable
+from leverframe.streams.sources.labels import PartsReader, compile_parts
 from leverframe.streams.sources.settings import Kind, SourceSettings
 from leverframe.streams.sources.written import FIELDS, written_fields
 
 __all__ = ["Canonical", "Fault", "Mapped", "SourceMapping"]
 
-_OF_LABELS: Final = frozenset({"label", "part"})
+_NO_HEADERS: Final[Mapping[str, bytes | None]] = {}
 _encode: Final = msgspec.json.Encoder().encode
 _FIELD_OF: Final = re.compile(r" - at `\$\.(\w+)")
 
@@ -99,69 +93,70 @@ class SourceMapping:
         self._most = max_value_bytes
         self._kind: Kind = settings.kind
         self._struct = FIELDS[settings.kind]
-        self._fields: list[tuple[str, Reader, bool]] = []
-        self._places: dict[str, str] = {}
-        for one in msgspec.structs.fields(self._struct):
-            own = getattr(settings, one.name)
-            if own is not None and one.name not in _OF_LABELS:
-                self._fields.append((one.name, compile_field(one.name, own), one.required))
-                self._places[one.name] = where(own)
-        is_truth = settings.kind == "ground-truth"
-        self._labels: LabelReader | None = compile_labels(settings) if is_truth else None
+        self._fields = [*_fields(settings, self._struct)]
+        # Of a record that takes its label back, which it need not have.
+        self._without_label = [one for one in self._fields if one.name != "label"]
+        self._places = {one.name: one.place for one in self._fields}
+        self._parts: PartsReader | None = compile_parts(settings)
         self._filter = _condition("filter", settings.filter)
         self._withdraw = _condition("withdraw", settings.withdraw)
-        self._asks_key = _asks_key(settings)
+        self._asks_key = any(one.key is not None for _, one in written_fields(settings))
 
     def map(self, record: SourceRecord, schemas: Schemas) -> Mapped:
         """Map a record to records of ours, none where it is passed over, or to its fault."""
-        return self._or_fault(lambda: self._map(record, schemas))
+        try:
+            value = record.value
+            if value is None:
+                return self._tombstone()
+            headers = dict(record.headers) if record.headers else _NO_HEADERS
+            decoded = self.form.decode(value, headers, schemas)
+            if decoded.change == "skip":
+                return []
+            key = None
+            if self._asks_key and record.key is not None:
+                key = self.form.decode_key(record.key, schemas)
+            return self._mapped(decoded, Incoming(decoded.document, key, headers))
+        except (FormatError, FieldError) as error:
+            return self._fault(error)
 
     def map_document(self, document: Any) -> Mapped:
         """Map a document that lies in no topic, as a row of a file; as ``map``."""
-
-        def made() -> list[Canonical]:
-            records = self._records(Incoming(document, None, {}), Decoded(document))
-            return [self._encoded(one) for one in records]
-
-        return self._or_fault(made)
-
-    def _or_fault(self, made: Callable[[], list[Canonical]]) -> Mapped:
         try:
-            return made()
-        except FormatError as error:
-            return Fault(source=self.name, reason=error.reason, path="", why=str(error))
-        except FieldError as error:
-            return Fault(source=self.name, reason="unmappable", path=error.path, why=str(error))
+            return self._mapped(Decoded(document), Incoming(document, None, _NO_HEADERS))
+        except (FormatError, FieldError) as error:
+            return self._fault(error)
 
-    def _map(self, record: SourceRecord, schemas: Schemas) -> list[Canonical]:
-        value = record.value
-        if value is None:
-            if self.form.passes_tombstones:
-                return []
-            raise FormatError("tombstone", "the record has no value")
-        headers = dict(record.headers)
-        decoded = self.form.decode(value, headers, schemas)
-        if decoded.change == "skip":
+    def _fault(self, error: FormatError | FieldError) -> Fault:
+        if isinstance(error, FormatError):
+            return Fault(source=self.name, reason=error.reason, path="", why=str(error))
+        return Fault(source=self.name, reason="unmappable", path=error.path, why=str(error))
+
+    def _tombstone(self) -> list[Canonical]:
+        if self.form.passes_tombstones:
             return []
-        key = None
-        if self._asks_key and record.key is not None:
-            key = self.form.decode_key(record.key, schemas)
-        made = self._records(Incoming(decoded.document, key, headers), decoded)
-        if decoded.before is not None and self._labels is not None:
-            made = self._taken_back(Incoming(decoded.before, key, headers), made) + made
+        raise FormatError("tombstone", "the record has no value")
+
+    def _mapped(self, decoded: Decoded, incoming: Incoming) -> list[Canonical]:
+        made = self._records(incoming, is_gone=decoded.change == "delete")
+        if decoded.before is not None and self._kind == "ground-truth":
+            old = Incoming(decoded.before, incoming.key, incoming.headers)
+            made = self._taken_back(old, made) + made
         return [self._encoded(one) for one in made]
 
-    def _records(self, incoming: Incoming, decoded: Decoded) -> list[Prediction | GroundTruth]:
+    def _records(self, incoming: Incoming, *, is_gone: bool) -> list[Prediction | GroundTruth]:
         if self._filter is not None and not self._filter(incoming.document):
             return []
-        is_gone = decoded.change == "delete"
-        if self._labels is None:
+        if self._kind == "prediction":
             # A prediction was made, whatever becomes of its row.
-            return [] if is_gone else [self._made(self._values(incoming))]
-        values = self._values(incoming)
+            return [] if is_gone else [self._made(self._values(incoming, self._fields))]
         if self._withdraw is not None and self._withdraw(incoming.document):
             is_gone = True
-        labels = self._labels.names(incoming) if is_gone else self._labels.values(incoming)
+        if self._parts is None and not is_gone:
+            return [self._made(self._values(incoming, self._fields))]
+        values = self._values(incoming, self._without_label)
+        if self._parts is None:
+            return [self._made({**values, "label": None})]
+        labels = self._parts.names(incoming) if is_gone else self._parts.values(incoming)
         return [self._made({**values, "part": part, "label": v}) for part, v in labels]
 
     def _taken_back(
@@ -169,22 +164,26 @@ class SourceMapping:
     ) -> list[Prediction | GroundTruth]:
         """Labels that a row stood for before it was changed, and does not any more."""
         try:
-            was = self._records(old, Decoded(old.document, "delete"))
+            was = self._records(old, is_gone=True)
         except (FieldError, FormatError):
             return []  # the row as it was gave no label
         stands = {(one.request_id, getattr(one, "part", "")) for one in new}
         return [one for one in was if (one.request_id, getattr(one, "part", "")) not in stands]
 
-    def _values(self, incoming: Incoming) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for name, read, is_required in self._fields:
-            value = read(incoming)
+    def _values(self, incoming: Incoming, fields: Sequence[Field]) -> dict[str, Any]:
+        document, values = incoming.document, dict[str, Any]()
+        for field in fields:
+            if field.walk is not None:
+                value = field.walk(document)
+                if type(value) in field.passes:
+                    values[field.name] = value
+                    continue
+            value = field.read(incoming)
             if value is not None:
-                if type(value) is not str:
-                    refuse_unwritable(value, self._places[name])
-                values[name] = value
-            elif is_required:
-                raise FieldError(self._places[name], f"there is nothing, and {name} is required")
+                refuse_unwritable(value, field.place)
+                values[field.name] = value
+            elif field.missing:
+                raise FieldError(field.place, field.missing)
         return values
 
     def _made(self, values: dict[str, Any]) -> Prediction | GroundTruth:
@@ -193,17 +192,16 @@ class SourceMapping:
         except msgspec.ValidationError as error:
             found = _FIELD_OF.search(str(error))
             name = found[1] if found else ""
-            place = self._place(name, values)
+            part = values.get("part", "")
+            is_part = name in {"label", "part"} and self._parts is not None
+            place = (
+                self._parts.place(part) if is_part and self._parts else self._places.get(name, name)
+            )
             raise FieldError(place, f"as {name or 'a record'}: {error}") from error
         record: Prediction | GroundTruth = made
         if record.request_id < "\x01":
             raise FieldError(self._places["request_id"], "request_id must not begin with NUL")
         return record
-
-    def _place(self, name: str, values: Mapping[str, Any]) -> str:
-        if name in _OF_LABELS and self._labels is not None:
-            return self._labels.place(values.get("part", ""))
-        return self._places.get(name, name)
 
     def _encoded(self, record: Prediction | GroundTruth) -> Canonical:
         try:
@@ -231,5 +229,15 @@ def _condition(key: str, text: str) -> Callable[[Any], bool] | None:
     return holds
 
 
-def _asks_key(settings: SourceSettings) -> bool:
-    return any(one.key is not None for _, one in written_fields(settings))
+def _fields(settings: SourceSettings, struct: type[Struct]) -> Iterator[Field]:
+    for one in msgspec.structs.fields(struct):
+        own = getattr(settings, one.name)
+        if own is not None:
+            missing = f"there is nothing, and {one.name} is required" if one.required else ""
+            yield make_field(one.name, own, _NO_LABEL if one.name == "label" else missing)
+
+
+_NO_LABEL: Final = (
+    "there is nothing; pass such records over with a filter, or let them take the label back with "
+    "withdraw"
+)

@@ -1,0 +1,1 @@
+"""What reading topics of others costs beside our own."""

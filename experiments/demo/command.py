@@ -15,14 +15,16 @@ __all__ = ["demo"]
         "leverframe demo --keep",
         "leverframe demo --scenario shadow",
         "leverframe demo --scenario labels --requests 5000",
+        "leverframe demo --scenario estate",
     )
 )
 @click.option(
     "--scenario",
-    type=click.Choice(["rollback", "shadow", "labels"]),
+    type=click.Choice(["rollback", "shadow", "labels", "estate"]),
     default="rollback",
     show_default=True,
-    help="A model that wins and breaks, one that is proved at no traffic, or a day of labels.",
+    help="A model that wins and breaks, one that is proved at no traffic, a day of labels, or "
+    "topics that were there first.",
 )
 @click.option(
     "--duration",
@@ -66,6 +68,9 @@ def demo(
     a worker killed at noon; in the end the oracle's statistics beside ours. Only --seed, --requests
     and --output matter there.
 
+    With --scenario estate: decisions in Avro, keyed by customer, and outcomes off a database table
+    become predictions and labels by twenty lines of settings, and move the traffic.
+
     Exit code 0 only if the shift and the rollback really happened, or no statistic differs.
     """
     try:
@@ -76,6 +81,9 @@ def demo(
         ) from error
     if scenario == "labels":
         _labels(seed, requests, output)
+        return
+    if scenario == "estate":
+        _estate(seed, rate or 300.0, duration, output)
         return
     summary = run_demo(
         DemoOptions(
@@ -98,6 +106,17 @@ def _labels(seed: int, requests: int, output: Path) -> None:
     options = DayOptions(seed=seed, requests=requests, output=output)
     if not run_day(options, console):
         raise click.ClickException(f"our statistics differ from the oracle's; see {output}")
+
+
+def _estate(seed: int, rate: float, duration: float, output: Path) -> None:
+    from rich.console import Console
+
+    from leverframe.experiments.demo.estate_run import EstateOptions, run_estate
+
+    console = Console(highlight=False, width=None if Console().is_terminal else 160)
+    options = EstateOptions(seed=seed, rate=rate, duration_s=duration, output=output)
+    if not run_estate(options, console):
+        raise click.ClickException(f"something did not come to what it must; see {output}")
 
 
 def show(summary: object, output: Path) -> None:

@@ -4,7 +4,7 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
-from leverframe.schemas.fields import ArmName, EpochMs, Identifier, RouteName
+from leverframe.schemas.fields import ArmName, EpochMs, Identifier, RouteName, SchemaVersion
 
 __all__ = ["Action", "Command"]
 
@@ -47,6 +47,9 @@ class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Who asked, for the record.
     issued_at_ms : int
         Ms since the epoch.
+    schema_version : int
+        Of the record's layout, 1 when left out. Fields are only added, with a default: a reader of
+        any version reads records of any other, as far as it knows them.
     """
 
     command_id: Identifier
@@ -56,3 +59,4 @@ class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
     params: dict[str, Any] | None = None
     actor: Identifier
     issued_at_ms: EpochMs
+    schema_version: SchemaVersion = 1

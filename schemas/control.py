@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
-from leverframe.schemas.fields import ArmName, EpochMs, Identifier, RouteName, Serial
+from leverframe.schemas.fields import ArmName, EpochMs, Identifier, RouteName, SchemaVersion, Serial
 
 __all__ = ["ControlAck", "ControlKind", "ControlMessage"]
 
@@ -47,6 +47,9 @@ class ControlMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
         that are not served in shadow, beside the answer that is given. 0: none.
     shadow_arms : list of str
         Arms that may be asked then.
+    schema_version : int
+        Of the record's layout, 1 when left out. Fields are only added, with a default: a reader of
+        any version reads records of any other, as far as it knows them.
     """
 
     route: RouteName
@@ -64,6 +67,7 @@ class ControlMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     state_digest: str
     shadow_share: Share = 0.0
     shadow_arms: list[ArmName] = field(default_factory=list)
+    schema_version: SchemaVersion = 1
 
 
 class ControlAck(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -81,6 +85,9 @@ class ControlAck(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
         Ms since the epoch.
     weights_digest : str
         Of the weights in force, 16 hex digits.
+    schema_version : int
+        Of the record's layout, 1 when left out. Fields are only added, with a default: a reader of
+        any version reads records of any other, as far as it knows them.
     """
 
     route: RouteName
@@ -89,3 +96,4 @@ class ControlAck(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
     seq: Serial
     applied_at_ms: EpochMs
     weights_digest: str
+    schema_version: SchemaVersion = 1

@@ -19,6 +19,7 @@ __all__ = [
     "Propensity",
     "RequestId",
     "RouteName",
+    "SchemaVersion",
     "Serial",
     "UnitId",
 ]
@@ -44,6 +45,10 @@ EpochMs: TypeAlias = Annotated[
     Meta(ge=0, le=253_402_300_799_999, description="Milliseconds since the epoch, to year 9999"),
 ]
 Serial: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+SchemaVersion: TypeAlias = Annotated[
+    int,
+    Meta(ge=1, le=2**31 - 1, description="Version of the record's layout; 1 when left out"),
+]
 Propensity: TypeAlias = Annotated[
     float, Meta(gt=0, le=1, description="Probability with which the arm was chosen")
 ]

@@ -11,6 +11,7 @@ from leverframe.schemas.fields import (
     Propensity,
     RequestId,
     RouteName,
+    SchemaVersion,
     Serial,
     UnitId,
 )
@@ -49,6 +50,9 @@ class Prediction(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
         user or a session with several requests. The request itself when left out.
     served : bool
         False: computed in shadow, beside the answer that was given. Its rewards are marked.
+    schema_version : int
+        Of the record's layout, 1 when left out. Fields are only added, with a default: a reader of
+        any version reads records of any other, as far as it knows them.
     """
 
     request_id: RequestId
@@ -63,3 +67,4 @@ class Prediction(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
     shown: bool = True
     unit_id: UnitId | None = None
     served: bool = True
+    schema_version: SchemaVersion = 1

@@ -11,6 +11,7 @@ from leverframe.schemas.fields import (
     Propensity,
     RequestId,
     RouteName,
+    SchemaVersion,
     Serial,
     UnitId,
 )
@@ -56,6 +57,9 @@ class Reward(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
         was made: each pair of arms meets once, in the later of their two records. A label that
         finds all answers is told of the shadows first, and then of the one that was served.
         None where no other arm has a reward.
+    schema_version : int
+        Of the record's layout, 1 when left out. Fields are only added, with a default: a reader of
+        any version reads records of any other, as far as it knows them.
     """
 
     request_id: RequestId
@@ -77,3 +81,4 @@ class Reward(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     served: bool = True
     beside: ArmName | None = None
     others: dict[ArmName, FiniteNumber] | None = None
+    schema_version: SchemaVersion = 1

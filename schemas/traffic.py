@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from leverframe.schemas.fields import ArmName, EpochMs, RouteName, Serial
+from leverframe.schemas.fields import ArmName, EpochMs, RouteName, SchemaVersion, Serial
 
 __all__ = [
     "CHECKED",
@@ -103,6 +103,9 @@ class Traffic(Struct, frozen=True, kw_only=True, omit_defaults=True):
         The same by arm.
     aged : list of AgedCount
         Predictions and their rewards by when the prediction was made.
+    schema_version : int
+        Of the record's layout, 1 when left out. Fields are only added, with a default: a reader of
+        any version reads records of any other, as far as it knows them.
     """
 
     route: RouteName
@@ -111,3 +114,4 @@ class Traffic(Struct, frozen=True, kw_only=True, omit_defaults=True):
     joins: dict[str, Annotated[int, Meta(ge=0, le=MOST)]] = {}
     arms: dict[ArmName, dict[str, Annotated[int, Meta(ge=0, le=MOST)]]] = {}
     aged: list[AgedCount] = []
+    schema_version: SchemaVersion = 1

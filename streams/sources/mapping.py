@@ -231,7 +231,7 @@ def _condition(key: str, text: str) -> Callable[[Any], bool] | None:
 
 def _fields(settings: SourceSettings, struct: type[Struct]) -> Iterator[Field]:
     for one in msgspec.structs.fields(struct):
-        own = getattr(settings, one.name)
+        own = getattr(settings, one.name, None)
         if own is not None:
             missing = f"there is nothing, and {one.name} is required" if one.required else ""
             yield make_field(one.name, own, _NO_LABEL if one.name == "label" else missing)

@@ -16,8 +16,15 @@ FIELDS: Final[Mapping[Kind, type[Struct]]] = {
     "prediction": Prediction,
     "ground-truth": GroundTruth,
 }
+# Of whoever writes a record, and so ours.
+_OWN: Final = "schema_version"
 _NAMES: Final = tuple(
-    dict.fromkeys(one.name for kind in FIELDS.values() for one in msgspec.structs.fields(kind))
+    dict.fromkeys(
+        one.name
+        for kind in FIELDS.values()
+        for one in msgspec.structs.fields(kind)
+        if one.name != _OWN
+    )
 )
 
 

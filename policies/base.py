@@ -18,6 +18,11 @@ class Policy(Protocol):
     ----------
     name : str
         The word used in settings and commands, as registered in ``policies.registry``.
+
+    Notes
+    -----
+    A policy with a true ``is_by_hand`` has its weights published as they are: the limits of
+    nursery, floor and largest step are for policies that learn.
     """
 
     name: ClassVar[str]

@@ -17,6 +17,7 @@ from leverframe.policies.lin_ucb import LinUcb
 from leverframe.policies.newest import Newest
 from leverframe.policies.paired_leader import PairedLeader
 from leverframe.policies.sliding_window_ucb import SlidingWindowUcb
+from leverframe.policies.static import Static
 from leverframe.policies.thompson import Thompson
 from leverframe.policies.top_two_thompson import TopTwoThompson
 from leverframe.policies.ucb import Ucb
@@ -41,6 +42,7 @@ POLICIES: Final[Mapping[str, type[Policy]]] = {
     "lin_thompson": LinThompson,
     "paired_leader": PairedLeader,
     "hedge": Hedge,
+    "static": Static,
 }
 
 FAMILY: Final = Family(

@@ -4,6 +4,7 @@ Everything is additive, so that a revision is a subtraction and a replay gives t
 docs/adr/0006-integer-statistics.md.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self, TypeAlias
 
@@ -177,6 +178,8 @@ class ArmStats:
     prior : NDArray[np.float64] or None
         Shape (K, 2): successes and failures from before an arm's first label, which ``count``, all
         sums and ``buckets`` contain; None where no arm has any.
+    names : tuple of str
+        Of the K arms; empty where nobody said them.
     """
 
     count: Float64
@@ -192,6 +195,7 @@ class ArmStats:
     pairs: PairStats | None = None
     validation_count: Float64 | None = None
     prior: Float64 | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def n_arms(self) -> int:
@@ -236,6 +240,7 @@ class ArmStats:
         validation_score: object = None,
         reward_square_sum: object = None,
         registered_at_ms: object = None,
+        names: Sequence[str] = (),
     ) -> Self:
         """Build statistics from plain lists, for examples, simulations and tests.
 
@@ -255,6 +260,8 @@ class ArmStats:
             Shape (K,); the sum when left out, which is right for rewards of 0 and 1.
         registered_at_ms : array_like, optional
             Shape (K,); 0, 1, 2, ... when left out.
+        names : sequence of str, optional
+            Of the arms.
 
         Returns
         -------
@@ -291,4 +298,5 @@ class ArmStats:
                 else np.asarray(registered_at_ms, dtype=np.int64)
             ),
             buckets=no_buckets(k),
+            names=tuple(names),
         )

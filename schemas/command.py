@@ -12,6 +12,7 @@ Action: TypeAlias = Literal[
     "register_arm",
     "retire_arm",
     "set_policy",
+    "set_weights",
     "promote",
     "rollback",
     "release",
@@ -33,14 +34,15 @@ class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
     route : str
         Must equal the record's key.
     action : str
-        One of ``register_arm``, ``retire_arm``, ``set_policy``, ``promote``, ``rollback``,
-        ``release``, ``pin``, ``unpin``, ``freeze``, ``unfreeze``; ``decide``, which the job itself
+        One of ``register_arm``, ``retire_arm``, ``set_policy``, ``set_weights``, ``promote``,
+        ``rollback``, ``release``, ``pin``, ``unpin``, ``freeze``, ``unfreeze``; ``decide``, which the job itself
         sends where labels wait for a decision.
     arm : str, optional
         The arm meant, where the action needs one.
     params : dict, optional
         ``validation_score`` with its ``validation_count``, ``prior`` (successes and failures) and
-        ``shadow`` for ``register_arm``; ``policy`` and ``params`` for ``set_policy``;
+        ``shadow`` for ``register_arm``; ``policy`` and ``params`` for ``set_policy``; ``weights`` (by arm, together 1) for
+        ``set_weights``;
         ``yes`` (true) for a ``rollback`` to an arm that is worse by the evidence; ``due_ms`` for
         ``decide``.
     actor : str

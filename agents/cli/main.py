@@ -40,6 +40,7 @@ _COMMANDS: Final = {
     "unfreeze": "leverframe.agents.cli.steer",
     "unpin": "leverframe.agents.cli.steer",
     "watch": "leverframe.agents.cli.watch",
+    "weights": "leverframe.agents.cli.steer",
     "worker": "leverframe.agents.cli.worker",
 }
 _HELP: Final = {
@@ -69,6 +70,7 @@ _HELP: Final = {
     "unfreeze": "Let a route's weights move again.",
     "unpin": "Let the policy weigh the arms again.",
     "watch": "The control stream, readable.",
+    "weights": "Set a route's weights by hand.",
     "worker": "Run the stream job.",
 }
 

@@ -23,6 +23,7 @@ __all__ = [
     "set_policy",
     "unfreeze",
     "unpin",
+    "weights",
 ]
 
 
@@ -245,3 +246,42 @@ def set_policy(route: str, policy: str, params: str, **options: Any) -> None:
     except json.JSONDecodeError as error:
         raise click.BadParameter(f"not JSON: {error}", param_hint="--params") from error
     _ask(route, "set_policy", None, {"policy": policy, "params": parsed}, **options)
+
+
+class _Shares(click.ParamType):
+    """``ARM=SHARE``, a share as 0.9 or 90%."""
+
+    name = "ARM=SHARE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, float]:
+        """Read a name and a number; the name may hold an equals sign."""
+        name, _, said = str(value).rpartition("=")
+        try:
+            share = float(said.removesuffix("%")) / (100 if said.endswith("%") else 1)
+        except ValueError:
+            share = math.nan
+        if not name or not math.isfinite(share):
+            self.fail(f"{value!r} is not ARM=SHARE, such as model-3=0.1 or model-3=10%", param, ctx)
+        return name, share
+
+
+@click.command(
+    epilog=examples(
+        "leverframe weights checkout model-2=0.9 model-3=0.1",
+        "leverframe weights checkout model-3=100%",
+    )
+)
+@click.argument("route")
+@click.argument("shares", nargs=-1, required=True, type=_Shares())
+@_options
+def weights(route: str, shares: tuple[tuple[str, float], ...], **options: Any) -> None:
+    """Set the weights of ROUTE by hand: its policy is static from now on.
+
+    Guard and probation still watch; set-policy gives the route back to a policy that learns.
+    """
+    named = dict(shares)
+    if len(named) < len(shares):
+        raise click.UsageError("an arm is named twice")
+    _ask(route, "set_weights", None, {"weights": named}, **options)

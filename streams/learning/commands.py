@@ -76,6 +76,25 @@ def _set_policy(_: RouteState, command: Command) -> Move:
     return SetPolicy(name, policy_params)
 
 
+def _set_weights(state: RouteState, command: Command) -> Move:
+    weights = (command.params or {}).get("weights")
+    if not isinstance(weights, dict) or not weights:
+        raise RecordError("invalid", "params.weights must be an object of arms and their shares")
+    unknown = [name for name in weights if name not in state.arms]
+    if unknown:
+        known = ", ".join(state.arms)
+        raise RecordError("unknown_arm", f"no arm {unknown[0]!r:.80} is registered; known: {known}")
+    off = [name for name, share in weights.items() if share and not state.arms[name].is_eligible]
+    if off:
+        phase = state.arms[off[0]].phase
+        raise RecordError("refused", f"arm {off[0]!r} is {phase} and may have no traffic")
+    try:
+        make_policy("static", {"weights": weights})
+    except PolicyError as error:
+        raise RecordError("refused", str(error)) from error
+    return SetPolicy("static", {"weights": {name: float(one) for name, one in weights.items()}})
+
+
 def _pin(state: RouteState, command: Command) -> Move:
     name, arm = _known(state, command)
     if not arm.is_eligible:
@@ -119,6 +138,7 @@ COMMANDS: Final[Mapping[str, Callable[[RouteState, Command], Move]]] = {
     "register_arm": _register,
     "retire_arm": lambda state, command: Retire(_known(state, command)[0]),
     "set_policy": _set_policy,
+    "set_weights": _set_weights,
     "promote": lambda state, command: Promote(_known(state, command)[0]),
     "rollback": _rollback,
     "release": lambda state, command: Release(_known(state, command)[0]),

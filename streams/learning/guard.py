@@ -98,7 +98,7 @@ def settle_bets(state: RouteState, route: Route, now_ms: int) -> dict[str, Findi
         arm.slack_nano = _CALM
         if not arm.is_judged:
             continue
-        reference = reference_of(state, name) or ""
+        reference = "" if route.is_holdout(name) else reference_of(state, name) or ""
         other = state.arms[reference] if reference else None
         if arm.evidence.reference != reference:
             restart(arm.evidence, reference, arm.alone, other.alone if other else (0, 0))

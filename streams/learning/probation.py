@@ -85,7 +85,7 @@ def _suspect_of(state: RouteState, route: Route) -> str | None:
     found: list[tuple[float, str]] = []
     for name in state.eligible:
         arm = state.arms[name]
-        if not arm.suspicion.is_on:
+        if not arm.suspicion.is_on or route.is_holdout(name):
             continue
         reference = arm.evidence.reference
         if not reference or state.arms[reference].phase == "nursery":

@@ -45,6 +45,7 @@ def arm_stats(state: RouteState, bucket_ms: int, context_dimension: int = 0) -> 
         buckets=_time_buckets(state, bucket_ms),
         linear=linear_stats([arm.linear for arm in arms], state.contexts, context_dimension),
         pairs=pair_stats(state.pairs, names),
+        names=tuple(names),
     )
 
 

@@ -15,7 +15,7 @@ from leverframe.streams.learning.statistics import arm_stats, corrected_stats
 from leverframe.streams.learning.warm_start import with_priors
 from leverframe.streams.routes.route import Route
 
-__all__ = ["is_weighing_due", "policy_of", "reweigh"]
+__all__ = ["is_weighing_due", "policy_of", "reweigh", "with_share"]
 
 _WEIGHT_DIGITS: Final = 9
 WEIGH_EVERY_MS: Final = 1000
@@ -47,7 +47,8 @@ def reweigh(state: RouteState, route: Route, now_ms: int, newcomer: str | None =
         state.target = _with_newcomer(state, route, newcomer)
     elif not state.frozen:
         wanted = _shaped(state, route, policy_of(state, route), stats, state.target, now_ms)
-        state.target = _on_probation(state, route, _held(state, route, wanted, now_ms))
+        wanted = _on_probation(state, route, _held(state, route, wanted, now_ms))
+        state.target = _with_holdout(route, wanted)
     state.shadow = {
         name: _shaped(state, route, policy, stats, state.shadow.get(name, {}), now_ms)
         for name, policy in route.shadow.items()
@@ -73,6 +74,10 @@ def _shaped(
     settings = route.settings
     names = list(state.arms)
     wanted = policy.propensities(stats, now_ms)
+    if getattr(policy, "is_by_hand", False):
+        return _rounded(
+            {name: float(wanted[at]) for at, name in enumerate(names) if stats.eligible[at]}
+        )
     previous = np.array([before.get(name, 0.0) for name in names])
     shaped = shape(
         wanted,
@@ -132,6 +137,32 @@ def _on_probation(state: RouteState, route: Route, wanted: dict[str, float]) -> 
     least = {name: max(floor, _nursery_share(state, route, name)) for name in wanted}
     share = route.settings.guard.probation_share
     return _rounded(on_probation(wanted, now.arm, now.compared_with, share, least))
+
+
+def _with_holdout(route: Route, wanted: dict[str, float]) -> dict[str, float]:
+    """Give the arm that measures the others its lasting share."""
+    holdout = route.settings.holdout
+    return wanted if holdout is None else with_share(wanted, holdout.arm, holdout.share)
+
+
+def with_share(wanted: dict[str, float], name: str, share: float) -> dict[str, float]:
+    """Give one arm a share, and the others what is left, in proportion.
+
+    Unchanged where the arm may have no traffic, or nobody else may have any.
+
+    >>> with_share({"a": 0.6, "b": 0.2, "c": 0.2}, "c", 0.5)
+    {'a': 0.375, 'b': 0.125, 'c': 0.5}
+    """
+    others = {arm: weight for arm, weight in wanted.items() if arm != name}
+    if name not in wanted or not others:
+        return wanted
+    total = math.fsum(others.values())
+    rest = 1.0 - share
+    if total <= 0:
+        return _rounded({arm: share if arm == name else rest / len(others) for arm in wanted})
+    return _rounded(
+        {arm: share if arm == name else weight * rest / total for arm, weight in wanted.items()}
+    )
 
 
 def _nursery_share(state: RouteState, route: Route, name: str) -> float:

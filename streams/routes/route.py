@@ -66,6 +66,22 @@ class Route(Struct, frozen=True, kw_only=True):
     reassign_ms: int | None
     unit_period_ms: int
 
+    def is_holdout(self, arm: str) -> bool:
+        """Whether an arm is kept to measure the others by, so that it may be worse than they are.
+
+        Parameters
+        ----------
+        arm : str
+            Its name.
+
+        Returns
+        -------
+        bool
+            False where the route has no holdout.
+        """
+        holdout = self.settings.holdout
+        return holdout is not None and holdout.arm == arm
+
 
 def _compile(settings: RouteSettings) -> Route:
     reward = make_reward(settings.reward.name, settings.reward.params)

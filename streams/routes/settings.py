@@ -122,6 +122,22 @@ class DetectorSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     on_drift: Literal["note", "hold", "rollback"] = "note"
 
 
+class HoldoutSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An arm that keeps a share for good, to measure what the whole system is worth.
+
+    Attributes
+    ----------
+    arm : str
+        Its name. It is compared with no other, so the guard rolls it back for the route's floor
+        alone, and it is put on no probation.
+    share : float
+        Of the traffic, whatever the policy says; nothing while the arm may have no traffic.
+    """
+
+    arm: str
+    share: Annotated[float, Meta(gt=0, le=0.5)] = 0.05
+
+
 class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One route, as written in the settings file.
 
@@ -158,6 +174,8 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         systems that compute such answers ask for it (``Subscriber.shadows``). 0: none.
     policy : NamedParams
         Policy, until a ``set_policy`` command changes it.
+    holdout : HoldoutSettings, optional
+        An arm with a lasting share, to measure the others by.
     guard : GuardSettings
         When an arm is rolled back.
     following : FollowingSettings
@@ -217,6 +235,7 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     label_depends_on_answer: bool = True
     shadow_share: Share = 0.0
     policy: NamedParams = NamedParams(name="thompson")
+    holdout: HoldoutSettings | None = None
     guard: GuardSettings = GuardSettings()
     following: FollowingSettings = FollowingSettings()
     register_arms: Literal["first_reward", "command"] = "first_reward"

@@ -28,6 +28,10 @@ class Loop:
         return self.states["r"]
 
     def take(self, records: Sequence[Record]) -> None:
+        assert not self.refused(records)
+
+    def refused(self, records: Sequence[Record]) -> list[str]:
+        """Take records; return why some of them are dead letters."""
         self.records += records
         outcome = learn(
             learning_runs(records), self.states, self.route, max_value_bytes=MAX_VALUE_BYTES
@@ -35,6 +39,7 @@ class Loop:
         # As a ledger keeps them.
         self.states |= {name: decode_route(encode_route(s)) for name, s in outcome.states.items()}
         self.messages += outcome.control
+        return [letter.reason for letter in outcome.dead_letters]
 
     def begin(self, *arms: str) -> None:
         for arm in arms:

@@ -65,6 +65,7 @@ PAGES: Final[Mapping[str, tuple[Family, str, str]]] = {
 _EXAMPLES: Final[Mapping[str, str]] = {
     "cost_matrix": '{ costs = { "fraud" = { "ok" = 25.0 }, "ok" = { "fraud" = 1.0 } } }',
     "label": "{ low = 0.0, high = 500.0 }",
+    "static": "{ weights = { model-2 = 0.9, model-3 = 0.1 } }",
     "exp3": "{ gamma = 0.1, eta = 0.02 }",
 }
 _WORDS: Final = {float: "number", int: "whole number", str: "text", bool: "true or false"}

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import NODEFAULT, Struct, inspect
 
 from leverframe.agents.settings import AppSettings, NotificationSettings, TopicSettings
+from leverframe.streams.routes.delivery import ChangeWindow, HoldoutSettings, RampSettings
 from leverframe.streams.routes.settings import (
     DetectorSettings,
     FollowingSettings,
@@ -38,6 +39,9 @@ _SECTIONS: Final[tuple[tuple[str, type[Struct]], ...]] = (
     ("routes.NAME", RouteSettings),
     ("routes.NAME.guard", GuardSettings),
     ("routes.NAME.following", FollowingSettings),
+    ("routes.NAME.ramp", RampSettings),
+    ("routes.NAME.change_window", ChangeWindow),
+    ("routes.NAME.holdout", HoldoutSettings),
     ("routes.NAME.reward, routes.NAME.policy", NamedParams),
     ("routes.NAME.detectors", DetectorSettings),
     ("sources.NAME", SourceSettings),

@@ -24,7 +24,7 @@ class Static:
     What an arm cannot take, since it was rolled back or is not registered yet, goes to the
     champion. Weights are published as they are: neither nursery nor floor nor largest step applies.
 
-    Attributes
+    Parameters
     ----------
     weights : mapping of str to float
         Weight of each arm by name, at least 0, together 1; an arm that is not named has 0. Empty:

@@ -41,6 +41,7 @@ __all__ = [
     "PartitionerMismatch",
     "PolicyCause",
     "ProbationCause",
+    "RampCause",
     "RecentEvidence",
     "RegisteredCause",
     "RollbackNotEffective",
@@ -280,6 +281,46 @@ class ProbationCause(Reason, frozen=True, kw_only=True, tag="probation"):
     record: Coordinates | UnsetType = UNSET
 
 
+class RampCause(Reason, frozen=True, kw_only=True, tag="ramp"):
+    """An arm's share grew by a step of its ramp, waits, or the ramp is over.
+
+    Attributes
+    ----------
+    arms : dict of str to ArmEvidence
+        All arms after that.
+    arm : str
+        Whose share grows.
+    step : {"moved", "waiting", "aborted", "done"}
+        What happened.
+    how : str
+        Moved and done: by its ``gate``, or at its ``limit``; done: it is ``champion`` already.
+        Waiting and aborted: for want of ``labels``, by the verdict (``inconclusive``, ``no_data``,
+        ``harmful``), on ``probation``, or until the ``window`` for changes opens.
+    share : float
+        Of the traffic from now on.
+    at, of : int
+        Number of the step, from 1, and how many there are.
+    labels, min_labels : int
+        Of the arm in the step that ends or waits, and how many it takes.
+    verdict : str
+        The guard's.
+    record : Coordinates
+        The deciding reward.
+    """
+
+    arms: dict[str, ArmEvidence] | UnsetType = UNSET
+    arm: str
+    step: Literal["moved", "waiting", "aborted", "done"]
+    how: str
+    share: float
+    at: int
+    of: int
+    labels: int
+    min_labels: int
+    verdict: str
+    record: Coordinates | UnsetType = UNSET
+
+
 class PolicyCause(Reason, frozen=True, kw_only=True, tag="policy"):
     """The policy moved weights on the labels counted so far.
 
@@ -387,6 +428,9 @@ class HeartbeatCause(Reason, frozen=True, kw_only=True, tag="heartbeat"):
         The arm on probation: ``arm``, ``compared_with``, ``since_ms``, ``share``.
     following : dict, optional
         Replicas, those behind, what was served, alarms in force.
+    ramp : dict, optional
+        The ramp under way: ``arm``, ``steps`` (percentages), ``at``, ``share``, ``since_ms``,
+        ``dwell_ms``, ``labels``, ``min_labels``, ``gate``, ``waits_for``, ``paused``.
     """
 
     last_change: dict[str, Any]
@@ -398,6 +442,7 @@ class HeartbeatCause(Reason, frozen=True, kw_only=True, tag="heartbeat"):
     frozen: bool | UnsetType = UNSET
     following: dict[str, Any] | UnsetType = UNSET
     probation: dict[str, Any] | UnsetType = UNSET
+    ramp: dict[str, Any] | UnsetType = UNSET
 
 
 class UnknownCause(Struct, frozen=True):
@@ -420,6 +465,7 @@ Known: TypeAlias = (
     | BetterCause
     | PolicyCause
     | ProbationCause
+    | RampCause
     | DriftCause
     | RegisteredCause
     | CommandCause

@@ -20,6 +20,7 @@ Action: TypeAlias = Literal[
     "unpin",
     "freeze",
     "unfreeze",
+    "ramp",
     "decide",
 ]
 
@@ -35,16 +36,17 @@ class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Must equal the record's key.
     action : str
         One of ``register_arm``, ``retire_arm``, ``set_policy``, ``set_weights``, ``promote``,
-        ``rollback``, ``release``, ``pin``, ``unpin``, ``freeze``, ``unfreeze``; ``decide``, which the job itself
-        sends where labels wait for a decision.
+        ``rollback``, ``release``, ``pin``, ``unpin``, ``freeze``, ``unfreeze``, ``ramp``;
+        ``decide``, which the job itself sends where labels wait for a decision.
     arm : str, optional
         The arm meant, where the action needs one.
     params : dict, optional
         ``validation_score`` with its ``validation_count``, ``prior`` (successes and failures) and
-        ``shadow`` for ``register_arm``; ``policy`` and ``params`` for ``set_policy``; ``weights`` (by arm, together 1) for
-        ``set_weights``;
-        ``yes`` (true) for a ``rollback`` to an arm that is worse by the evidence; ``due_ms`` for
-        ``decide``.
+        ``shadow`` for ``register_arm``; ``policy`` and ``params`` for ``set_policy``; ``weights``
+        (by arm, together 1) for ``set_weights``; ``yes`` (true) for a ``rollback`` to an arm that
+        is worse by the evidence; ``do`` (``begin``, ``pause``, ``resume``, ``skip``, ``abort``)
+        for ``ramp``, and where it begins ``steps`` (percentages), ``dwell``, ``min_labels``,
+        ``gate``, ``limit`` and ``at_limit``; ``due_ms`` for ``decide``.
     actor : str
         Who asked, for the record.
     issued_at_ms : int

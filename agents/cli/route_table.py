@@ -133,6 +133,9 @@ def _row(message: Any, evidence: Any, arm: str, weight: float) -> list[str]:
     state = "champion" if arm == message.champion else known.get("phase", "")
     if _suspect(evidence.cause) == arm:
         state += ", on probation"
+    ramp = evidence.cause.get("ramp") or {}
+    if ramp.get("arm") == arm:
+        state += f", ramp {ramp['at']}/{len(ramp['steps'])}"
     return [
         arm,
         f"{weight:.3f}",

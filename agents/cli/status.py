@@ -118,10 +118,14 @@ class _Board:
         from leverframe.agents.cli.route_table import arms_of
         from leverframe.agents.operator.beforehand import prior_lines
         from leverframe.agents.operator.in_shadow import shadow_lines
+        from leverframe.agents.operator.narrate import ramp_text
 
-        arms = arms_of(self._evidence.get(message.route, message))
+        evidence = self._evidence.get(message.route, message)
+        arms = arms_of(evidence)
         lead = "" if self._route is not None else f"{message.route}: "
         lines = [*shadow_lines(arms), *prior_lines(arms)]
+        if ramp := evidence.cause.get("ramp"):
+            lines.insert(0, ramp_text(ramp))
         return [escape(printable(f"{lead}{line}")) for line in lines]
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "freeze",
     "pin",
     "promote",
+    "ramp",
     "release",
     "rollback",
     "set_policy",
@@ -285,3 +286,54 @@ def weights(route: str, shares: tuple[tuple[str, float], ...], **options: Any) -
     if len(named) < len(shares):
         raise click.UsageError("an arm is named twice")
     _ask(route, "set_weights", None, {"weights": named}, **options)
+
+
+_RAMP_ACTIONS: Final = ("pause", "resume", "skip", "abort")
+
+
+@click.command(
+    epilog=examples(
+        "leverframe ramp checkout model-3 --steps 1,5,25,50,100 --dwell 10m --min-labels 500",
+        "leverframe ramp checkout --pause",
+        "leverframe ramp checkout --abort",
+    )
+)
+@click.argument("route")
+@click.argument("arm_name", metavar="[ARM]", required=False)
+@click.option("--steps", help="Percentages of the traffic, rising to 100.")
+@click.option("--dwell", help="How long a step lasts at least, such as 10m.")
+@click.option("--min-labels", type=click.IntRange(min=0), help="Labels that a step takes at least.")
+@click.option("--gate", type=click.Choice(["healthy", "not_harmful"]), help="Verdict to go on.")
+@click.option("--limit", help="How long a step may wait beyond its dwell, such as 2h.")
+@click.option(
+    "--at-limit", type=click.Choice(["hold", "abort", "go_on"]), help="What happens then."
+)
+@click.option("--pause", "do", flag_value="pause", help="Stay at the step in force.")
+@click.option("--resume", "do", flag_value="resume", help="Go on after a pause.")
+@click.option("--skip", "do", flag_value="skip", help="Go to the next step now.")
+@click.option("--abort", "do", flag_value="abort", help="End the ramp; the policy weighs again.")
+@_options
+def ramp(route: str, arm_name: str | None, do: str | None, **options: Any) -> None:
+    """Let the share of ARM grow step by step, each behind a gate; or steer the ramp under way.
+
+    A step goes on when it has lasted long enough, has its labels, and the guard's verdict on ARM is
+    the gate's. What is left out is as in [routes.NAME.ramp]. At 100 ARM becomes the champion; once
+    it is harmful it is rolled back as ever.
+    """
+    words = ("steps", "dwell", "min_labels", "gate", "limit", "at_limit")
+    plan = {name: value for name in words if (value := options.pop(name)) is not None}
+    if do is not None and (plan or arm_name):
+        raise click.UsageError(f"--{do} steers the ramp under way: it takes neither ARM nor a plan")
+    if do is None and arm_name is None:
+        raise click.UsageError(f"ARM is missing; or one of --{', --'.join(_RAMP_ACTIONS)}")
+    if "steps" in plan:
+        plan["steps"] = _percentages(plan["steps"])
+    _ask(route, "ramp", arm_name, {"do": do} if do else plan, **options)
+
+
+def _percentages(written: str) -> list[float]:
+    try:
+        return [float(step.removesuffix("%")) for step in written.split(",")]
+    except ValueError as error:
+        text = f"{written!r} is no list of percentages, such as 1,5,25,50,100"
+        raise click.BadParameter(text, param_hint="--steps") from error

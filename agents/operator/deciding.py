@@ -5,7 +5,7 @@ from typing import Any, Final
 
 __all__ = ["is_by_reward"]
 
-_BY_REWARD: Final = frozenset({"policy", "guard", "better", "drift", "probation"})
+_BY_REWARD: Final = frozenset({"policy", "guard", "better", "drift", "probation", "ramp"})
 
 
 def is_by_reward(cause: Mapping[str, Any]) -> bool:

@@ -20,6 +20,7 @@ from leverframe.schemas.causes import (
     PartitionerMismatch,
     PolicyCause,
     ProbationCause,
+    RampCause,
     RegisteredCause,
     RollbackNotEffective,
     UnknownCause,
@@ -28,7 +29,7 @@ from leverframe.schemas.causes import (
 )
 from leverframe.schemas.control import ControlMessage
 
-__all__ = ["ALARM_HEADLINES", "CRITICAL_ALARMS", "headline", "sentence", "why"]
+__all__ = ["ALARM_HEADLINES", "CRITICAL_ALARMS", "headline", "ramp_text", "sentence", "why"]
 
 ALARM_HEADLINES: Final = {
     "rollback_not_effective": "an arm that was rolled back still answers",
@@ -158,6 +159,60 @@ def _probation(cause: ProbationCause) -> str:
     return f"{said}; log evidence {cause.log_evidence:.2f}, of a fall {cause.log_fall:.2f}"
 
 
+_WAITS_FOR: Final = {
+    "labels": "for want of labels",
+    "inconclusive": "for a verdict: not yet proved to be no worse",
+    "no_data": "for labels: none of late",
+    "harmful": "since it is harmful",
+    "probation": "while it is on probation",
+    "window": "for the window in which changes may be made",
+}
+
+
+def _ramp_headline(cause: RampCause) -> str:
+    what = {
+        "moved": f"{cause.arm} ramps to {cause.share:.4g}",
+        "waiting": f"the ramp of {cause.arm} waits {_WAITS_FOR.get(cause.how, cause.how)}",
+        "aborted": f"the ramp of {cause.arm} ended at its limit",
+        "done": f"the ramp of {cause.arm} is done",
+    }
+    return what[cause.step]
+
+
+def _ramp(cause: RampCause) -> str:
+    labels = f"{cause.labels:,} labels of at least {cause.min_labels:,}, {cause.verdict}"
+    step = f"step {cause.at} of {cause.of}"
+    if cause.step == "moved":
+        by = "at its limit" if cause.how == "limit" else "through its gate"
+        return f"{cause.arm} ramps to {cause.share:.4g} of the traffic, {step}, {by}: {labels}"
+    if cause.step == "waiting":
+        return f"{_ramp_headline(cause)}, at {cause.share:.4g} of the traffic, {step}: {labels}"
+    if cause.step == "aborted":
+        waited = _WAITS_FOR.get(cause.how, cause.how)
+        return f"{_ramp_headline(cause)}, {step}: it waited {waited}; {labels}"
+    if cause.how == "champion":
+        return f"the ramp of {cause.arm} is over: it is the champion already"
+    return f"{cause.arm} became champion, its ramp is done: {labels}"
+
+
+def ramp_text(ramp: Mapping[str, Any]) -> str:
+    """Say where a ramp stands, from what a heartbeat tells of it.
+
+    >>> ramp_text({"arm": "b", "steps": [1, 10, 100], "at": 2, "share": 0.1, "labels": 40,
+    ...            "min_labels": 500, "waits_for": "labels", "paused": False})
+    'ramp of b: 1, [10], 100 %, 40 of 500 labels; it waits for want of labels'
+    """
+    plan = ", ".join(
+        f"[{step:g}]" if at == ramp["at"] else f"{step:g}"
+        for at, step in enumerate(ramp["steps"], 1)
+    )
+    said = f"ramp of {ramp['arm']}: {plan} %, {ramp['labels']:,} of {ramp['min_labels']:,} labels"
+    if ramp["paused"]:
+        return f"{said}; paused"
+    waits_for = ramp["waits_for"]
+    return f"{said}; it waits {_WAITS_FOR.get(waits_for, waits_for)}" if waits_for else said
+
+
 def _no_good_arm(cause: NoGoodArm) -> str:
     return (
         f"every arm is harmful ({cause.arms} of them); {cause.arm} is the least bad and keeps the "
@@ -219,6 +274,7 @@ _HEADLINES: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     ProbationCause: lambda cause: (
         f"{cause.arm} is {'' if cause.step == 'begun' else 'no longer '}on probation"
     ),
+    RampCause: _ramp_headline,
     DriftCause: lambda cause: f"the rewards of {cause.arm} changed; action {cause.action}",
     RegisteredCause: lambda cause: f"{cause.arm} was registered",
     CommandCause: _command,
@@ -236,6 +292,7 @@ _SENTENCES: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     BetterCause: _better,
     PolicyCause: lambda _: "the policy moved weights on the labels counted so far",
     ProbationCause: _probation,
+    RampCause: _ramp,
     DriftCause: _drift,
     RegisteredCause: lambda cause: f"{cause.arm} was registered ({cause.how})",
     CommandCause: lambda cause: f"command {_command(cause)}",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
-from leverframe.agents.operator.narrate import CRITICAL_ALARMS, headline
+from leverframe.agents.operator.narrate import CRITICAL_ALARMS, headline, ramp_text
 from leverframe.agents.web.history import RouteHistory
 from leverframe.schemas.causes import cause_of
 from leverframe.schemas.control import ControlMessage
@@ -126,6 +126,8 @@ def _held(beat: Mapping[str, Any]) -> list[Attention]:
     if probation := beat.get("probation"):
         text = f"on probation: {probation['arm']}, at most {probation['share']:.0%} of the traffic"
         found.append(Attention(Level.notice, text))
+    if ramp := beat.get("ramp"):
+        found.append(Attention(Level.notice, ramp_text(ramp)))
     if pinned := beat.get("pinned"):
         found.append(Attention(Level.notice, f"pinned to {pinned}: no guard, no policy"))
     if beat.get("frozen"):

@@ -138,6 +138,14 @@ def _families() -> dict[str, Any]:
         "probation": gauge(
             "leverframe_arm_probation", "1 while the arm is on probation.", labels=["route", "arm"]
         ),
+        "ramp": gauge(
+            "leverframe_arm_ramp_share", "Share in the ramp's step.", labels=["route", "arm"]
+        ),
+        "ramp_waits": gauge(
+            "leverframe_arm_ramp_waiting",
+            "1 while the ramp waits beyond its dwell, or is paused.",
+            labels=["route", "arm"],
+        ),
         "alarm": gauge("leverframe_route_alarm", "1 while it is raised.", labels=[*route, "alarm"]),
     }
 
@@ -160,6 +168,10 @@ def _of_route(families: dict[str, Any], message: ControlMessage) -> None:
         families["replicas"].add_metric([*route, "current"], following["replicas"] - behind)
     if probation := message.cause.get("probation"):
         families["probation"].add_metric([*route, probation["arm"]], 1)
+    if ramp := message.cause.get("ramp"):
+        families["ramp"].add_metric([*route, ramp["arm"]], ramp["share"])
+        waits = bool(ramp["waits_for"] or ramp["paused"])
+        families["ramp_waits"].add_metric([*route, ramp["arm"]], int(waits))
     for alarm in following.get("alarms", {}):
         families["alarm"].add_metric([*route, alarm], 1)
 

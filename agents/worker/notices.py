@@ -20,7 +20,7 @@ class Notice(Struct, frozen=True):
     Attributes
     ----------
     event : str
-        ``rollback``, ``promotion``, ``ramp_held``, ``probation`` or ``alarm``.
+        ``rollback``, ``promotion``, ``ramp``, ``ramp_held``, ``probation`` or ``alarm``.
     text : str
         One line: what happened, and why.
     message : ControlMessage
@@ -64,6 +64,8 @@ def _event(message: ControlMessage) -> str | None:
         return None
     if reason == "drift" and message.cause.get("action") == "hold":
         return "ramp_held"
+    if reason == "ramp":
+        return "ramp_held" if message.cause.get("step") in {"waiting", "aborted"} else "ramp"
     if reason == "probation" and message.cause.get("step") == "begun":
         return "probation"
     return "alarm" if reason in ALARMS else None

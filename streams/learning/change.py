@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from leverframe.schemas.causes import Known
 from leverframe.schemas.control import ControlKind
+from leverframe.streams.learning.ramp import Ramp
 
 __all__ = [
     "Change",
@@ -25,6 +26,7 @@ __all__ = [
     "Retire",
     "RollBack",
     "SetPolicy",
+    "SetRamp",
 ]
 
 
@@ -105,6 +107,12 @@ class SetPolicy(Struct, frozen=True):
     params: dict[str, Any]
 
 
+class SetRamp(Struct, frozen=True):
+    """Begin a ramp, move it on, pause it, or end it (None)."""
+
+    ramp: Ramp | None
+
+
 Move: TypeAlias = (
     RegisterArm
     | Grow
@@ -117,6 +125,7 @@ Move: TypeAlias = (
     | Freeze
     | SetPolicy
     | PutOnProbation
+    | SetRamp
 )
 
 

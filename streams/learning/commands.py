@@ -27,6 +27,7 @@ from leverframe.streams.learning.change import (
     SetPolicy,
 )
 from leverframe.streams.learning.heirs import fallback_of, is_worse
+from leverframe.streams.learning.ramping import newcomer_ramp, ramp_moves
 from leverframe.streams.learning.rollout import check_move
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.learning.warm_start import known_beforehand
@@ -149,10 +150,12 @@ COMMANDS: Final[Mapping[str, Callable[[RouteState, Command], Move]]] = {
 }
 """What each action asks for; raises ``refused``, ``unknown_arm`` or ``invalid`` (RecordError)."""
 
-_KINDS: Final[Mapping[str, ControlKind]] = {"promote": "promotion", "rollback": "rollback"}
+_KINDS: Final[Mapping[str, ControlKind]] = {"rollback": "rollback"}
 
 
-def propose_command(state: RouteState, command: Command, route: Route) -> Change | None:
+def propose_command(
+    state: RouteState, command: Command, route: Route, now_ms: int
+) -> Change | None:
     """Return what a command asks for, or None for one that was seen before.
 
     A command that makes no sense in the route's state is refused by a ``RecordError``: ``refused``,
@@ -162,9 +165,11 @@ def propose_command(state: RouteState, command: Command, route: Route) -> Change
         return None
     if not state.arms and command.action != "register_arm":
         raise RecordError("refused", f"route {command.route!r} has no arms yet; register one first")
-    move = COMMANDS[command.action](state, command)
-    check_move(state, route, move)
-    kind = _KINDS.get(command.action, "routing")
+    moves = _moves_of(state, command, route, now_ms)
+    for move in moves:
+        check_move(state, route, move)
+    is_promotion = any(isinstance(move, Promote) for move in moves)
+    kind = "promotion" if is_promotion else _KINDS.get(command.action, "routing")
     return Change(
         kind=kind,
         cause=CommandCause(
@@ -174,10 +179,19 @@ def propose_command(state: RouteState, command: Command, route: Route) -> Change
             arm=UNSET if command.arm is None else command.arm,
             replicas=sorted(state.loop.replicas) or UNSET,
         ),
-        moves=(move,),
+        moves=moves,
         reweighs=kind != "rollback",
-        newcomer=_newcomer(move),
+        newcomer=_newcomer(moves[0]),
     )
+
+
+def _moves_of(state: RouteState, command: Command, route: Route, now_ms: int) -> tuple[Move, ...]:
+    if command.action == "ramp":
+        return ramp_moves(state, command, route, now_ms)
+    move = COMMANDS[command.action](state, command)
+    if isinstance(move, RegisterArm) and not move.in_shadow:
+        return move, *newcomer_ramp(state, route, move.arm, now_ms)
+    return (move,)
 
 
 def _newcomer(move: Move) -> str | None:

@@ -24,6 +24,7 @@ from leverframe.streams.learning.guard import (
     verdict_of,
 )
 from leverframe.streams.learning.probation import propose_probation
+from leverframe.streams.learning.ramping import propose_ramp
 from leverframe.streams.learning.recent_mean import recent_evidence
 from leverframe.streams.learning.shadow_evidence import shadow_evidence
 from leverframe.streams.learning.state import RouteState
@@ -91,8 +92,8 @@ def is_burst_over(state: RouteState, route: Route, now_ms: int) -> bool:
 def decide(state: RouteState, route: Route, now_ms: int) -> Change | None:
     """Settle the guard's bets, then propose what the evidence asks for.
 
-    A rollback goes before a probation, that before a promotion, and that before a step of the
-    policy.
+    A rollback goes before a probation, that before a ramp's step, that before a promotion, and that
+    before a step of the policy.
     """
     state.last_decision_ms = max(state.last_decision_ms, now_ms)
     state.labels_since_decision = 0
@@ -102,6 +103,9 @@ def decide(state: RouteState, route: Route, now_ms: int) -> Change | None:
     probation = propose_probation(state, route)
     if probation is not None:
         return probation
+    ramp = propose_ramp(state, route, now_ms)
+    if ramp is not None:
+        return ramp
     grown = [name for name, arm in state.arms.items() if _is_grown(arm)]
     promotion = _propose_promotion(state, route, grown, now_ms)
     if promotion is not None:
@@ -126,7 +130,10 @@ def _propose_promotion(
 ) -> Change | None:
     """The challenger that is better than the champion, by the guard's own bets turned round."""
     settings = route.settings
-    if not settings.promote or state.pinned or state.frozen or now_ms < state.cooldown_until_ms:
+    is_held = state.pinned or state.frozen or state.ramp is not None
+    if not settings.promote or is_held or now_ms < state.cooldown_until_ms:
+        return None
+    if not route.may_change(now_ms):
         return None
     champion = state.arms.get(state.champion or "")
     if champion is not None and champion.suspicion.has_fallen:

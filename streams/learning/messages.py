@@ -12,6 +12,7 @@ from leverframe.schemas.causes import (
     Known,
     PolicyCause,
     ProbationCause,
+    RampCause,
     wire_form,
 )
 from leverframe.schemas.control import ControlKind, ControlMessage
@@ -19,6 +20,7 @@ from leverframe.streams.health.closed_loop import loop_summary
 from leverframe.streams.learning.decision import arms_now
 from leverframe.streams.learning.delays import delay_quantile_ms
 from leverframe.streams.learning.heirs import fallback_of
+from leverframe.streams.learning.ramping import ramp_summary
 from leverframe.streams.learning.state import RouteState, salt_of, state_digest
 from leverframe.streams.routes.route import Route
 
@@ -33,7 +35,7 @@ def complete_cause(
     """Add what is known only after the change: the arms as they are then, and where it lies."""
     if isinstance(cause, HeartbeatCause):
         return cause
-    if isinstance(cause, GuardCause | BetterCause | PolicyCause | ProbationCause):
+    if isinstance(cause, GuardCause | BetterCause | PolicyCause | ProbationCause | RampCause):
         return structs.replace(cause, arms=arms_now(state, route, now_ms), record=record)
     return structs.replace(cause, record=record)
 
@@ -113,6 +115,7 @@ def heartbeat(state: RouteState, route: Route, now_ms: int) -> ControlMessage:
         probation=UNSET
         if state.probation is None
         else structs.asdict(state.probation) | {"share": route.settings.guard.probation_share},
+        ramp=ramp_summary(state) or UNSET,
     )
     return control_message(state, route, "heartbeat", cause, now_ms)
 

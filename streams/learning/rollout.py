@@ -27,6 +27,7 @@ from leverframe.streams.learning.change import (
     Retire,
     RollBack,
     SetPolicy,
+    SetRamp,
 )
 from leverframe.streams.learning.heirs import fallback_of
 from leverframe.streams.learning.shadow_evidence import sums_beside
@@ -147,14 +148,16 @@ def carry_out(state: RouteState, route: Route, moves: Iterable[Move], now_ms: in
                 _retire(state, move.arm)
             case Release():
                 _release(state, route, move.arm)
-            case Grow() | Hold() | Pin() | Freeze() | SetPolicy() | PutOnProbation():
+            case Grow() | Hold() | Pin() | Freeze() | SetPolicy() | PutOnProbation() | SetRamp():
                 _set(state, move, now_ms)
             case _:
                 assert_never(move)
 
 
 def _set(
-    state: RouteState, move: Grow | Hold | Pin | Freeze | SetPolicy | PutOnProbation, now_ms: int
+    state: RouteState,
+    move: Grow | Hold | Pin | Freeze | SetPolicy | PutOnProbation | SetRamp,
+    now_ms: int,
 ) -> None:
     """The moves that write one field."""
     match move:
@@ -168,6 +171,8 @@ def _set(
             state.frozen = move.is_frozen
         case SetPolicy():
             state.policy = (move.name, move.params)
+        case SetRamp():
+            state.ramp = move.ramp
         case PutOnProbation():
             arm, other = move.arm, move.compared_with
             state.probation = None if arm is None else Probation(arm, other, now_ms)
@@ -255,6 +260,8 @@ def _leave(state: RouteState, name: str, event: Event) -> None:
     left.against_micro, left.suspicion = 0, Suspicion(seen=list(left.firsts))
     if state.probation is not None and name in {state.probation.arm, state.probation.compared_with}:
         state.probation = None
+    if state.ramp is not None and state.ramp.arm == name:
+        state.ramp = None
     state.last_known_good = [reign for reign in state.last_known_good if reign.arm != name]
     if state.pinned == name:
         state.pinned = None

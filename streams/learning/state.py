@@ -12,6 +12,7 @@ from leverframe.streams.health.closed_loop import ClosedLoop
 from leverframe.streams.health.join import JoinHealth
 from leverframe.streams.learning.arm import ArmState
 from leverframe.streams.learning.pairs import Pair
+from leverframe.streams.learning.ramp import Ramp
 
 __all__ = [
     "Probation",
@@ -128,6 +129,8 @@ class RouteState(Struct, array_like=True, tag=3):
         The arm on probation, at most one.
     pairs : dict of str to Pair
         Arms on the same requests, by both names; ``streams.learning.pairs``.
+    ramp : Ramp or None
+        The ramp under way, at most one.
     """
 
     route: str
@@ -156,6 +159,7 @@ class RouteState(Struct, array_like=True, tag=3):
     salt_period: int = 0
     probation: Probation | None = None
     pairs: dict[str, Pair] = field(default_factory=dict)
+    ramp: Ramp | None = None
 
     @property
     def labels(self) -> int:
@@ -207,4 +211,6 @@ def state_digest(state: RouteState) -> str:
     )
     if state.units.period >= 0:
         body += (state.units,)
+    if state.ramp is not None:
+        body += (state.ramp,)
     return hashlib.blake2b(msgspec.msgpack.encode(body), digest_size=8).hexdigest()

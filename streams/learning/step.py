@@ -42,6 +42,7 @@ from leverframe.streams.learning.guard import note_first_label
 from leverframe.streams.learning.linear import RECENT_CONTEXTS
 from leverframe.streams.learning.messages import complete_cause, control_message
 from leverframe.streams.learning.pairs import count_pairs, rewards_beside
+from leverframe.streams.learning.ramping import newcomer_ramp
 from leverframe.streams.learning.restart import is_restart
 from leverframe.streams.learning.rollout import carry_out, check_move
 from leverframe.streams.learning.state import RouteState, new_route
@@ -245,8 +246,9 @@ class _Step:
         now_ms = reward.attributed_at_ms
         move = RegisterArm(reward.arm, in_shadow=not reward.served)
         check_move(state, route, move)
+        moves = [move] if move.in_shadow else [move, *newcomer_ramp(state, route, move.arm, now_ms)]
         self.out.states[reward.route] = state
-        carry_out(state, route, [move], now_ms)
+        carry_out(state, route, moves, now_ms)
         arm = state.arms[reward.arm]
         if reward.served or self._count_in_shadow(state, reward, route):
             note_label_of_unit(state, arm, reward, route, self._count(state, reward, route))
@@ -262,7 +264,7 @@ class _Step:
         if command.action == "decide":
             self._decide_on_burst(state, route, command)
             return
-        change = propose_command(state, command, route)
+        change = propose_command(state, command, route, now_ms)
         if change is None:
             self.out.counts["duplicate_command", command.route] += 1
             return

@@ -47,6 +47,8 @@ def reweigh(state: RouteState, route: Route, now_ms: int, newcomer: str | None =
         state.target = _with_newcomer(state, route, newcomer)
     elif not state.frozen:
         wanted = _shaped(state, route, policy_of(state, route), stats, state.target, now_ms)
+        if state.ramp is not None:
+            wanted = with_share(wanted, state.ramp.arm, state.ramp.share)
         wanted = _on_probation(state, route, _held(state, route, wanted, now_ms))
         state.target = _with_holdout(route, wanted)
     state.shadow = {

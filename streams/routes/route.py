@@ -13,6 +13,7 @@ from leverframe.schemas.errors import PolicyError
 from leverframe.streams.routes.faults import route_faults, told
 from leverframe.streams.routes.periods import DAY_MS, period_ms
 from leverframe.streams.routes.settings import OTHER_ROUTES, Combine, RouteSettings
+from leverframe.streams.routes.windows import is_open
 
 __all__ = ["Route", "Routes", "compile_routes"]
 
@@ -81,6 +82,28 @@ class Route(Struct, frozen=True, kw_only=True):
         """
         holdout = self.settings.holdout
         return holdout is not None and holdout.arm == arm
+
+    def may_change(self, now_ms: int) -> bool:
+        """Whether promotions and ramps may move on at a stream time; rollbacks never wait.
+
+        Parameters
+        ----------
+        now_ms : int
+            Ms since the epoch.
+
+        Returns
+        -------
+        bool
+            True where the route has no window for changes.
+        """
+        window = self.settings.change_window
+        return window is None or is_open(
+            now_ms,
+            not_before=window.not_before,
+            days=list(window.days),
+            hours=window.hours,
+            time_zone=window.time_zone,
+        )
 
 
 def _compile(settings: RouteSettings) -> Route:

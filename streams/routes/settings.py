@@ -4,6 +4,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
+from leverframe.streams.routes.delivery import ChangeWindow, HoldoutSettings, RampSettings
 from leverframe.streams.routes.periods import Period
 
 __all__ = [
@@ -122,22 +123,6 @@ class DetectorSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     on_drift: Literal["note", "hold", "rollback"] = "note"
 
 
-class HoldoutSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An arm that keeps a share for good, to measure what the whole system is worth.
-
-    Attributes
-    ----------
-    arm : str
-        Its name. It is compared with no other, so the guard rolls it back for the route's floor
-        alone, and it is put on no probation.
-    share : float
-        Of the traffic, whatever the policy says; nothing while the arm may have no traffic.
-    """
-
-    arm: str
-    share: Annotated[float, Meta(gt=0, le=0.5)] = 0.05
-
-
 class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One route, as written in the settings file.
 
@@ -174,6 +159,10 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         systems that compute such answers ask for it (``Subscriber.shadows``). 0: none.
     policy : NamedParams
         Policy, until a ``set_policy`` command changes it.
+    ramp : RampSettings
+        How an arm's share grows step by step, where that is asked for.
+    change_window : ChangeWindow, optional
+        When promotions and ramps may move on.
     holdout : HoldoutSettings, optional
         An arm with a lasting share, to measure the others by.
     guard : GuardSettings
@@ -235,6 +224,8 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     label_depends_on_answer: bool = True
     shadow_share: Share = 0.0
     policy: NamedParams = NamedParams(name="thompson")
+    ramp: RampSettings = RampSettings()
+    change_window: ChangeWindow | None = None
     holdout: HoldoutSettings | None = None
     guard: GuardSettings = GuardSettings()
     following: FollowingSettings = FollowingSettings()

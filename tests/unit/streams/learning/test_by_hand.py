@@ -6,8 +6,8 @@ import pytest
 from records import command_record, routes
 from traffic_loop import Loop
 
-from leverframe.schemas.errors import PolicyError
 from leverframe.policies.registry import make_policy
+from leverframe.schemas.errors import PolicyError
 from leverframe.streams.routes.settings import GuardSettings, HoldoutSettings, NamedParams
 
 
@@ -68,7 +68,7 @@ def test_guard_takes_a_harmful_arm_off_whatever_was_written() -> None:
 
 
 def test_weights_must_add_up() -> None:
-    with pytest.raises(PolicyError, match="add up to 1, these to 0.7"):
+    with pytest.raises(PolicyError, match=r"add up to 1, these to 0\.7"):
         make_policy("static", {"weights": {"a": 0.4, "b": 0.3}})
     with pytest.raises(PolicyError, match="at least 0"):
         make_policy("static", {"weights": {"a": 1.4, "b": -0.4}})

@@ -1,0 +1,200 @@
+"""A ramp at work: when it moves on, when it waits and for what, and how it ends."""
+
+from typing import Any
+
+from leverframe.schemas.causes import RampCause
+from leverframe.schemas.command import Command
+from leverframe.schemas.errors import RecordError
+from leverframe.streams.learning.change import Change, Move, Promote, SetPolicy, SetRamp
+from leverframe.streams.learning.ramp import Ramp, RampPlan, plan_of_params, plan_of_settings
+from leverframe.streams.learning.state import RouteState
+from leverframe.streams.learning.weights import policy_of
+from leverframe.streams.routes.route import Route
+
+__all__ = ["newcomer_ramp", "propose_ramp", "ramp_moves", "ramp_summary"]
+
+
+def propose_ramp(state: RouteState, route: Route, now_ms: int) -> Change | None:
+    """Propose the next step of a ramp, that it waits from now on, or its end."""
+    ramp = state.ramp
+    if ramp is None or ramp.is_paused or state.pinned or state.frozen:
+        return None
+    if state.champion == ramp.arm:
+        return _change(state, "done", "champion", (SetRamp(None),), ramp)
+    if now_ms - ramp.since_ms < ramp.plan.dwell_ms:
+        return None
+    waits_for = _waits_for(state, route, ramp, now_ms)
+    if not waits_for:
+        return _next_step(state, route, ramp, now_ms)
+    return _at_limit(state, route, ramp, waits_for, now_ms) or _waiting(state, ramp, waits_for)
+
+
+def _waiting(state: RouteState, ramp: Ramp, waits_for: str) -> Change | None:
+    """Say once for what a ramp waits."""
+    if waits_for == ramp.waits_for:
+        return None
+    waiting = _replaced(ramp, waits_for=waits_for)
+    return _change(state, "waiting", waits_for, (SetRamp(waiting),), waiting)
+
+
+def _waits_for(state: RouteState, route: Route, ramp: Ramp, now_ms: int) -> str:
+    """What keeps a ramp from its next step though it dwelt long enough; empty: nothing."""
+    arm = state.arms[ramp.arm]
+    if arm.first_count - ramp.labels < ramp.plan.min_labels:
+        return "labels"
+    passing = {"healthy"} if ramp.plan.gate == "healthy" else {"healthy", "inconclusive"}
+    if arm.verdict not in passing:
+        return arm.verdict
+    if state.probation is not None and state.probation.arm == ramp.arm:
+        return "probation"
+    return "" if route.may_change(now_ms) else "window"
+
+
+def _at_limit(
+    state: RouteState, route: Route, ramp: Ramp, waits_for: str, now_ms: int
+) -> Change | None:
+    plan = ramp.plan
+    if plan.limit_ms is None or now_ms - ramp.since_ms < plan.dwell_ms + plan.limit_ms:
+        return None
+    if plan.at_limit == "abort":
+        return _change(state, "aborted", waits_for, (SetRamp(None),), ramp)
+    may_go_on = waits_for not in {"harmful", "probation", "window"}
+    if plan.at_limit == "go_on" and may_go_on:
+        return _next_step(state, route, ramp, now_ms, "limit")
+    return None
+
+
+def _next_step(
+    state: RouteState, route: Route, ramp: Ramp, now_ms: int, how: str = "gate"
+) -> Change:
+    after = _moved_on(state, ramp, now_ms)
+    if after is None:
+        return _change(state, "done", how, _done(state, route, ramp), ramp, len(ramp.plan.shares))
+    return _change(state, "moved", how, (SetRamp(after),), ramp, after.at + 1)
+
+
+def _moved_on(state: RouteState, ramp: Ramp, now_ms: int) -> Ramp | None:
+    """The ramp in its next step; None where that is all of the traffic."""
+    at = ramp.at + 1
+    if at >= len(ramp.plan.shares) - 1:
+        return None
+    return Ramp(ramp.arm, ramp.plan, at, now_ms, state.arms[ramp.arm].first_count)
+
+
+def _done(state: RouteState, route: Route, ramp: Ramp) -> tuple[Move, ...]:
+    """The arm becomes the champion; weights by hand become its own."""
+    moves: tuple[Move, ...] = (SetRamp(None), Promote(ramp.arm))
+    if getattr(policy_of(state, route), "is_by_hand", False):
+        moves += (SetPolicy("static", {"weights": {ramp.arm: 1.0}}),)
+    return moves
+
+
+def _replaced(ramp: Ramp, *, waits_for: str | None = None, is_paused: bool | None = None) -> Ramp:
+    return Ramp(
+        ramp.arm,
+        ramp.plan,
+        ramp.at,
+        ramp.since_ms,
+        ramp.labels,
+        ramp.waits_for if waits_for is None else waits_for,
+        ramp.is_paused if is_paused is None else is_paused,
+    )
+
+
+def _change(
+    state: RouteState,
+    step: Any,
+    how: str,
+    moves: tuple[Move, ...],
+    ramp: Ramp,
+    at: int | None = None,
+) -> Change:
+    """What happened at the end of a ramp's step, which is number ``at`` from now on."""
+    arm = state.arms[ramp.arm]
+    at = ramp.at + 1 if at is None else at
+    is_promotion = any(isinstance(move, Promote) for move in moves)
+    return Change(
+        kind="promotion" if is_promotion else "routing",
+        cause=RampCause(
+            arm=ramp.arm,
+            step=step,
+            how=how,
+            share=ramp.plan.shares[at - 1],
+            at=at,
+            of=len(ramp.plan.shares),
+            labels=arm.first_count - ramp.labels,
+            min_labels=ramp.plan.min_labels,
+            verdict=arm.verdict,
+        ),
+        moves=moves,
+        reweighs=step != "waiting",
+    )
+
+
+# -- commands ----------------------------------------------------------------------------------
+
+
+def ramp_moves(state: RouteState, command: Command, route: Route, now_ms: int) -> tuple[Move, ...]:
+    """Return what a ``ramp`` command asks for; ``refused`` or ``invalid`` (RecordError) else."""
+    params = dict(command.params or {})
+    what = params.pop("do", "begin")
+    if what == "begin":
+        return (_begun(state, command, plan_of_params(params, route.settings.ramp), now_ms),)
+    ramp = state.ramp
+    if ramp is None:
+        raise RecordError("refused", "no ramp is under way on the route")
+    if what == "abort":
+        return (SetRamp(None),)
+    if what == "skip":
+        after = _moved_on(state, ramp, now_ms)
+        return _done(state, route, ramp) if after is None else (SetRamp(after),)
+    if what == "pause" and not ramp.is_paused:
+        return (SetRamp(_replaced(ramp, is_paused=True)),)
+    if what == "resume" and ramp.is_paused:
+        return (SetRamp(_replaced(ramp, is_paused=False)),)
+    if what in {"pause", "resume"}:
+        raise RecordError("refused", f"the ramp is {'' if ramp.is_paused else 'not '}paused")
+    raise RecordError("invalid", f"params.do must be begin, pause, resume, skip or abort: {what}")
+
+
+def _begun(state: RouteState, command: Command, plan: RampPlan, now_ms: int) -> Move:
+    name = command.arm
+    arm = state.arms.get(name or "")
+    if name is None or arm is None:
+        known = ", ".join(state.arms)
+        raise RecordError("unknown_arm", f"arm {name!r} is not registered; known arms: {known}")
+    if state.ramp is not None:
+        raise RecordError(
+            "refused", f"a ramp of {state.ramp.arm!r} is under way; abort it first, or skip steps"
+        )
+    if not arm.is_eligible or name == state.champion:
+        raise RecordError("refused", f"arm {name!r} is {arm.phase}: there is nothing to ramp up")
+    return SetRamp(Ramp(name, plan, 0, now_ms, arm.first_count))
+
+
+def newcomer_ramp(state: RouteState, route: Route, name: str, now_ms: int) -> tuple[Move, ...]:
+    """Return the move that begins a new arm's ramp, where the settings want one and none goes."""
+    if not route.settings.ramp.new_arms or state.ramp is not None or not state.eligible:
+        return ()
+    return (SetRamp(Ramp(name, plan_of_settings(route.settings.ramp), 0, now_ms, 0)),)
+
+
+def ramp_summary(state: RouteState) -> dict[str, Any] | None:
+    """Return the plan and where it stands, as heartbeats tell it; None without a ramp."""
+    ramp = state.ramp
+    if ramp is None:
+        return None
+    plan = ramp.plan
+    return {
+        "arm": ramp.arm,
+        "steps": [round(share * 100, 6) for share in plan.shares],
+        "at": ramp.at + 1,
+        "share": ramp.share,
+        "since_ms": ramp.since_ms,
+        "dwell_ms": plan.dwell_ms,
+        "labels": state.arms[ramp.arm].first_count - ramp.labels,
+        "min_labels": plan.min_labels,
+        "gate": plan.gate,
+        "waits_for": ramp.waits_for,
+        "paused": ramp.is_paused,
+    }

@@ -8,7 +8,7 @@ from msgspec import Struct
 from leverframe.policies.guard.capital import log_wealth_of, reached
 from leverframe.policies.guard.evidence import ABOVE, BELOW, BETTER, FINE, WORSE, Evidence
 
-__all__ = ["Finding", "Verdict", "arm_alpha", "judge", "proof_of_better"]
+__all__ = ["Finding", "Verdict", "arm_alpha", "judge", "log_worse", "proof_of_better"]
 
 Verdict: TypeAlias = Literal["healthy", "harmful", "inconclusive", "no_data"]
 
@@ -60,6 +60,25 @@ def _half_each(steady: float, woken: float) -> float:
     return most + math.log((math.exp(steady - most) + math.exp(woken - most)) / 2)
 
 
+def log_worse(evidence: Evidence) -> float:
+    """Return the evidence that an arm is worse than its reference by more than is tolerable.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Settled, with a reference.
+
+    Returns
+    -------
+    float
+        Nats, of both halves of the capital.
+    """
+    woken = evidence.woken
+    return _half_each(
+        log_wealth_of(evidence.versus, WORSE), log_wealth_of(woken, WORSE) if woken.starts else 0.0
+    )
+
+
 def judge(evidence: Evidence, *, alpha: float, has_floor: bool) -> tuple[Verdict, Finding | None]:
     """Conclude from what was bet.
 
@@ -84,9 +103,7 @@ def judge(evidence: Evidence, *, alpha: float, has_floor: bool) -> tuple[Verdict
     strongest: Finding | None = None
     is_fine = True
     if evidence.reference:
-        worse = log_wealth_of(evidence.versus, WORSE)
-        woken = evidence.woken
-        worse = _half_each(worse, log_wealth_of(woken, WORSE) if woken.starts else 0.0)
+        worse = log_worse(evidence)
         strongest = Finding(test="champion", log_evidence=worse, log_threshold=threshold)
         is_fine = reached(evidence.versus, FINE, threshold) is not None
     if has_floor:

@@ -57,9 +57,13 @@ class Promote(Struct, frozen=True):
 
 
 class RollBack(Struct, frozen=True):
-    """Take all traffic off an arm and return it to the last known good, at once."""
+    """Take all traffic off an arm and return it to the last known good, at once.
+
+    ``to`` is an arm in shadow that is proved better, where no other arm may receive traffic.
+    """
 
     arm: str
+    to: str | None = None
 
 
 class Retire(Struct, frozen=True):

@@ -5,13 +5,18 @@ from typing import Any, Final
 
 from leverframe.policies.guard.capital import MICRO_NAT, wealth_of
 from leverframe.policies.guard.evidence import Firsts, observe, observe_pair, restart, settle
-from leverframe.policies.guard.suspicion import forget, slack_of
-from leverframe.policies.guard.verdict import Finding, Verdict, arm_alpha, judge
+from leverframe.policies.guard.suspicion import forget, look, slack_of
+from leverframe.policies.guard.verdict import Finding, Verdict, arm_alpha, judge, log_worse
 from leverframe.policies.units import FROM_NANO, NANO
 from leverframe.schemas.causes import GuardCause
 from leverframe.streams.learning.arm import ArmState
 from leverframe.streams.learning.change import Change, RollBack
-from leverframe.streams.learning.heirs import fallback_of, is_safe_to_leave, reference_of
+from leverframe.streams.learning.heirs import (
+    fallback_of,
+    heir_in_shadow,
+    is_safe_to_leave,
+    reference_of,
+)
 from leverframe.streams.learning.probation import note_fall
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.routes.route import Route
@@ -111,6 +116,9 @@ def settle_bets(state: RouteState, route: Route, now_ms: int) -> dict[str, Findi
         if arm.is_eligible:
             note_fall(arm, other, settings.margin)
             arm.slack_nano = slack_of(arm.suspicion)
+        else:
+            # Nobody suspects an arm in shadow; its past tells whether the world has fallen.
+            look(arm.suspicion, arm.firsts, settings.margin)
         is_known = arm.first_count or arm.evidence.pairs[0]
         if not is_known or _is_silent(arm, route, now_ms):
             arm.verdict = "no_data"
@@ -140,19 +148,36 @@ def propose_rollback(
     """Propose to roll back the worst harmful arm for which somebody can stand in."""
     if not route.settings.guard.enabled:
         return None
+    proved = {
+        name: _proved_in_shadow(state, route, name, finding) for name, finding in harmful.items()
+    }
     leaving = [
         name
         for name, finding in harmful.items()
-        if is_safe_to_leave(state, name) and not _is_outdone(state, route, name, finding)
+        if (proved[name] or is_safe_to_leave(state, name))
+        and not _is_outdone(state, route, name, finding)
     ]
     if not leaving:
         return None
     name = max(leaving, key=lambda name: harmful[name].lead)
+    heir = proved[name]
     return Change(
         kind="rollback",
-        cause=_cause(state, route, name, harmful[name]),
-        moves=(RollBack(name),),
+        cause=_cause(state, route, name, harmful[name], heir or fallback_of(state, name) or ""),
+        moves=(RollBack(name, heir),),
     )
+
+
+def _proved_in_shadow(state: RouteState, route: Route, name: str, finding: Finding) -> str | None:
+    """Return the arm in shadow that a champion without rivals is proved to be worse than, if any.
+
+    To land there is a promotion by proof, on the same requests and at the champion's own share of
+    alpha; so only where the route may promote. To be below the floor proves nothing of the heir.
+    """
+    heir = heir_in_shadow(state, name)
+    if heir is None or not route.settings.promote or name == state.pinned:
+        return None
+    return heir if log_worse(state.arms[name].evidence) >= finding.log_threshold else None
 
 
 def _is_outdone(state: RouteState, route: Route, name: str, finding: Finding) -> bool:
@@ -168,7 +193,7 @@ def _is_outdone(state: RouteState, route: Route, name: str, finding: Finding) ->
     return not arm.suspicion.has_fallen and not is_former
 
 
-def _cause(state: RouteState, route: Route, name: str, finding: Finding) -> GuardCause:
+def _cause(state: RouteState, route: Route, name: str, finding: Finding, heir: str) -> GuardCause:
     settings, evidence = route.settings.guard, state.arms[name].evidence
     if finding.test == "champion":
         woken, steady = evidence.woken, evidence.versus
@@ -187,7 +212,7 @@ def _cause(state: RouteState, route: Route, name: str, finding: Finding) -> Guar
         alpha=settings.alpha,
         log_evidence=round(finding.log_evidence, DIGITS),
         log_threshold=round(finding.log_threshold, DIGITS),
-        traffic_to=fallback_of(state, name) or "",
+        traffic_to=heir,
     )
 
 

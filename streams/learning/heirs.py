@@ -13,6 +13,7 @@ from leverframe.streams.learning.state import RouteState
 
 __all__ = [
     "fallback_of",
+    "heir_in_shadow",
     "is_doubted",
     "is_safe_to_leave",
     "is_worse",
@@ -108,13 +109,44 @@ def reference_of(state: RouteState, name: str) -> str | None:
     """
     if name != state.champion:
         return state.champion
-    known = state.arms.get(state.arms[name].evidence.reference)
+    now = state.arms[name].evidence.reference
+    known = state.arms.get(now)
     if known is not None and known.is_eligible and _is_sound(known):
-        return state.arms[name].evidence.reference
+        return now
     best = fallback_of(state, name)
-    if known is None or not known.is_eligible or best is None or _is_sound(state.arms[best]):
+    if best is None:
+        return _best_in_shadow(state, now)
+    if known is None or not known.is_judged or _is_sound(state.arms[best]):
         return best
-    return state.arms[name].evidence.reference
+    return now
+
+
+def _best_in_shadow(state: RouteState, now: str) -> str | None:
+    """Return the arm in shadow that a champion without eligible rivals is held against, if any.
+
+    One that answered requests together with it, and is not doubted; the same as long as it is so.
+    """
+    able = {
+        name: arm
+        for name, arm in state.arms.items()
+        if arm.phase == "shadow" and arm.paired[0] and not is_doubted(arm)
+    }
+    if now in able:
+        return now
+    return max(
+        able, key=lambda name: (_least_mean(able[name]), -able[name].registration), default=None
+    )
+
+
+def heir_in_shadow(state: RouteState, leaving: str) -> str | None:
+    """Return the arm in shadow that an arm without eligible rivals is held against, if any.
+
+    It takes over by proof alone.
+    """
+    reference = state.arms[leaving].evidence.reference
+    known = state.arms.get(reference)
+    is_able = known is not None and known.phase == "shadow" and not is_doubted(known)
+    return reference if is_able and fallback_of(state, leaving) is None else None
 
 
 def _is_sound(arm: ArmState) -> bool:

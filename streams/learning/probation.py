@@ -88,7 +88,8 @@ def _suspect_of(state: RouteState, route: Route) -> str | None:
         if not arm.suspicion.is_on or route.is_holdout(name):
             continue
         reference = arm.evidence.reference
-        if not reference or state.arms[reference].phase == "nursery":
+        if not reference or state.arms[reference].phase in {"nursery", "shadow"}:
+            # A beginner is no measure, and one in shadow is labelled as it is, without traffic.
             continue
         own, other = state.weights.get(name, 0.0), state.weights.get(reference, 0.0)
         if max(own - share, min(own, share) - other) > least:

@@ -108,7 +108,7 @@ def check_move(state: RouteState, route: Route, move: Move) -> None:
         case Promote():
             next_phase(state, move.arm, "promoted")
         case RollBack():
-            _check_leaving(state, move.arm, "rolled back")
+            _check_leaving(state, move.arm, "rolled back", move.to)
         case Retire():
             if state.arms[move.arm].is_eligible:
                 _check_leaving(state, move.arm, "retired")
@@ -117,8 +117,9 @@ def check_move(state: RouteState, route: Route, move: Move) -> None:
             next_phase(state, move.arm, "released")
 
 
-def _check_leaving(state: RouteState, name: str, event: Event) -> None:
-    _heir_of(state, name)
+def _check_leaving(state: RouteState, name: str, event: Event, heir: str | None = None) -> None:
+    if heir is None:
+        _heir_of(state, name)
     next_phase(state, name, event)
 
 
@@ -141,7 +142,7 @@ def carry_out(state: RouteState, route: Route, moves: Iterable[Move], now_ms: in
             case Promote():
                 _promote(state, route, move.arm, now_ms)
             case RollBack():
-                _leave(state, move.arm, "rolled back")
+                _leave(state, move.arm, "rolled back", move.to or _heir_of(state, move.arm))
                 cooldown_ms = round(route.settings.guard.cooldown_s * 1000)
                 state.cooldown_until_ms = now_ms + cooldown_ms
             case Retire():
@@ -247,13 +248,12 @@ def _gap_nano(state: RouteState, route: Route, name: str, successor: str) -> int
 
 def _retire(state: RouteState, name: str) -> None:
     if state.arms[name].is_eligible:
-        _leave(state, name, "retired")
+        _leave(state, name, "retired", _heir_of(state, name))
     else:
         _advance(state, name, "retired")
 
 
-def _leave(state: RouteState, name: str, event: Event) -> None:
-    heir = _heir_of(state, name)
+def _leave(state: RouteState, name: str, event: Event, heir: str) -> None:
     _advance(state, name, event)
     left = state.arms[name]
     restart(left.evidence, "", left.alone, (0, 0))

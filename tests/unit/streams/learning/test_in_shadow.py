@@ -13,6 +13,7 @@ from leverframe.schemas.control import ControlMessage
 from leverframe.streams.learning.decision import arms_now
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.learning.step import learn
+from leverframe.streams.routes.settings import GuardSettings
 
 
 class Told:
@@ -216,3 +217,97 @@ def test_a_steady_way_back_stays() -> None:
         count += 1
         told.request("b", a=float(count % 8 > 0), b=1.0)
     assert told.state.arms["a"].phase == "candidate"
+
+
+def lone(seed: int, requests: int, **settings: Any) -> tuple[Told, random.Random]:
+    """A champion that all traffic goes to, and an equal arm beside it in shadow."""
+    told, rng = Told(**settings), random.Random(seed)
+    told.tell(command_record("register_arm", "a"))
+    told.tell(command_record("register_arm", "b", params={"shadow": True}))
+    serve(told, rng, requests, a=0.95, b=0.95)
+    return told, rng
+
+
+def serve(told: Told, rng: random.Random, requests: int, **right: float) -> None:
+    """Half of what makes a request hard is the same for all."""
+    for _ in range(requests):
+        luck = rng.random()
+        own = {arm: luck if rng.random() < 0.5 else rng.random() for arm in right}
+        served = told.state.champion or ""
+        told.request(served, **{arm: float(own[arm] < chance) for arm, chance in right.items()})
+
+
+def kinds(told: Told) -> list[str]:
+    return [message.kind for message in told.published if message.kind != "routing"]
+
+
+def test_a_champion_whose_rivals_are_all_in_shadow_is_rolled_back_onto_a_proved_one() -> None:
+    """Nobody is exempt: 10 of 10 within 100 requests; it is no way back, as after a promotion."""
+    for seed in range(10):
+        told, rng = lone(seed, 800)
+        assert told.state.arms["a"].evidence.reference == "b"
+        serve(told, rng, 100, a=0.5, b=0.95)
+        assert kinds(told) == ["rollback"]
+        [rollback] = [one for one in told.published if one.kind == "rollback"]
+        assert (rollback.cause["arm"], rollback.cause["traffic_to"]) == ("a", "b")
+        assert rollback.cause["pairs"] > 0
+        assert (rollback.champion, rollback.weights) == ("b", {"a": 0.0, "b": 1.0})
+        assert told.state.arms["a"].phase == "quarantined"
+        assert told.state.last_known_good == []
+        assert not any(one.cause["why"] == "probation" for one in told.published)
+
+
+def test_a_fall_of_both_moves_nobody() -> None:
+    """The world fell: the suspicion of the champion ends, and nobody is rolled back or promoted."""
+    for seed in range(5):
+        told, rng = lone(seed, 800)
+        serve(told, rng, 1_500, a=0.5, b=0.5)
+        assert kinds(told) == []
+        assert not told.state.arms["a"].suspicion.is_on
+        assert told.state.arms["a"].suspicion.ended == "shared"
+
+
+def test_nobody_takes_over_from_shadow_where_nobody_may_be_promoted() -> None:
+    """The alarm says that no arm is good; a person promotes, or registers another."""
+    told, rng = lone(1, 800, promote=False)
+    serve(told, rng, 200, a=0.3, b=0.95)
+    assert kinds(told) == []
+    assert told.state.arms["a"].verdict == "harmful"
+    assert "no_good_arm" in told.state.loop.alarms
+    told.tell(command_record("promote", "b"))
+    told.tell(command_record("rollback", "a"))
+    assert told.state.weights == {"b": 1.0}
+
+
+def test_to_be_below_the_floor_proves_nothing_of_an_arm_in_shadow() -> None:
+    """Both fall below it: the champion is harmful, and the one in shadow no better."""
+    guard = GuardSettings(reward_floor=0.8)
+    told, rng = lone(2, 800, guard=guard)
+    serve(told, rng, 1_500, a=0.5, b=0.5)
+    assert told.state.arms["a"].verdict == "harmful"
+    assert kinds(told) == []
+    serve(told, rng, 300, a=0.5, b=0.95)
+    assert told.state.champion == "b"
+
+
+def test_an_arm_with_traffic_stands_in_before_one_in_shadow() -> None:
+    """The champion is held against who would take over: an arm that is labelled in service."""
+    told, rng = lone(3, 300)
+    told.tell(command_record("register_arm", "c"))
+    for _ in range(200):
+        told.request("c", a=1.0, b=1.0, c=1.0)
+    serve(told, rng, 100, a=0.95, b=0.95, c=0.95)
+    assert told.state.arms["a"].evidence.reference == "c"
+    assert (kinds(told), told.state.arms["b"].phase) == ([], "shadow")
+
+
+def test_a_person_cannot_roll_back_onto_an_unproved_arm() -> None:
+    """Without an eligible arm a rollback is refused, as ever; ``promote`` says who takes over."""
+    told, _ = lone(4, 100)
+    outcome = learn(
+        learning_runs([command_record("rollback", "a")]),
+        told.states,
+        told.routes,
+        max_value_bytes=MAX_VALUE_BYTES,
+    )
+    assert [letter.reason for letter in outcome.dead_letters] == ["refused"]

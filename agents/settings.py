@@ -104,12 +104,19 @@ class TopicSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Of topics keyed by route.
     replication : int
         Replication factor of topics that ``leverframe topics create`` makes.
+    format : {"json", "avro"}
+        ``avro`` writes ``rewards`` and ``control`` once more, to ``rewards-avro`` and
+        ``control-avro``, with schemas in the registry, for those who read Avro.
+    cloudevents : bool
+        Give each record of ``rewards`` and ``control`` the headers of a CloudEvent.
     """
 
     prefix: str = ""
     partitions: Annotated[int, Meta(ge=1, le=4096)] = 4
     route_partitions: Annotated[int, Meta(ge=1, le=4096)] = 2
     replication: Annotated[int, Meta(ge=1, le=9)] = 1
+    format: Literal["json", "avro"] = "json"
+    cloudevents: bool = False
 
 
 class NotificationSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -197,6 +204,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
                 partitions=self.topics.partitions,
                 route_partitions=self.topics.route_partitions,
                 longest_window_ms=round(longest * 1000),
+                with_copies=self.topics.format == "avro",
             )
         )
 
@@ -206,6 +214,8 @@ def _whole_faults(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     own = {topic.name for topic in settings.declared_topics()}
     yield from topic_faults(settings.sources, own)
     yield from registry_faults(settings.sources, settings.registry)
+    if settings.topics.format == "avro" and not settings.registry.url:
+        yield ("topics.format", "topics", "registry"), "avro needs a registry: [registry] url"
 
 
 _CHECKS: Final[Checks] = {

@@ -5,7 +5,7 @@ from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
-__all__ = ["MAX_ENTRY_BYTES", "TOPICS", "DeclaredTopic", "TopicSpec", "Topics"]
+__all__ = ["COPIES", "MAX_ENTRY_BYTES", "TOPICS", "DeclaredTopic", "TopicSpec", "Topics"]
 
 DAY_MS: Final = 86_400_000
 # A clock that runs ahead would close the windows of everybody else's requests.
@@ -111,6 +111,13 @@ TOPICS: Final = (
 )
 
 
+COPIES: Final = (
+    TopicSpec(name="rewards-avro", key="route", partitioned_by="route", cleanup="delete"),
+    TopicSpec(name="control-avro", key="route", partitioned_by="route", cleanup="compact"),
+)
+"""Written where ``[topics] format`` asks for them; the job itself does not read them."""
+
+
 class DeclaredTopic(NamedTuple):
     """A topic of one application, ready for the broker: full name, partitions, Kafka's settings."""
 
@@ -136,6 +143,7 @@ class Topics:
         self.dead_letters = names["dead-letters"]
         self.attribution_changelog = names["attribution-changelog"]
         self.learning_changelog = names["learning-changelog"]
+        self.rewards_avro, self.control_avro = (self.full_name(spec) for spec in COPIES)
 
     def full_name(self, spec: TopicSpec) -> str:
         """Return a topic's name on the broker."""
@@ -143,13 +151,18 @@ class Topics:
         return f"{self.prefix}{own}{spec.name}"
 
     def declared(
-        self, *, partitions: int, route_partitions: int, longest_window_ms: int
+        self,
+        *,
+        partitions: int,
+        route_partitions: int,
+        longest_window_ms: int,
+        with_copies: bool = False,
     ) -> Iterator[DeclaredTopic]:
         """Yield every topic with one of the two partition counts.
 
         What is deleted by age is kept at least twice as long as the longest attribution window.
         """
-        for spec in TOPICS:
+        for spec in (*TOPICS, *(COPIES if with_copies else ())):
             count = partitions if spec.partitioned_by == "request" else route_partitions
             yield DeclaredTopic(self.full_name(spec), count, _config(spec, longest_window_ms))
 

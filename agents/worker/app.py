@@ -26,6 +26,7 @@ from leverframe.agents.ledgers import (
 from leverframe.agents.settings import Settings
 from leverframe.agents.web.server import add_web
 from leverframe.agents.worker.attribution import AttributionShell
+from leverframe.agents.worker.in_their_words import InTheirWords
 from leverframe.agents.worker.inputs import Inputs
 from leverframe.agents.worker.learning import LearningShell
 from leverframe.agents.worker.membership import ConsumerFlow, Membership
@@ -79,9 +80,13 @@ def end_process(error: BaseException) -> None:
 
 
 def build_app(
-    settings: Settings, on_failure: Callable[[BaseException], None] = end_process
+    settings: Settings,
+    on_failure: Callable[[BaseException], None] = end_process,
+    told: InTheirWords | None = None,
 ) -> faust.App:
     """Wire a worker that is not yet running; ``on_failure`` gets the first unexpected error.
+
+    ``told`` writes rewards and control messages in the words of others too.
 
     Raises ``LeverframeError`` if Faust's compiled parts are missing, or a route's settings are
     wrong.
@@ -96,8 +101,8 @@ def build_app(
     routes = compile_routes(settings.routes)
     app: faust.App = _faust_app(settings, _charge(settings, by_agent, on_failure))
     inputs = Inputs(app, settings, by_agent, on_failure)
-    attribution = AttributionShell(settings, routes, inputs)
-    learning = LearningShell(settings, routes, inputs)
+    attribution = AttributionShell(settings, routes, inputs, told)
+    learning = LearningShell(settings, routes, inputs, told)
     ingest = IngestShell(settings, inputs)
     memory = Memory(settings.app.block_cache_mb << 20, settings.app.memtable_mb << 20)
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from leverframe.agents.settings import Settings
 from leverframe.agents.worker.event_log import DeadLetterLog
+from leverframe.agents.worker.in_their_words import InTheirWords
 from leverframe.agents.worker.inputs import Inputs
 from leverframe.agents.worker.outputs import dead_letter_output
 from leverframe.agents.worker.sweep import DueReader, Portion, Turn
@@ -43,8 +44,15 @@ _UNIQUE: Final = struct.Struct(">cQ")
 class AttributionShell:
     """What all partitions of ``predictions`` and ``ground-truth`` on a worker share."""
 
-    def __init__(self, settings: Settings, routes: Routes, inputs: Inputs) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        routes: Routes,
+        inputs: Inputs,
+        in_their_words: InTheirWords | None = None,
+    ) -> None:
         self.inputs = inputs
+        self.in_their_words = in_their_words
         self.topics = settings.topic_names
         self.routes = routes
         self.max_value_bytes = settings.app.max_value_bytes
@@ -120,6 +128,9 @@ class AttributionWork:
 
     def _rewards(self, rewards: Iterable[Reward]) -> list[Output]:
         topic, target = self._shell.topics.rewards, self._shell.target
+        told = self._shell.in_their_words
+        if told is not None:
+            return told.rewards(rewards, target)
         return [Output(topic, *target(reward.route), encode_reward(reward)) for reward in rewards]
 
     def _note(self, joins: Mapping[tuple[str, str, str], int], aged: AgedTally) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from leverframe.agents.settings import Settings
 from leverframe.agents.worker.event_log import DeadLetterLog, log_decisions
+from leverframe.agents.worker.in_their_words import InTheirWords
 from leverframe.agents.worker.inputs import Inputs
 from leverframe.agents.worker.outputs import burst_record, control_output, dead_letter_output
 from leverframe.schemas.control import ControlMessage
@@ -43,8 +44,15 @@ def input_kinds(settings: Settings) -> dict[str, InputKind]:
 class LearningShell:
     """What all partitions of ``rewards``, ``commands``, ``control-acks``, ``traffic`` share."""
 
-    def __init__(self, settings: Settings, routes: Routes, inputs: Inputs) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        routes: Routes,
+        inputs: Inputs,
+        in_their_words: InTheirWords | None = None,
+    ) -> None:
         self.inputs = inputs
+        self.in_their_words = in_their_words
         self.topics = settings.topic_names
         self.kinds = input_kinds(settings)
         self.routes = routes
@@ -203,10 +211,11 @@ class LearningWork:
         decided: Sequence[Output] = (),
     ) -> "asyncio.Future[None]":
         shell, ledger = self._shell, self._ledger
-        outputs: list[Output] = [
-            control_output(message, shell.topics.control, ledger.partition, shell.key)
-            for message in outcome.control
-        ]
+        outputs: list[Output] = []
+        for message in outcome.control:
+            own = control_output(message, shell.topics.control, ledger.partition, shell.key)
+            told = shell.in_their_words
+            outputs += (own,) if told is None else told.control(own, message)
         outputs += [
             dead_letter_output(letter, shell.topics.dead_letters, shell.route_partitions)
             for letter in outcome.dead_letters

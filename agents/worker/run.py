@@ -20,6 +20,7 @@ from leverframe.agents.datadir import claim
 from leverframe.agents.operator.preflight import existing_topics, other_applications
 from leverframe.agents.settings import Settings
 from leverframe.agents.worker.app import build_app, end_process
+from leverframe.agents.worker.in_their_words import in_their_words
 from leverframe.agents.worker.logs import set_up_logging
 from leverframe.agents.worker.processes import fork_into
 from leverframe.schemas.errors import BrokerError, SettingsError
@@ -79,12 +80,13 @@ def run_worker(settings: Settings) -> NoReturn:
     asyncio.run(require_topics(settings))
     claim(Path(settings.app.datadir))
     refuse_taken_ports(settings)
+    told = in_their_words(settings)
     if settings.app.processes > 1:
         settings = own_settings(settings, fork_into(settings.app.processes))
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    app = build_app(settings)
+    app = build_app(settings, told=told)
     # Thousands of records live for one micro-batch: collect less often, and never what is loaded.
     gc.collect()
     gc.freeze()

@@ -5,6 +5,7 @@ quarter of an hour.
 """
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -167,11 +168,60 @@ def route_rows(rng: np.random.Generator, routes: int, labels: int) -> Iterator[s
         yield row(name, "0.90", share_of(rolled), f"{taken:.2%}")
 
 
+def waves(middle: float, height: float, period: int) -> Means:
+    """Return the means where all arms rise and fall together, by labels of the route."""
+
+    def means(label: int, count: Floats) -> Floats:
+        return np.full(count.shape, middle + height * math.sin(2 * math.pi * label / period))
+
+    return means
+
+
+def slope(before: float, after: float, begin: int, end: int) -> Means:
+    """Return the means where all arms fall together, evenly between two labels of the route."""
+
+    def means(label: int, count: Floats) -> Floats:
+        part = min(1.0, max(0.0, (label - begin) / (end - begin)))
+        return np.full(count.shape, before + part * (after - before))
+
+    return means
+
+
+def drift_rows(rng: np.random.Generator, routes: int, labels: int) -> Iterator[str]:
+    """Whole routes of equal arms in a world that moves: any false rollback, probation's share."""
+    yield row("all arms", "arms", "any rollback", "requests on probation")
+    yield "|---|---:|---:|---:|"
+    third = labels // 3
+    worlds = {
+        f"0.90, at once 0.80 at label {third:,}": common(0.9, 0.8, third),
+        f"0.90 to 0.80 in 1,000 labels from {third:,} on": slope(0.9, 0.8, third, third + 1000),
+        "waves of 0.90 ± 0.05, 2,000 labels long": waves(0.9, 0.05, 2000),
+        "waves of 0.90 ± 0.05, 200 labels long": waves(0.9, 0.05, 200),
+    }
+    for name, means in worlds.items():
+        for births in ((0, 0), (0, 0, third, 2 * third)):
+            parts: list[Outcome] = []
+            for begin in range(0, routes, BATCH):
+                world = World(
+                    arms=len(births), labels=labels, means=means, births=births, promote=True
+                )
+                parts.append(run(rng, min(BATCH, routes - begin), world))
+            rolled = np.concatenate([np.isfinite(part.rolled_at).any(axis=1) for part in parts])
+            taken = sum(part.on_probation.sum() for part in parts) / (routes * labels)
+            arms = "2" if len(births) == 2 else "2, and 2 newcomers"
+            yield row(name, arms, share_of(rolled), f"{taken:.2%}")
+
+
 def report(options: argparse.Namespace) -> str:
     """All tables, with what they are."""
     rng = np.random.default_rng(options.seed)
     few, many, labels = options.detections, options.routes, options.labels
     seconds = time.perf_counter()
+    routes = many // 5
+    moving = (
+        f"Equal arms, `thompson`, promotions on, in a world that moves, {routes:,} such routes:",
+        drift_rows(np.random.default_rng(options.seed + 2), routes, labels),
+    )
     parts = [
         (
             f"Labels of the broken arm until its rollback, {few:,} routes, {GOOD:,} good ones:",
@@ -186,13 +236,14 @@ def report(options: argparse.Namespace) -> str:
             f"Equal arms, `thompson`, promotions on, {many:,} routes of {labels:,} labels:",
             route_rows(rng, many, labels),
         ),
+        moving,
         (
             f"Last known good arms that break, with 10 % of the traffic, {few // 4:,} routes:",
             reserve_rows(np.random.default_rng(options.seed + 1), few // 4),
         ),
     ]
     made = []
-    for title, lines in parts:
+    for title, lines in [moving] if options.drift else parts:
         made.append("\n".join([title, "", *lines]))
         print(f"{time.perf_counter() - seconds:.0f} s: {title}", file=sys.stderr, flush=True)
     return "\n\n".join(made)
@@ -205,11 +256,12 @@ def main() -> None:
     parser.add_argument("--routes", type=int, default=10_000, help="with equal arms")
     parser.add_argument("--labels", type=int, default=5_000, help="of such a route")
     parser.add_argument("--seed", type=int, default=56)
+    parser.add_argument("--drift", action="store_true", help="the table of moving worlds alone")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE}")
     options = parser.parse_args()
     text = report(options)
     print(text)
-    if options.write:
+    if options.write and not options.drift:
         begin, end = (f"<!-- probation:{word} -->" for word in ("begin", "end"))
         page = PAGE.read_text(encoding="utf-8")
         head, tail = page.partition(begin)[0], page.partition(end)[2]

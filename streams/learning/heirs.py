@@ -139,14 +139,16 @@ def _best_in_shadow(state: RouteState, now: str) -> str | None:
 
 
 def heir_in_shadow(state: RouteState, leaving: str) -> str | None:
-    """Return the arm in shadow that an arm without eligible rivals is held against, if any.
+    """Return the arm in shadow that an arm without grown rivals is held against, if any.
 
-    It takes over by proof alone.
+    It takes over by proof alone; a beginner with traffic has none.
     """
     reference = state.arms[leaving].evidence.reference
     known = state.arms.get(reference)
     is_able = known is not None and known.phase == "shadow" and not is_doubted(known)
-    return reference if is_able and fallback_of(state, leaving) is None else None
+    other = fallback_of(state, leaving)
+    is_alone = other is None or state.arms[other].phase == "nursery"
+    return reference if is_able and is_alone else None
 
 
 def _is_sound(arm: ArmState) -> bool:

@@ -95,7 +95,13 @@ class Registry:
         return schema_id in self.schemas
 
     async def _load(self, schema_id: int) -> None:
-        found = await self.by_id(schema_id)
+        try:
+            found = await self.by_id(schema_id)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise RegistryError(
+                f"the schema registry at {self._settings.url} gave an answer for schema "
+                f"{schema_id} that is none of its interface ({error!r:.200}); is it a registry?"
+            ) from error
         if found is None:
             if len(self._unknown_s) >= _MOST_UNKNOWN:
                 for one in self._unknown_s:
@@ -227,8 +233,8 @@ def _context(ca_file: str) -> ssl.SSLContext | bool:
 def _readable(found: Registered) -> Schema:
     try:
         return Schema(found.kind, _reading(found))
-    except ValueError as error:
-        return Schema(found.kind, _unread, str(error))
+    except Exception as error:  # noqa: BLE001 - parsers of three libraries, and any text
+        return Schema(found.kind, _unread, str(error) or repr(error))
 
 
 def _reading(found: Registered) -> Reading:

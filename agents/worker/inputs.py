@@ -111,7 +111,8 @@ class Inputs:
             before.offsets.get(topic),
             before.topic_ids.get(topic, ""),
             fact,
-            begins_latest=sources.begins_latest,
+            # What lies in a partition that was added came after reading began.
+            begins_latest=sources.begins_latest and not ledger.was_added,
         )
         after = Positions({topic: offset}, {}, {topic: fact.topic_id}, dict(before.lost))
         if what == "lost":

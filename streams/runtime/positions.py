@@ -36,6 +36,7 @@ class _Note(msgspec.Struct, omit_defaults=True):
     topic_id: str = ""
     lost: int = 0
     lost_ms: int = 0
+    partitions: int = 0
 
 
 class PositionLedger:
@@ -56,6 +57,8 @@ class PositionLedger:
         self.restore_seconds = 0.0
         self._settings = settings
         self._producer = producer
+        # Of the topic when the first of its positions was committed; 0: none was yet.
+        self.first_partitions = 0
         self._under_way: asyncio.Future[None] | None = None
         self._committed_s = time.monotonic()
 
@@ -110,7 +113,8 @@ class PositionLedger:
     def _offsets(self) -> dict[TopicPartition, OffsetAndMetadata]:
         positions = self.positions
         lost = positions.lost.get(self.topic)
-        note = _Note(positions.topic_ids.get(self.topic, ""))
+        topic_id = positions.topic_ids.get(self.topic, "")
+        note = _Note(topic_id, partitions=self.first_partitions)
         if lost is not None:
             note.lost, note.lost_ms = lost.count, lost.newest_ms
         return {
@@ -124,6 +128,11 @@ class PositionLedger:
     def name(self) -> str:
         """``<app>-<agent>-<partition>``: also the transactional id."""
         return transactional_id(self._settings, self.partition)
+
+    @property
+    def was_added(self) -> bool:
+        """Whether the partition was added to its topic after reading began."""
+        return 0 < self.first_partitions <= self.partition
 
     async def close(self) -> None:
         """Stop the producer, once what is under way has ended."""
@@ -148,38 +157,51 @@ async def open_positions(settings: HopSettings, topic: str, partition: int) -> P
     async def attempt() -> PositionLedger:
         producer = await open_producer(settings, partition)
         try:
-            positions = await _read(settings, TopicPartition(topic, partition))
+            found, count = await _read(settings, topic, partition)
         except BaseException:
             # Cancelled too: the partition left meanwhile.
             await producer.stop()
             raise
-        return PositionLedger(settings, topic, partition, positions, producer)
+        positions = _positions(topic, found.get(partition))
+        ledger = PositionLedger(settings, topic, partition, positions, producer)
+        known = [note.partitions for _, note in found.values() if note.partitions]
+        ledger.first_partitions = min(known, default=count)
+        return ledger
 
     ledger = await outlast(settings, partition, attempt)
     ledger.restore_seconds = time.monotonic() - began
     return ledger
 
 
-async def _read(settings: HopSettings, tp: TopicPartition) -> Positions:
+async def _read(
+    settings: HopSettings, topic: str, partition: int
+) -> tuple[dict[int, tuple[int, _Note]], int]:
+    """Offset and note of each partition of a topic that has one, and how many partitions it has."""
     async with open_consumer(settings.broker, group_id=group_of(settings)) as consumer:
-        found = await _committed(consumer, tp)
+        await consumer._client.add_topic(topic)  # noqa: SLF001 - nothing public asks for one
+        known = consumer.partitions_for_topic(topic) or set()
+        count = max(known | {partition}) + 1
+        tps = [TopicPartition(topic, one) for one in range(count)]
+        # aiokafka's own ``committed`` leaves the metadata out.
+        offsets = await consumer._coordinator.fetch_committed_offsets(tps)  # noqa: SLF001
+    found = {
+        tp.partition: (one.offset, _note(one)) for tp, one in offsets.items() if one.offset >= 0
+    }
+    return found, count
+
+
+def _note(found: Any) -> _Note:
+    try:
+        return msgspec.json.decode(found.metadata or "{}", type=_Note)
+    except msgspec.MsgspecError:
+        return _Note()  # somebody reset the offsets by hand
+
+
+def _positions(topic: str, found: tuple[int, _Note] | None) -> Positions:
     if found is None:
         return Positions()
     offset, note = found
-    positions = Positions({tp.topic: offset}, topic_ids={tp.topic: note.topic_id})
+    positions = Positions({topic: offset}, topic_ids={topic: note.topic_id})
     if note.lost:
-        positions.note_lost(tp.topic, note.lost, note.lost_ms)
+        positions.note_lost(topic, note.lost, note.lost_ms)
     return positions
-
-
-async def _committed(consumer: Any, tp: TopicPartition) -> tuple[int, _Note] | None:
-    """Offset and note; aiokafka's own ``committed`` leaves the metadata out."""
-    offsets = await consumer._coordinator.fetch_committed_offsets([tp])  # noqa: SLF001
-    found = offsets.get(tp)
-    if found is None or found.offset < 0:
-        return None
-    try:
-        note = msgspec.json.decode(found.metadata or "{}", type=_Note)
-    except msgspec.MsgspecError:
-        note = _Note()  # somebody reset the offsets by hand
-    return found.offset, note

@@ -142,7 +142,8 @@ def _interpreted(text: str, search: Expression) -> Expression:
     def interpret(document: Any) -> Any:
         try:
             return search(document)
-        except JMESPathError as error:
-            raise ExpressionError(f"{text!r}: {str(error).splitlines()[0]}") from error
+        except Exception as error:
+            why = str(error).splitlines() or [repr(error)]
+            raise ExpressionError(f"{text!r}: {why[0]:.200}") from error
 
     return interpret

@@ -11,7 +11,7 @@ import pytest
 from estate import run
 from estates import deploy_estate, letters_of, make_topics, put, told
 from harness import read_all, wait_for_rewards
-from patience import eventually
+from patience import PATIENCE_S, eventually
 from records import label_record, prediction_record
 from registry_server import RegistryServer
 from twelve import Kind, twelve
@@ -186,5 +186,46 @@ def test_dead_letters_of_a_source_are_put_back_once_when_the_mapping_is_mended(
         topics = deployment.settings.topic_names
         labels = await read_all(broker.bootstrap, topics.ground_truth, 4)
         assert [record.key for record in labels] == [b"q"]
+
+    asyncio.run(scenario())
+
+
+def test_reading_can_begin_with_what_is_new(
+    deploy: Callable[..., Any], broker: Any, unique_prefix: str, tmp_path: Path
+) -> None:
+    """``begin = "latest"`` passes over what lay there, the first time; a restart loses nothing."""
+
+    async def scenario() -> None:
+        name = f"{unique_prefix}outcomes"
+        await make_topics(broker.bootstrap, [name, f"{unique_prefix}answers"])
+        written = ESTATE.replace('topic = "@outcomes"', 'topic = "@outcomes"\nbegin = "latest"')
+        deployment = await deploy_estate(deploy, unique_prefix, tmp_path, written)
+        topics = deployment.settings.topic_names
+        halves = [prediction_record(request) for request in ("old", "new", "later")]
+        await put(broker.bootstrap, [(topics.predictions, o.key, o.value, []) for o in halves])
+
+        async def tell(request: str) -> None:
+            value = orjson.dumps({"request": request, "outcome": "approved"})
+            await put(broker.bootstrap, [(name, None, value, [])])
+
+        await tell("old")
+        worker = deployment.start()
+
+        async def is_open() -> bool:
+            return (
+                deployment.log().count(f"{name}-1: open")
+                + deployment.log().count(f"{name}-0: open")
+                == 2
+            )
+
+        await eventually(is_open, deployment.log)
+        await tell("new")
+        assert [one.request_id for one in await wait_for_rewards(deployment, 1)] == ["new"]
+        worker.terminate()
+        await asyncio.to_thread(worker.wait, PATIENCE_S)
+        await tell("later")
+        deployment.start()
+        found = await wait_for_rewards(deployment, 2)
+        assert sorted(one.request_id for one in found) == ["later", "new"]
 
     asyncio.run(scenario())

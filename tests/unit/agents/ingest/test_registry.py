@@ -186,3 +186,23 @@ def test_subjects_have_names_by_strategy() -> None:
     names = [subject_of(one, "t", "com.O") for one in ("topic", "record", "topic_record")]
     assert names == ["t-value", "com.O", "t-com.O"]
     assert subject_of("topic", "t", part="key") == "t-key"
+
+
+def test_answers_that_no_registry_gives_are_told() -> None:
+    """Another server at that address, or a schema that is none, ends nobody."""
+
+    async def odd(registry: Registry) -> None:
+        with pytest.raises(RegistryError, match="is it a registry"):
+            await registry.load([1])
+
+    async def no_schema(registry: Registry) -> None:
+        await registry.load([1])
+        assert "is no Avro schema" in registry.schemas[1].problem
+
+    server = RegistryServer()
+    server.register("t", "[1, 2")
+    with server.running():
+        asked(server, no_schema)
+    server.schemas[0].told = lambda _: {"hello": "world"}  # type: ignore[method-assign]
+    with server.running():
+        asked(server, odd)

@@ -3,7 +3,13 @@
 import pytest
 
 from leverframe.schemas.errors import LedgerError
-from leverframe.streams.runtime.inputs import InputFacts, Resumption, find_renewed, resume
+from leverframe.streams.runtime.inputs import (
+    InputFacts,
+    Resumption,
+    find_renewed,
+    resume,
+    resume_source,
+)
 from leverframe.streams.runtime.ledger import Loss, Positions
 
 ADVISORY = {"acks"}
@@ -71,3 +77,16 @@ def test_a_topic_that_is_gone_may_come_back() -> None:
     """Only another id says that it was made anew."""
     assert find_renewed({"p": "a", "q": "b"}, {"p": "a"}) == []
     assert find_renewed({"p": "a", "q": "b"}, {"p": "c", "q": "b"}) == ["p"]
+
+
+def test_a_source_is_read_on_from_its_position() -> None:
+    """From its position; from the first record where it was made anew; never from nowhere."""
+    fact = InputFacts("id", 10, 100, 0)
+    assert resume_source(50, "id", fact, begins_latest=True) == (50, "")
+    assert resume_source(5, "id", fact, begins_latest=False) == (10, "lost")
+    assert resume_source(50, "other", fact, begins_latest=False) == (10, "renewed")
+    assert resume_source(500, "id", fact, begins_latest=False) == (10, "renewed")
+    assert resume_source(None, "", fact, begins_latest=False) == (10, "")
+    assert resume_source(None, "", fact, begins_latest=True) == (100, "")
+    read = InputFacts("id", 10, 100, 60)
+    assert resume_source(None, "", read, begins_latest=True) == (60, "forgotten")

@@ -105,7 +105,8 @@ async def gather_facts(settings: Settings) -> Facts:
         declared = [topic.name for topic in settings.declared_topics()]
         described = await _described_topics(admin, declared)
         partitions = {topic["topic"]: len(topic["partitions"]) for topic in described}
-        refused, asked = await probe_rights(client, topics, name)
+        foreign = {source.topic for source in settings.sources.values()}
+        refused, asked = await probe_rights(client, topics, name, foreign)
         # Those that the job cannot do without, those with the labels first.
         wanted = (topics.predictions, topics.ground_truth, topics.rewards, topics.commands)
         read = {full: partitions[full] for full in wanted if full in partitions}

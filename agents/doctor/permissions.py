@@ -6,7 +6,7 @@ that does not exist, a heartbeat of nobody. Nothing is written, fenced or moved,
 "not authorised" is told from every other one. Without access control all are allowed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from aiokafka.protocol.fetch import FetchRequest
@@ -87,7 +87,9 @@ def judge_rights(
     return found or [ok(CHECK, "broker", everything)]
 
 
-async def probe_rights(client: Any, topics: Topics, group: str) -> tuple[list[Refusal], int]:
+async def probe_rights(
+    client: Any, topics: Topics, group: str, sources: Collection[str] = ()
+) -> tuple[list[Refusal], int]:
     """Try every right.
 
     Parameters
@@ -98,6 +100,8 @@ async def probe_rights(client: Any, topics: Topics, group: str) -> tuple[list[Re
         Full names.
     group : str
         Consumer group; also begins the transactional ids.
+    sources : collection of str
+        Topics of others that are read.
 
     Returns
     -------
@@ -122,15 +126,22 @@ async def probe_rights(client: Any, topics: Topics, group: str) -> tuple[list[Re
             topics.commands,
         ],
     }
+    reads += sorted(sources)
+    writes |= {
+        f"{group}-ingest-{name}-0": [topics.predictions, topics.ground_truth, topics.dead_letters]
+        for name in sorted(sources)
+    }
+    groups = [group, *([f"{group}-sources"] if sources else [])]
     refused = await _probe_reads(client, reads)
     refused += await _probe_writes(client, writes)
-    answer = await client.send(
-        client.get_random_node(), HeartbeatRequest(group, _NOBODY, "leverframe-doctor")
-    )
-    if answer.error_code == _GROUP_REFUSED:
-        refused.append(Refusal(operation="Read", kind="group", name=group))
-    asked = len(reads) + len({name for names in writes.values() for name in names}) + 3
-    return refused, asked
+    for one in groups:
+        answer = await client.send(
+            client.get_random_node(), HeartbeatRequest(one, _NOBODY, "leverframe-doctor")
+        )
+        if answer.error_code == _GROUP_REFUSED:
+            refused.append(Refusal(operation="Read", kind="group", name=one))
+    asked = len(reads) + len({name for names in writes.values() for name in names})
+    return refused, asked + len(groups) + len(writes)
 
 
 async def _probe_reads(client: Any, names: list[str]) -> list[Refusal]:

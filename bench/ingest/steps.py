@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from bench.ingest.records import FORMS, SCHEMAS, pairs, section
 from leverframe.agents.settings import load_settings
-from leverframe.streams.attribution.entries import decode_entry, encode_entry
+from leverframe.streams.attribution.packed import decode_entry, encode_entry
 from leverframe.streams.attribution.step import attribute
 from leverframe.streams.routes.route import Routes
 from leverframe.streams.routes.settings import RouteSettings

@@ -118,6 +118,13 @@ class SourceMapping:
             return self._mapped(decoded, Incoming(decoded.document, key, headers))
         except (FormatError, FieldError) as error:
             return self._fault(error)
+        except Exception as error:  # noqa: BLE001 - a record that ends the worker does so for ever
+            return Fault(
+                source=self.name,
+                reason="unreadable",
+                path="",
+                why=f"ends in an error that was not foreseen: {error!r:.200}",
+            )
 
     def map_document(self, document: Any) -> Mapped:
         """Map a document that lies in no topic, as a row of a file; as ``map``."""

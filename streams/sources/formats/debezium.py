@@ -15,7 +15,7 @@ from leverframe.streams.sources.framing import FRAME_BYTES, is_framed, unframe
 __all__ = ["DebeziumFormat"]
 
 # Create, read (of a snapshot), update, delete; the rest is about tables and messages.
-_CHANGES: Final[Mapping[Any, Change]] = {
+_CHANGES: Final[Mapping[str, Change]] = {
     "c": "state",
     "r": "state",
     "u": "state",
@@ -37,7 +37,8 @@ class DebeziumFormat:
         """Decode a value; raises ``FormatError``."""
         del headers
         envelope = _payload(_read(value, schemas))
-        change = _CHANGES.get(envelope.get("op")) if isinstance(envelope, dict) else None
+        op = envelope.get("op") if isinstance(envelope, dict) else None
+        change = _CHANGES.get(op) if isinstance(op, str) else None
         if change is None:
             raise FormatError(
                 "unreadable",

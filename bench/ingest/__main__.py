@@ -61,6 +61,9 @@ def _latency(servers: str, form: str, rate: float, seconds: float) -> None:
     import numpy as np
 
     found = asyncio.run(latencies(servers, form, rate, seconds))
+    if not found:
+        print(f"latency, {_NAMES[form]}: no label after the warm-up was rewarded in time")
+        return
     p50, p99 = np.percentile(found, [50, 99])
     print(
         f"latency, {_NAMES[form]}, {rate:,.0f} events/s, label to reward: p50 {p50:.0f} ms, "

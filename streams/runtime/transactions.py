@@ -55,9 +55,11 @@ class Transaction:
         """
         producer = self._producer
         await producer.begin_transaction()
-        ends = await asyncio.gather(*(self._send(*each) for each in self._batches.items()))
+        sending = asyncio.gather(*(self._send(*each) for each in self._batches.items()))
         if offsets:
-            await producer.send_offsets_to_transaction(offsets, group)
+            # Beside the records: the coordinator is asked while their leaders write.
+            await asyncio.gather(sending, producer.send_offsets_to_transaction(offsets, group))
+        ends = await sending
         await producer.commit_transaction()
         return dict(zip(self._batches, ends, strict=True))
 

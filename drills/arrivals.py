@@ -135,11 +135,13 @@ class Arrivals:
         bits = mixed(self.seed + 2, number)
         if (bits >> 40) % 1000 >= self.shadow_mille or plan.kind in _UNSHADOWED:
             return plan
-        others = [arm for arm in range(ARMS) if arm != plan.arm][: 1 + (bits & 1)]
+        others = [arm for arm in range(ARMS) if arm != plan.arm]
+        if bits & 1:
+            del others[bits >> 1 & 1]
         return plan._replace(
             shadows=tuple(
                 Shadow(
-                    arm, (bits >> 2 >> arm) & 1, (bits >> (8 + 8 * at)) & 255, 1 + (bits & 2 > 0)
+                    arm, (bits >> 3 >> arm) & 1, (bits >> (8 + 8 * at)) & 255, 1 + (bits >> 2 & 1)
                 )
                 for at, arm in enumerate(others)
             )

@@ -35,8 +35,6 @@ and of the squares, in 1e-9."""
 _CODES: Final[dict[float | None, int]] = {0.0: 1, 1.0: 2, None: 3}
 _VALUES: Final = {code: value for value, code in _CODES.items()}
 _RULES: Final = Rules(WINDOW_MS, lambda prediction, label: float(prediction == label))
-
-
 _REVISIONS: Final = 8
 """Of one arm's answer to one request, at most: two bits each."""
 

@@ -131,15 +131,16 @@ class NotificationSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_o
     key : str
         Signs what is posted; unsigned when empty. Give it by the environment.
     events : list of str
-        Of ``rollback``, ``ramp``, ``ramp_held``, ``probation``, ``alarm``, ``promotion``.
+        Of ``rollback``, ``ramp``, ``ramp_held``, ``proposal``, ``probation``, ``alarm``,
+        ``promotion``.
     """
 
     url: Annotated[str, Meta(pattern=r"^(|https?://[!-~]+)$")] = ""
     format: Literal["json", "slack"] = "json"
     key: str = ""
-    events: list[Literal["rollback", "ramp", "ramp_held", "probation", "alarm", "promotion"]] = (
-        field(default_factory=lambda: ["rollback", "ramp_held", "alarm"])
-    )
+    events: list[
+        Literal["rollback", "ramp", "ramp_held", "proposal", "probation", "alarm", "promotion"]
+    ] = field(default_factory=lambda: ["rollback", "ramp_held", "proposal", "alarm"])
 
     def __repr__(self) -> str:
         """Leave the address and the key out."""

@@ -41,6 +41,7 @@ __all__ = [
     "PartitionerMismatch",
     "PolicyCause",
     "ProbationCause",
+    "ProposalCause",
     "RampCause",
     "RecentEvidence",
     "RegisteredCause",
@@ -321,6 +322,41 @@ class RampCause(Reason, frozen=True, kw_only=True, tag="ramp"):
     record: Coordinates | UnsetType = UNSET
 
 
+class ProposalCause(Reason, frozen=True, kw_only=True, tag="proposal"):
+    """A promotion is proved and waits for a person, or nobody answered in time.
+
+    Attributes
+    ----------
+    arms : dict of str to ArmEvidence
+        All arms.
+    arm : str
+        Who would be champion.
+    step : {"proposed", "lapsed"}
+        Which of the two.
+    until_ms : int
+        Stream time at which the proposal lapses, ms since the epoch.
+    labels, mean, compared_with, reference_labels, reference_mean
+        As for ``better``, where it was proposed.
+    log_evidence, log_threshold : float
+        Nats.
+    record : Coordinates
+        The deciding reward.
+    """
+
+    arms: dict[str, ArmEvidence] | UnsetType = UNSET
+    arm: str
+    step: Literal["proposed", "lapsed"]
+    until_ms: int
+    labels: int | UnsetType = UNSET
+    mean: float | UnsetType | None = UNSET
+    compared_with: str | UnsetType = UNSET
+    reference_labels: int | UnsetType = UNSET
+    reference_mean: float | UnsetType | None = UNSET
+    log_evidence: float
+    log_threshold: float | UnsetType = UNSET
+    record: Coordinates | UnsetType = UNSET
+
+
 class PolicyCause(Reason, frozen=True, kw_only=True, tag="policy"):
     """The policy moved weights on the labels counted so far.
 
@@ -431,6 +467,9 @@ class HeartbeatCause(Reason, frozen=True, kw_only=True, tag="heartbeat"):
     ramp : dict, optional
         The ramp under way: ``arm``, ``steps`` (percentages), ``at``, ``share``, ``since_ms``,
         ``dwell_ms``, ``labels``, ``min_labels``, ``gate``, ``waits_for``, ``paused``.
+    proposal : dict, optional
+        The promotion that waits for a person: ``arm``, ``since_ms``, ``until_ms``,
+        ``log_evidence``.
     """
 
     last_change: dict[str, Any]
@@ -443,6 +482,7 @@ class HeartbeatCause(Reason, frozen=True, kw_only=True, tag="heartbeat"):
     following: dict[str, Any] | UnsetType = UNSET
     probation: dict[str, Any] | UnsetType = UNSET
     ramp: dict[str, Any] | UnsetType = UNSET
+    proposal: dict[str, Any] | UnsetType = UNSET
 
 
 class UnknownCause(Struct, frozen=True):
@@ -466,6 +506,7 @@ Known: TypeAlias = (
     | PolicyCause
     | ProbationCause
     | RampCause
+    | ProposalCause
     | DriftCause
     | RegisteredCause
     | CommandCause

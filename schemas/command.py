@@ -21,6 +21,8 @@ Action: TypeAlias = Literal[
     "freeze",
     "unfreeze",
     "ramp",
+    "approve",
+    "reject",
     "decide",
 ]
 
@@ -36,8 +38,9 @@ class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Must equal the record's key.
     action : str
         One of ``register_arm``, ``retire_arm``, ``set_policy``, ``set_weights``, ``promote``,
-        ``rollback``, ``release``, ``pin``, ``unpin``, ``freeze``, ``unfreeze``, ``ramp``;
-        ``decide``, which the job itself sends where labels wait for a decision.
+        ``rollback``, ``release``, ``pin``, ``unpin``, ``freeze``, ``unfreeze``, ``ramp``,
+        ``approve``, ``reject``; ``decide``, which the job itself sends where labels wait for a
+        decision.
     arm : str, optional
         The arm meant, where the action needs one.
     params : dict, optional

@@ -14,6 +14,7 @@ __all__ = ["cli", "main"]
 
 # Command -> module that defines it, imported only when it is used, so that --help answers at once.
 _COMMANDS: Final = {
+    "approve": "leverframe.agents.cli.steer",
     "arm": "leverframe.agents.cli.steer",
     "broker": "leverframe.agents.cli.broker",
     "completion": "leverframe.agents.cli.completion",
@@ -28,6 +29,7 @@ _COMMANDS: Final = {
     "pin": "leverframe.agents.cli.steer",
     "promote": "leverframe.agents.cli.steer",
     "ramp": "leverframe.agents.cli.steer",
+    "reject": "leverframe.agents.cli.steer",
     "release": "leverframe.agents.cli.steer",
     "replay": "leverframe.agents.cli.replay",
     "restart-from": "leverframe.agents.cli.restart",
@@ -45,6 +47,7 @@ _COMMANDS: Final = {
     "worker": "leverframe.agents.cli.worker",
 }
 _HELP: Final = {
+    "approve": "Approve a proposed promotion.",
     "arm": "Register or retire an arm.",
     "broker": "A real Apache Kafka for development.",
     "completion": "Completion for your shell.",
@@ -59,6 +62,7 @@ _HELP: Final = {
     "pin": "Send all traffic to one arm.",
     "promote": "Make an arm the champion.",
     "ramp": "Let an arm's share grow step by step.",
+    "reject": "Reject a proposed promotion.",
     "release": "Let a quarantined arm start again.",
     "replay": "Recorded rewards through the pure steps.",
     "restart-from": "Give up what was counted, and count anew.",

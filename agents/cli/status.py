@@ -118,7 +118,7 @@ class _Board:
         from leverframe.agents.cli.route_table import arms_of
         from leverframe.agents.operator.beforehand import prior_lines
         from leverframe.agents.operator.in_shadow import shadow_lines
-        from leverframe.agents.operator.narrate import ramp_text
+        from leverframe.agents.operator.narrate import proposal_text, ramp_text
 
         evidence = self._evidence.get(message.route, message)
         arms = arms_of(evidence)
@@ -126,6 +126,8 @@ class _Board:
         lines = [*shadow_lines(arms), *prior_lines(arms)]
         if ramp := evidence.cause.get("ramp"):
             lines.insert(0, ramp_text(ramp))
+        if proposal := evidence.cause.get("proposal"):
+            lines.insert(0, proposal_text(proposal))
         return [escape(printable(f"{lead}{line}")) for line in lines]
 
 

@@ -14,11 +14,13 @@ from leverframe.agents.cli.options import GuessingGroup, config_option, examples
 from leverframe.agents.cli.printable import printable
 
 __all__ = [
+    "approve",
     "arm",
     "freeze",
     "pin",
     "promote",
     "ramp",
+    "reject",
     "release",
     "rollback",
     "set_policy",
@@ -133,6 +135,25 @@ def rollback(route: str, arm_name: str, yes: bool, **options: Any) -> None:  # n
 promote = _on_arm("promote", "Make ARM the champion of ROUTE.")
 pin = _on_arm("pin", "Send all traffic of ROUTE to ARM until unpinned.")
 release = _on_arm("release", "Let a quarantined ARM start again in the nursery.")
+
+
+def _on_proposal(action: str, text: str) -> click.Command:
+    @click.command(
+        name=action,
+        help=text,
+        epilog=examples(f"leverframe {action} checkout", f"leverframe {action} checkout model-3"),
+    )
+    @click.argument("route")
+    @click.argument("arm", required=False)
+    @_options
+    def command(route: str, arm: str | None, **options: Any) -> None:
+        _ask(route, action, arm, **options)
+
+    return command
+
+
+approve = _on_proposal("approve", "Approve the promotion that is proposed on ROUTE.")
+reject = _on_proposal("reject", "Reject the promotion that is proposed on ROUTE.")
 unpin = _on_route("unpin", "Let the policy weigh the arms of ROUTE again.")
 freeze = _on_route("freeze", "Hold the weights of ROUTE; a rollback still goes through.")
 unfreeze = _on_route("unfreeze", "Let the weights of ROUTE move again.")

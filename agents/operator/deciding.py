@@ -5,7 +5,9 @@ from typing import Any, Final
 
 __all__ = ["is_by_reward"]
 
-_BY_REWARD: Final = frozenset({"policy", "guard", "better", "drift", "probation", "ramp"})
+_BY_REWARD: Final = frozenset(
+    {"policy", "guard", "better", "drift", "probation", "ramp", "proposal"}
+)
 
 
 def is_by_reward(cause: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ of a newer version names, and this one does not know, is told by its name.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from leverframe.schemas.causes import (
@@ -20,6 +21,7 @@ from leverframe.schemas.causes import (
     PartitionerMismatch,
     PolicyCause,
     ProbationCause,
+    ProposalCause,
     RampCause,
     RegisteredCause,
     RollbackNotEffective,
@@ -29,7 +31,15 @@ from leverframe.schemas.causes import (
 )
 from leverframe.schemas.control import ControlMessage
 
-__all__ = ["ALARM_HEADLINES", "CRITICAL_ALARMS", "headline", "ramp_text", "sentence", "why"]
+__all__ = [
+    "ALARM_HEADLINES",
+    "CRITICAL_ALARMS",
+    "headline",
+    "proposal_text",
+    "ramp_text",
+    "sentence",
+    "why",
+]
 
 ALARM_HEADLINES: Final = {
     "rollback_not_effective": "an arm that was rolled back still answers",
@@ -166,6 +176,7 @@ _WAITS_FOR: Final = {
     "harmful": "since it is harmful",
     "probation": "while it is on probation",
     "window": "for the window in which changes may be made",
+    "approval": "for a person: leverframe approve, or reject",
 }
 
 
@@ -193,6 +204,34 @@ def _ramp(cause: RampCause) -> str:
     if cause.how == "champion":
         return f"the ramp of {cause.arm} is over: it is the champion already"
     return f"{cause.arm} became champion, its ramp is done: {labels}"
+
+
+def _proposal_headline(cause: ProposalCause) -> str:
+    if cause.step == "lapsed":
+        return f"nobody answered whether {cause.arm} is to be champion"
+    return f"{cause.arm} is proposed as champion, and waits for a person"
+
+
+def _proposal(cause: ProposalCause) -> str:
+    if cause.step == "lapsed":
+        return f"{_proposal_headline(cause)}; it is proposed anew while it is proved"
+    return (
+        f"{_proposal_headline(cause)}: mean {cause.mean} of {cause.labels:,} labels, "
+        f"{cause.compared_with} {cause.reference_mean} of {cause.reference_labels:,}; log evidence "
+        f"{cause.log_evidence:.2f} reached {cause.log_threshold:.2f}; "
+        "leverframe approve, or reject"
+    )
+
+
+def proposal_text(proposal: Mapping[str, Any]) -> str:
+    """Say that a promotion waits, from what a heartbeat tells of it.
+
+    >>> proposal_text({"arm": "b", "since_ms": 0, "until_ms": 86400000})
+    'b is proposed as champion until 1970-01-02 00:00 UTC: approve or reject it'
+    """
+    until = datetime.fromtimestamp(proposal["until_ms"] / 1000, tz=UTC)
+    when = f"{until:%Y-%m-%d %H:%M} UTC"
+    return f"{proposal['arm']} is proposed as champion until {when}: approve or reject it"
 
 
 def ramp_text(ramp: Mapping[str, Any]) -> str:
@@ -275,6 +314,7 @@ _HEADLINES: Final[Mapping[type[Any], Callable[[Any], str]]] = {
         f"{cause.arm} is {'' if cause.step == 'begun' else 'no longer '}on probation"
     ),
     RampCause: _ramp_headline,
+    ProposalCause: _proposal_headline,
     DriftCause: lambda cause: f"the rewards of {cause.arm} changed; action {cause.action}",
     RegisteredCause: lambda cause: f"{cause.arm} was registered",
     CommandCause: _command,
@@ -293,6 +333,7 @@ _SENTENCES: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     PolicyCause: lambda _: "the policy moved weights on the labels counted so far",
     ProbationCause: _probation,
     RampCause: _ramp,
+    ProposalCause: _proposal,
     DriftCause: _drift,
     RegisteredCause: lambda cause: f"{cause.arm} was registered ({cause.how})",
     CommandCause: lambda cause: f"command {_command(cause)}",

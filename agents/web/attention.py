@@ -4,7 +4,12 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
-from leverframe.agents.operator.narrate import CRITICAL_ALARMS, headline, ramp_text
+from leverframe.agents.operator.narrate import (
+    CRITICAL_ALARMS,
+    headline,
+    proposal_text,
+    ramp_text,
+)
 from leverframe.agents.web.history import RouteHistory
 from leverframe.schemas.causes import cause_of
 from leverframe.schemas.control import ControlMessage
@@ -126,6 +131,8 @@ def _held(beat: Mapping[str, Any]) -> list[Attention]:
     if probation := beat.get("probation"):
         text = f"on probation: {probation['arm']}, at most {probation['share']:.0%} of the traffic"
         found.append(Attention(Level.notice, text))
+    if proposal := beat.get("proposal"):
+        found.append(Attention(Level.warning, proposal_text(proposal)))
     if ramp := beat.get("ramp"):
         found.append(Attention(Level.notice, ramp_text(ramp)))
     if pinned := beat.get("pinned"):

@@ -23,7 +23,7 @@ class Mark(Struct, frozen=True):
         Of its message.
     kind : str
         ``rollback``, ``promotion``, ``command``, ``registered``, ``drift``, ``probation``,
-        ``ramp``, ``alarm`` or ``shift``.
+        ``ramp``, ``proposal``, ``alarm`` or ``shift``.
     text : str
         What happened, in a few words.
     since_ms, times : int
@@ -65,6 +65,6 @@ def _kind(kind: str, cause: Mapping[str, Any]) -> str:
         return kind
     if why in {"guard", "better"}:
         return "rollback" if why == "guard" else "promotion"
-    if why in {"command", "registered", "drift", "probation", "ramp"}:
+    if why in {"command", "registered", "drift", "probation", "ramp", "proposal"}:
         return str(why)
     return "alarm" if why in ALARMS else "shift"

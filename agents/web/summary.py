@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from leverframe.agents.operator.in_shadow import in_shadow
-from leverframe.agents.operator.narrate import ramp_text
+from leverframe.agents.operator.narrate import proposal_text, ramp_text
 from leverframe.agents.web.attention import attention
 from leverframe.agents.web.history import RouteHistory
 
@@ -79,6 +79,9 @@ def detail(
         "pinned": cause.get("pinned"),
         "frozen": bool(cause.get("frozen")),
         "probation": cause.get("probation"),
+        "proposal": None
+        if not (proposal := cause.get("proposal"))
+        else {"arm": proposal["arm"], "text": proposal_text(proposal)},
         "ramp": None
         if not (ramp := cause.get("ramp"))
         else {"text": ramp_text(ramp), "is_held": bool(ramp["waits_for"] or ramp["paused"])},

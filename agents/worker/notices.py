@@ -20,7 +20,8 @@ class Notice(Struct, frozen=True):
     Attributes
     ----------
     event : str
-        ``rollback``, ``promotion``, ``ramp``, ``ramp_held``, ``probation`` or ``alarm``.
+        ``rollback``, ``promotion``, ``ramp``, ``ramp_held``, ``proposal``, ``probation`` or
+        ``alarm``.
     text : str
         One line: what happened, and why.
     message : ControlMessage
@@ -57,18 +58,17 @@ def notice_of(message: ControlMessage) -> Notice | None:
 
 
 def _event(message: ControlMessage) -> str | None:
-    reason = message.cause.get("why")
+    reason, step = message.cause.get("why"), message.cause.get("step")
     if message.kind in {"rollback", "promotion"}:
         return message.kind
     if message.kind == "heartbeat":
         return None
+    if reason == "ramp":
+        return "ramp_held" if step in {"waiting", "aborted"} else "ramp"
     if reason == "drift" and message.cause.get("action") == "hold":
         return "ramp_held"
-    if reason == "ramp":
-        return "ramp_held" if message.cause.get("step") in {"waiting", "aborted"} else "ramp"
-    if reason == "probation" and message.cause.get("step") == "begun":
-        return "probation"
-    return "alarm" if reason in ALARMS else None
+    is_told = reason == "proposal" or (reason == "probation" and step == "begun")
+    return reason if is_told else "alarm" if reason in ALARMS else None
 
 
 def body_of(notice: Notice, form: str) -> bytes:

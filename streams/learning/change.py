@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from leverframe.schemas.causes import Known
 from leverframe.schemas.control import ControlKind
+from leverframe.streams.learning.proposal import Proposal
 from leverframe.streams.learning.ramp import Ramp
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Move",
     "Pin",
     "Promote",
+    "Propose",
     "PutOnProbation",
     "RegisterArm",
     "Release",
@@ -51,9 +53,14 @@ class Grow(Struct, frozen=True):
 
 
 class Promote(Struct, frozen=True):
-    """Make an arm the champion; the old one stays as a candidate and as last known good."""
+    """Make an arm the champion; the old one stays as a candidate and as last known good.
+
+    Who approved it, and on which evidence (nats), is kept with the reign that ends.
+    """
 
     arm: str
+    approved_by: str = ""
+    log_evidence: float | None = None
 
 
 class RollBack(Struct, frozen=True):
@@ -111,6 +118,17 @@ class SetPolicy(Struct, frozen=True):
     params: dict[str, Any]
 
 
+class Propose(Struct, frozen=True):
+    """Let a promotion wait for a person, or end that; one that was declined is held until a time.
+
+    Stream time, ms since the epoch.
+    """
+
+    proposal: Proposal | None
+    declined: str | None = None
+    until_ms: int = 0
+
+
 class SetRamp(Struct, frozen=True):
     """Begin a ramp, move it on, pause it, or end it (None)."""
 
@@ -130,6 +148,7 @@ Move: TypeAlias = (
     | SetPolicy
     | PutOnProbation
     | SetRamp
+    | Propose
 )
 
 

@@ -13,6 +13,7 @@ from leverframe.schemas.command import Command
 from leverframe.schemas.control import ControlKind
 from leverframe.schemas.errors import PolicyError, RecordError
 from leverframe.streams.envelope import check_name
+from leverframe.streams.learning.approval import approval_moves, rejection_moves
 from leverframe.streams.learning.arm import ArmState
 from leverframe.streams.learning.change import (
     Change,
@@ -140,7 +141,7 @@ COMMANDS: Final[Mapping[str, Callable[[RouteState, Command], Move]]] = {
     "retire_arm": lambda state, command: Retire(_known(state, command)[0]),
     "set_policy": _set_policy,
     "set_weights": _set_weights,
-    "promote": lambda state, command: Promote(_known(state, command)[0]),
+    "promote": lambda state, command: Promote(_known(state, command)[0], command.actor),
     "rollback": _rollback,
     "release": lambda state, command: Release(_known(state, command)[0]),
     "pin": _pin,
@@ -188,6 +189,10 @@ def propose_command(
 def _moves_of(state: RouteState, command: Command, route: Route, now_ms: int) -> tuple[Move, ...]:
     if command.action == "ramp":
         return ramp_moves(state, command, route, now_ms)
+    if command.action == "approve":
+        return approval_moves(state, command, route)
+    if command.action == "reject":
+        return rejection_moves(state, command, route, now_ms)
     move = COMMANDS[command.action](state, command)
     if isinstance(move, RegisterArm) and not move.in_shadow:
         return move, *newcomer_ramp(state, route, move.arm, now_ms)

@@ -14,6 +14,7 @@ from leverframe.policies.guard.interval import confidence_interval
 from leverframe.policies.guard.verdict import arm_alpha, proof_of_better
 from leverframe.policies.units import NANO
 from leverframe.schemas.causes import ArmEvidence, BetterCause, PolicyCause
+from leverframe.streams.learning.approval import lapse, proposed
 from leverframe.streams.learning.arm import ArmState
 from leverframe.streams.learning.change import Change, Grow, Move, Promote
 from leverframe.streams.learning.guard import (
@@ -103,9 +104,9 @@ def decide(state: RouteState, route: Route, now_ms: int) -> Change | None:
     probation = propose_probation(state, route)
     if probation is not None:
         return probation
-    ramp = propose_ramp(state, route, now_ms)
-    if ramp is not None:
-        return ramp
+    in_hand = lapse(state, now_ms) or propose_ramp(state, route, now_ms)
+    if in_hand is not None:
+        return in_hand
     grown = [name for name, arm in state.arms.items() if _is_grown(arm)]
     promotion = _propose_promotion(state, route, grown, now_ms)
     if promotion is not None:
@@ -125,15 +126,19 @@ def _is_grown(arm: ArmState) -> bool:
     return arm.phase == "nursery" and arm.count >= arm.nursery_until
 
 
+def _may_promote(state: RouteState, route: Route, now_ms: int) -> bool:
+    """Whether nobody and nothing holds the champion where it is."""
+    is_held = state.pinned or state.frozen or state.ramp is not None
+    is_cooling = now_ms < state.cooldown_until_ms
+    return bool(route.settings.promote) and not (is_held or is_cooling) and route.may_change(now_ms)
+
+
 def _propose_promotion(
     state: RouteState, route: Route, grown: list[str], now_ms: int
 ) -> Change | None:
     """The challenger that is better than the champion, by the guard's own bets turned round."""
     settings = route.settings
-    is_held = state.pinned or state.frozen or state.ramp is not None
-    if not settings.promote or is_held or now_ms < state.cooldown_until_ms:
-        return None
-    if not route.may_change(now_ms):
+    if not _may_promote(state, route, now_ms):
         return None
     champion = state.arms.get(state.champion or "")
     if champion is not None and champion.suspicion.has_fallen:
@@ -155,6 +160,8 @@ def _propose_promotion(
                 log_evidence=round(better, DIGITS),
                 log_threshold=round(math.log(1 / alpha), DIGITS),
             )
+            if settings.promote == "propose":
+                return proposed(state, route, cause, now_ms)
             moves: tuple[Move, ...] = (*map(Grow, grown), Promote(name))
             return Change(kind="promotion", cause=cause, moves=moves, reweighs=True)
     return None

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from leverframe.policies.guard.capital import MICRO_NAT, wealth_of
 from leverframe.policies.guard.evidence import Firsts, observe, observe_pair, restart, settle
-from leverframe.policies.guard.suspicion import forget, look, slack_of
+from leverframe.policies.guard.suspicion import FALLEN, forget, look, slack_of
 from leverframe.policies.guard.verdict import Finding, Verdict, arm_alpha, judge, log_worse
 from leverframe.policies.units import FROM_NANO, NANO
 from leverframe.schemas.causes import GuardCause
@@ -183,14 +183,18 @@ def _proved_in_shadow(state: RouteState, route: Route, name: str, finding: Findi
 def _is_outdone(state: RouteState, route: Route, name: str, finding: Finding) -> bool:
     """Whether a champion is no worse than it was, and a challenger better, which is promoted.
 
-    Where nobody may be promoted it is rolled back like any other.
+    Where nobody may be promoted it is rolled back like any other. Where a person approves, evidence
+    gathers while they think, so chance alone must not look like a fall.
     """
     arm = state.arms[name]
     if name != state.champion or finding.test == "floor" or not route.settings.promote:
         return False
     reference = arm.evidence.reference
     is_former = any(reign.arm == reference for reign in state.last_known_good)
-    return not arm.suspicion.has_fallen and not is_former
+    has_fallen = arm.suspicion.has_fallen
+    if route.settings.promote == "propose":
+        has_fallen = arm.suspicion.is_on and arm.suspicion.nats >= FALLEN
+    return not has_fallen and not is_former
 
 
 def _cause(state: RouteState, route: Route, name: str, finding: Finding, heir: str) -> GuardCause:

@@ -12,11 +12,13 @@ from leverframe.schemas.causes import (
     Known,
     PolicyCause,
     ProbationCause,
+    ProposalCause,
     RampCause,
     wire_form,
 )
 from leverframe.schemas.control import ControlKind, ControlMessage
 from leverframe.streams.health.closed_loop import loop_summary
+from leverframe.streams.learning.approval import proposal_summary
 from leverframe.streams.learning.decision import arms_now
 from leverframe.streams.learning.delays import delay_quantile_ms
 from leverframe.streams.learning.heirs import fallback_of
@@ -35,7 +37,9 @@ def complete_cause(
     """Add what is known only after the change: the arms as they are then, and where it lies."""
     if isinstance(cause, HeartbeatCause):
         return cause
-    if isinstance(cause, GuardCause | BetterCause | PolicyCause | ProbationCause | RampCause):
+    if isinstance(
+        cause, GuardCause | BetterCause | PolicyCause | ProbationCause | RampCause | ProposalCause
+    ):
         return structs.replace(cause, arms=arms_now(state, route, now_ms), record=record)
     return structs.replace(cause, record=record)
 
@@ -116,6 +120,7 @@ def heartbeat(state: RouteState, route: Route, now_ms: int) -> ControlMessage:
         if state.probation is None
         else structs.asdict(state.probation) | {"share": route.settings.guard.probation_share},
         ramp=ramp_summary(state) or UNSET,
+        proposal=proposal_summary(state) or UNSET,
     )
     return control_message(state, route, "heartbeat", cause, now_ms)
 

@@ -5,13 +5,21 @@ from typing import Any
 from leverframe.schemas.causes import RampCause
 from leverframe.schemas.command import Command
 from leverframe.schemas.errors import RecordError
-from leverframe.streams.learning.change import Change, Move, Promote, SetPolicy, SetRamp
+from leverframe.streams.learning.change import (
+    Change,
+    Move,
+    Promote,
+    Propose,
+    SetPolicy,
+    SetRamp,
+)
+from leverframe.streams.learning.proposal import Proposal
 from leverframe.streams.learning.ramp import Ramp, RampPlan, plan_of_params, plan_of_settings
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.learning.weights import policy_of
 from leverframe.streams.routes.route import Route
 
-__all__ = ["newcomer_ramp", "propose_ramp", "ramp_moves", "ramp_summary"]
+__all__ = ["done_moves", "newcomer_ramp", "propose_ramp", "ramp_moves", "ramp_summary"]
 
 
 def propose_ramp(state: RouteState, route: Route, now_ms: int) -> Change | None:
@@ -26,15 +34,24 @@ def propose_ramp(state: RouteState, route: Route, now_ms: int) -> Change | None:
     waits_for = _waits_for(state, route, ramp, now_ms)
     if not waits_for:
         return _next_step(state, route, ramp, now_ms)
-    return _at_limit(state, route, ramp, waits_for, now_ms) or _waiting(state, ramp, waits_for)
+    at_limit = _at_limit(state, route, ramp, waits_for, now_ms)
+    return at_limit or _waiting(state, route, ramp, waits_for, now_ms)
 
 
-def _waiting(state: RouteState, ramp: Ramp, waits_for: str) -> Change | None:
-    """Say once for what a ramp waits."""
-    if waits_for == ramp.waits_for:
+def _waiting(
+    state: RouteState, route: Route, ramp: Ramp, waits_for: str, now_ms: int
+) -> Change | None:
+    """Say once for what a ramp waits; where it is a person, propose the promotion."""
+    more: tuple[Move, ...] = ()
+    if waits_for == "approval":
+        if state.proposal is not None or now_ms < state.declined.get(ramp.arm, 0):
+            return None
+        until_ms = now_ms + round(route.settings.approval_s * 1000)
+        more = (Propose(Proposal(ramp.arm, now_ms, until_ms, 0.0)),)
+    elif waits_for == ramp.waits_for:
         return None
     waiting = _replaced(ramp, waits_for=waits_for)
-    return _change(state, "waiting", waits_for, (SetRamp(waiting),), waiting)
+    return _change(state, "waiting", waits_for, (SetRamp(waiting), *more), waiting)
 
 
 def _waits_for(state: RouteState, route: Route, ramp: Ramp, now_ms: int) -> str:
@@ -47,7 +64,10 @@ def _waits_for(state: RouteState, route: Route, ramp: Ramp, now_ms: int) -> str:
         return arm.verdict
     if state.probation is not None and state.probation.arm == ramp.arm:
         return "probation"
-    return "" if route.may_change(now_ms) else "window"
+    if not route.may_change(now_ms):
+        return "window"
+    is_last = _moved_on(state, ramp, now_ms) is None
+    return "approval" if is_last and route.settings.promote == "propose" else ""
 
 
 def _at_limit(
@@ -58,7 +78,7 @@ def _at_limit(
         return None
     if plan.at_limit == "abort":
         return _change(state, "aborted", waits_for, (SetRamp(None),), ramp)
-    may_go_on = waits_for not in {"harmful", "probation", "window"}
+    may_go_on = waits_for not in {"harmful", "probation", "window", "approval"}
     if plan.at_limit == "go_on" and may_go_on:
         return _next_step(state, route, ramp, now_ms, "limit")
     return None
@@ -69,7 +89,8 @@ def _next_step(
 ) -> Change:
     after = _moved_on(state, ramp, now_ms)
     if after is None:
-        return _change(state, "done", how, _done(state, route, ramp), ramp, len(ramp.plan.shares))
+        moves = done_moves(state, route, ramp, Promote(ramp.arm))
+        return _change(state, "done", how, moves, ramp, len(ramp.plan.shares))
     return _change(state, "moved", how, (SetRamp(after),), ramp, after.at + 1)
 
 
@@ -81,9 +102,9 @@ def _moved_on(state: RouteState, ramp: Ramp, now_ms: int) -> Ramp | None:
     return Ramp(ramp.arm, ramp.plan, at, now_ms, state.arms[ramp.arm].first_count)
 
 
-def _done(state: RouteState, route: Route, ramp: Ramp) -> tuple[Move, ...]:
-    """The arm becomes the champion; weights by hand become its own."""
-    moves: tuple[Move, ...] = (SetRamp(None), Promote(ramp.arm))
+def done_moves(state: RouteState, route: Route, ramp: Ramp, promote: Promote) -> tuple[Move, ...]:
+    """Return what ends a ramp: its arm becomes the champion, and weights by hand become its own."""
+    moves: tuple[Move, ...] = (SetRamp(None), promote)
     if getattr(policy_of(state, route), "is_by_hand", False):
         moves += (SetPolicy("static", {"weights": {ramp.arm: 1.0}}),)
     return moves
@@ -140,21 +161,30 @@ def ramp_moves(state: RouteState, command: Command, route: Route, now_ms: int) -
     what = params.pop("do", "begin")
     if what == "begin":
         return (_begun(state, command, plan_of_params(params, route.settings.ramp), now_ms),)
-    ramp = state.ramp
-    if ramp is None:
+    if state.ramp is None:
         raise RecordError("refused", "no ramp is under way on the route")
     if what == "abort":
         return (SetRamp(None),)
     if what == "skip":
-        after = _moved_on(state, ramp, now_ms)
-        return _done(state, route, ramp) if after is None else (SetRamp(after),)
-    if what == "pause" and not ramp.is_paused:
-        return (SetRamp(_replaced(ramp, is_paused=True)),)
-    if what == "resume" and ramp.is_paused:
-        return (SetRamp(_replaced(ramp, is_paused=False)),)
+        return _skipped(state, route, state.ramp, command, now_ms)
     if what in {"pause", "resume"}:
-        raise RecordError("refused", f"the ramp is {'' if ramp.is_paused else 'not '}paused")
+        return (_paused(state.ramp, is_paused=what == "pause"),)
     raise RecordError("invalid", f"params.do must be begin, pause, resume, skip or abort: {what}")
+
+
+def _skipped(
+    state: RouteState, route: Route, ramp: Ramp, command: Command, now_ms: int
+) -> tuple[Move, ...]:
+    after = _moved_on(state, ramp, now_ms)
+    if after is None:
+        return done_moves(state, route, ramp, Promote(ramp.arm, command.actor))
+    return (SetRamp(after),)
+
+
+def _paused(ramp: Ramp, *, is_paused: bool) -> Move:
+    if ramp.is_paused == is_paused:
+        raise RecordError("refused", f"the ramp is {'' if is_paused else 'not '}paused")
+    return SetRamp(_replaced(ramp, is_paused=is_paused))
 
 
 def _begun(state: RouteState, command: Command, plan: RampPlan, now_ms: int) -> Move:

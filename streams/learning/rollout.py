@@ -21,6 +21,7 @@ from leverframe.streams.learning.change import (
     Move,
     Pin,
     Promote,
+    Propose,
     PutOnProbation,
     RegisterArm,
     Release,
@@ -140,7 +141,7 @@ def carry_out(state: RouteState, route: Route, moves: Iterable[Move], now_ms: in
             case RegisterArm():
                 _register(state, route, move, now_ms)
             case Promote():
-                _promote(state, route, move.arm, now_ms)
+                _promote(state, route, move, now_ms)
             case RollBack():
                 _leave(state, move.arm, "rolled back", move.to or _heir_of(state, move.arm))
                 cooldown_ms = round(route.settings.guard.cooldown_s * 1000)
@@ -149,7 +150,16 @@ def carry_out(state: RouteState, route: Route, moves: Iterable[Move], now_ms: in
                 _retire(state, move.arm)
             case Release():
                 _release(state, route, move.arm)
-            case Grow() | Hold() | Pin() | Freeze() | SetPolicy() | PutOnProbation() | SetRamp():
+            case (
+                Grow()
+                | Hold()
+                | Pin()
+                | Freeze()
+                | SetPolicy()
+                | PutOnProbation()
+                | SetRamp()
+                | Propose()
+            ):
                 _set(state, move, now_ms)
             case _:
                 assert_never(move)
@@ -157,7 +167,7 @@ def carry_out(state: RouteState, route: Route, moves: Iterable[Move], now_ms: in
 
 def _set(
     state: RouteState,
-    move: Grow | Hold | Pin | Freeze | SetPolicy | PutOnProbation | SetRamp,
+    move: Grow | Hold | Pin | Freeze | SetPolicy | PutOnProbation | SetRamp | Propose,
     now_ms: int,
 ) -> None:
     """The moves that write one field."""
@@ -172,8 +182,8 @@ def _set(
             state.frozen = move.is_frozen
         case SetPolicy():
             state.policy = (move.name, move.params)
-        case SetRamp():
-            state.ramp = move.ramp
+        case SetRamp() | Propose():
+            _plan(state, move)
         case PutOnProbation():
             arm, other = move.arm, move.compared_with
             state.probation = None if arm is None else Probation(arm, other, now_ms)
@@ -208,18 +218,42 @@ def _crown(state: RouteState, name: str) -> None:
     """What it is held against is looked up at the next decision."""
     _advance(state, name, "promoted")
     state.champion = name
+    state.declined.pop(name, None)
+    if state.proposal is not None and state.proposal.arm == name:
+        state.proposal = None
     state.last_known_good = [reign for reign in state.last_known_good if reign.arm != name]
 
 
-def _promote(state: RouteState, route: Route, name: str, now_ms: int) -> None:
-    before = state.champion
+def _plan(state: RouteState, move: SetRamp | Propose) -> None:
+    """What is to come: a ramp's next step, or a person's word."""
+    if isinstance(move, SetRamp):
+        state.ramp = move.ramp
+        return
+    state.proposal = move.proposal
+    if move.declined is not None:
+        state.declined[move.declined] = move.until_ms
+
+
+def _promote(state: RouteState, route: Route, move: Promote, now_ms: int) -> None:
+    before, name = state.champion, move.arm
     _crown(state, name)
     if before is not None:
         _advance(state, before, "succeeded")
         arm = state.arms[before]
         mean = round(arm.sum_nano / NANO / arm.count, 6) if arm.count else None
         gap_nano = _gap_nano(state, route, before, name)
-        reign = Reign(before, state.epoch, now_ms, arm.count, mean, arm.verdict, gap_nano)
+        reign = Reign(
+            before,
+            state.epoch,
+            now_ms,
+            arm.count,
+            mean,
+            arm.verdict,
+            gap_nano,
+            name,
+            move.approved_by,
+            move.log_evidence,
+        )
         # From now on it is held to another measure: no worse than it was known to be.
         restart(arm.evidence, name, arm.alone, state.arms[name].alone)
         arm.against_micro = 0
@@ -262,6 +296,8 @@ def _leave(state: RouteState, name: str, event: Event, heir: str) -> None:
         state.probation = None
     if state.ramp is not None and state.ramp.arm == name:
         state.ramp = None
+    if state.proposal is not None and state.proposal.arm == name:
+        state.proposal = None
     state.last_known_good = [reign for reign in state.last_known_good if reign.arm != name]
     if state.pinned == name:
         state.pinned = None

@@ -12,6 +12,7 @@ from leverframe.streams.health.closed_loop import ClosedLoop
 from leverframe.streams.health.join import JoinHealth
 from leverframe.streams.learning.arm import ArmState
 from leverframe.streams.learning.pairs import Pair
+from leverframe.streams.learning.proposal import Proposal
 from leverframe.streams.learning.ramp import Ramp
 
 __all__ = [
@@ -46,6 +47,12 @@ class Reign(Struct, array_like=True, frozen=True):
     gap_nano : int
         By how much its successor's labels were better, 1e-9 of a reward, at least 0: to be that
         much worse was tolerable when it stayed as the way back.
+    successor : str
+        Who took over.
+    approved_by : str
+        Who approved that, on routes where a person does; else empty.
+    log_evidence : float or None
+        Nats for the successor when it was proposed, where a person approved.
     """
 
     arm: str
@@ -55,6 +62,9 @@ class Reign(Struct, array_like=True, frozen=True):
     mean: float | None
     verdict: Verdict
     gap_nano: int = 0
+    successor: str = ""
+    approved_by: str = ""
+    log_evidence: float | None = None
 
 
 class Probation(Struct, array_like=True, frozen=True):
@@ -131,6 +141,10 @@ class RouteState(Struct, array_like=True, tag=3):
         Arms on the same requests, by both names; ``streams.learning.pairs``.
     ramp : Ramp or None
         The ramp under way, at most one.
+    proposal : Proposal or None
+        The promotion that waits for a person, at most one.
+    declined : dict of str to int
+        Arms whose promotion was declined, and the stream time until which none is proposed.
     """
 
     route: str
@@ -160,6 +174,8 @@ class RouteState(Struct, array_like=True, tag=3):
     probation: Probation | None = None
     pairs: dict[str, Pair] = field(default_factory=dict)
     ramp: Ramp | None = None
+    proposal: Proposal | None = None
+    declined: dict[str, int] = field(default_factory=dict)
 
     @property
     def labels(self) -> int:
@@ -213,4 +229,6 @@ def state_digest(state: RouteState) -> str:
         body += (state.units,)
     if state.ramp is not None:
         body += (state.ramp,)
+    if state.proposal is not None or state.declined:
+        body += (state.proposal, state.declined)
     return hashlib.blake2b(msgspec.msgpack.encode(body), digest_size=8).hexdigest()

@@ -182,8 +182,12 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Largest change of one arm's share in one decision; a rollback skips it.
     min_publish_change : float
         A decision that moves every arm by less than this is not published.
-    promote : bool
-        Whether a challenger that is better by an anytime-valid test becomes the champion.
+    promote : bool or "propose"
+        Whether a challenger that is better by an anytime-valid test becomes the champion; with
+        ``"propose"`` once a person approves, also after a ramp. Rollbacks wait for nobody.
+    approval_s : float
+        How long a proposal waits for a person before it lapses, and how long an arm that was
+        rejected is not proposed again, seconds of stream time.
     decision_interval_ms, decision_labels : int
         A decision is due after this much stream time, or this many labels, whichever is first. Few
         labels beside thousands wait for others, up to ten intervals (200 ms at most): one in a
@@ -235,7 +239,8 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     floor: Share = 0.02
     max_step: Annotated[float, Meta(gt=0, le=1)] = 0.2
     min_publish_change: Share = 0.01
-    promote: bool = True
+    promote: bool | Literal["propose"] = True
+    approval_s: Annotated[float, Meta(gt=0)] = 86_400.0
     decision_interval_ms: Annotated[int, Meta(ge=0)] = 20
     decision_labels: Annotated[int, Meta(ge=1)] = 256
     bucket_ms: Annotated[int, Meta(ge=1)] = 10_000

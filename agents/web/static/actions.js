@@ -8,6 +8,8 @@ const MEANS = {
   pin: "sends all traffic to it; neither guard nor policy acts until it is unpinned",
   unpin: "lets the policy weigh the arms again",
   release: "lets it start again in the nursery; its old labels stay counted",
+  approve: "makes it the champion, as the job proposed",
+  reject: "keeps the champion; it is not proposed again for the time of an approval (approval_s)",
   freeze: "holds the weights; a rollback still goes through",
   unfreeze: "lets the weights move again",
 };

@@ -3,7 +3,7 @@ import uPlot from "/static/vendor/uplot/uPlot.esm.js";
 import { colour } from "./dom.js";
 
 const HEIGHT = 260;
-const MARK_COLOURS = { rollback: "--critical", promotion: "--fine", command: "--notice", registered: "--muted", drift: "--warning", probation: "--warning", ramp: "--notice", alarm: "--critical" };
+const MARK_COLOURS = { rollback: "--critical", promotion: "--fine", command: "--notice", registered: "--muted", drift: "--warning", probation: "--warning", ramp: "--notice", proposal: "--warning", alarm: "--critical" };
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 

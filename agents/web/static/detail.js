@@ -6,7 +6,7 @@ import { badge, clock, day, fixed, h, percent, redraw, replace, swatch, whole } 
 
 const SPANS = { "15 min": 900, "1 h": 3600, "6 h": 21600, "24 h": 86400 };
 const VERDICTS = { harmful: "critical", no_data: "warning", inconclusive: "notice", healthy: "fine" };
-const KINDS = { rollback: "critical", promotion: "fine", command: "notice", registered: "notice", drift: "warning", probation: "warning", ramp: "notice", alarm: "critical", shift: "notice" };
+const KINDS = { rollback: "critical", promotion: "fine", command: "notice", registered: "notice", drift: "warning", probation: "warning", ramp: "notice", proposal: "warning", alarm: "critical", shift: "notice" };
 const ACTIONS_ON_ARM = { rollback: "Roll back", promote: "Promote", pin: "Pin", release: "Release" };
 
 function facts(pairs) {
@@ -53,6 +53,13 @@ export async function detail(main, status, name) {
       now.frozen ? badge("notice", "frozen") : "",
       now.probation ? badge("warning", `${now.probation.arm} on probation`) : "",
       now.ramp ? badge(now.ramp.is_held ? "warning" : "notice", now.ramp.text) : "",
+      now.proposal ? badge("warning", now.proposal.text) : "",
+      ...(now.proposal && told.actions
+        ? [
+            h("button", { type: "button", onclick: actor("approve", now.proposal.arm) }, `Approve ${now.proposal.arm}`),
+            h("button", { type: "button", onclick: actor("reject", now.proposal.arm) }, `Reject ${now.proposal.arm}`),
+          ]
+        : []),
       h("span", { class: "muted" }, `champion ${now.champion ?? "none"}, version ${now.epoch}.${now.seq}`),
       h("span", { class: "grow" }),
       ...(told.actions

@@ -178,8 +178,8 @@ def slack_of(suspicion: Suspicion) -> int:
 
     Examples
     --------
-    >>> slack_of(Suspicion(past=[1000, 900 * 10**9])) / 1e9
-    3.542...
+    >>> round(slack_of(Suspicion(past=[1000, 900 * 10**9])) / 1e9, 2)
+    3.56
     """
     if suspicion.began:
         return -1

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from estate import make_anew, pairs, run, send, stop
+from estate import make_anew, pairs, run, send, steer, stop
 from harness import (
     Deployment,
     control_messages,
@@ -35,7 +35,7 @@ async def counted(deploy: Callable[..., Any]) -> tuple[Deployment, ControlMessag
     deployment: Deployment = await deploy()
     worker = deployment.start()
     for arm in ("a", "b"):
-        assert run(deployment, "arm", "register", "r", arm).returncode == 0, deployment.logs()
+        assert steer(deployment, "arm", "register", "r", arm).returncode == 0, deployment.logs()
     assert run(deployment, "rollback", "r", "b").returncode == 0
     await send(deployment, pairs("a"))
     await wait_for_count(deployment, 10, PATIENCE_S)

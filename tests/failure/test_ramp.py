@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from estate import run
+from estate import run, steer
 from harness import SHORT_SESSION, control_messages, lose_disk
 from patience import eventually
 from two_arms import Serving, newest, replayed
@@ -41,7 +41,7 @@ def test_ramp_goes_on_where_it_was(deploy: Callable[..., Any]) -> None:
                 return message is not None and set(message.weights) == {"a", "b"}
 
             await eventually(are_known, deployment.logs)
-            begun = await asyncio.to_thread(run, deployment, "ramp", "r", "b", *_PLAN)
+            begun = await asyncio.to_thread(steer, deployment, "ramp", "r", "b", *_PLAN)
             assert begun.returncode == 0, begun.stderr
             message = await newest(deployment)
             assert message is not None
@@ -87,16 +87,16 @@ def test_weights_are_set_and_shown(deploy: Callable[..., Any]) -> None:
         deployment = await deploy(**SHORT_SESSION, **{_ROUTE + "TTL_S": "3"})
         deployment.start()
         for arm in ("a", "b"):
-            made = await asyncio.to_thread(run, deployment, "arm", "register", "r", arm)
+            made = await asyncio.to_thread(steer, deployment, "arm", "register", "r", arm)
             assert made.returncode == 0, made.stderr
-        set_ = await asyncio.to_thread(run, deployment, "weights", "r", "a=0.75", "b=25%")
+        set_ = await asyncio.to_thread(steer, deployment, "weights", "r", "a=0.75", "b=25%")
         assert set_.returncode == 0, set_.stderr
         shown = await asyncio.to_thread(run, deployment, "status", "r")
         assert "policy static (weights = {'a': 0.75, 'b': 0.25}), by command" in shown.stdout
-        wrong = await asyncio.to_thread(run, deployment, "weights", "r", "a=0.75")
+        wrong = await asyncio.to_thread(steer, deployment, "weights", "r", "a=0.75")
         assert wrong.returncode != 0
         assert "weights must add up to 1, these to 0.75" in wrong.stderr
-        begun = await asyncio.to_thread(run, deployment, "ramp", "r", "b", "--steps", "50,100")
+        begun = await asyncio.to_thread(steer, deployment, "ramp", "r", "b", "--steps", "50,100")
         assert begun.returncode == 0, begun.stderr
 
         async def is_shown() -> bool:

@@ -65,6 +65,11 @@ async def make_anew(deployment: Deployment, *topics: str) -> None:
     await create_topics(settings.broker, settings.declared_topics(), 1)
 
 
+def steer(deployment: Deployment, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that waits for the job's answer, with patience for a worker that starts."""
+    return run(deployment, *words, "--timeout", f"{PATIENCE_S - 10:.0f}", **more)
+
+
 def run(deployment: Deployment, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the command line beside the workers, on the folder of the first."""
     environment = {

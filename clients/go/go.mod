@@ -1,0 +1,3 @@
+module leverframe
+
+go 1.21

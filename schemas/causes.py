@@ -23,11 +23,12 @@ from leverframe.schemas.alarms import (
     Version,
     WeightsNotFollowed,
 )
+from leverframe.schemas.delivery import ProposalCause, RampCause
+from leverframe.schemas.evidence import ArmEvidence
 
 __all__ = [
     "ALARMS",
     "Alarm",
-    "ArmEvidence",
     "BetterCause",
     "Cause",
     "CommandCause",
@@ -43,110 +44,14 @@ __all__ = [
     "ProbationCause",
     "ProposalCause",
     "RampCause",
-    "RecentEvidence",
     "RegisteredCause",
     "RollbackNotEffective",
-    "ShadowEvidence",
     "UnknownCause",
     "Version",
     "WeightsNotFollowed",
     "cause_of",
     "wire_form",
 ]
-
-
-class RecentEvidence(Struct, frozen=True, kw_only=True):
-    """What the newest labels of an arm say: about 200 of them, in whole time buckets.
-
-    Attributes
-    ----------
-    labels : int
-        That many.
-    mean : float
-        Reward mapped to [0, 1].
-    since_ms : int
-        Stream time at which the oldest bucket begins, ms since the epoch.
-    """
-
-    labels: int
-    mean: float
-    since_ms: int
-
-
-class ShadowEvidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What answers say that were computed beside another arm's, and not given.
-
-    Attributes
-    ----------
-    labels : int
-        Of answers in shadow, in force; revisions and withdrawals move them.
-    mean : float or None
-        Of these, reward mapped to [0, 1].
-    compared_with : str, optional
-        The champion, where the arm is another one and their labels may be compared.
-    pairs : int
-        Requests that both answered, whichever was served, in force.
-    difference : float, optional
-        By how much the arm was better on them, on average.
-    bounds : list of float, optional
-        Lower and upper end of the difference's confidence sequence, at the route's ``alpha``.
-    apart : bool
-        True: the route's labels depend on the answer, so these are shown, and count nowhere.
-    """
-
-    labels: int
-    mean: float | None
-    compared_with: str | UnsetType = UNSET
-    pairs: int = 0
-    difference: float | UnsetType = UNSET
-    bounds: list[float] | UnsetType = UNSET
-    apart: bool = False
-
-
-class ArmEvidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is known of an arm.
-
-    Attributes
-    ----------
-    phase : str
-        ``shadow``, ``nursery``, ``candidate``, ``champion`` or ``quarantined``.
-    verdict : str
-        The guard's: ``healthy``, ``harmful``, ``inconclusive`` or ``no_data``.
-    labels : int
-        Counted in its life.
-    mean : float or None
-        Of these, reward mapped to [0, 1]; None without labels.
-    bounds : list of float
-        Lower and upper end of the mean's confidence sequence.
-    recent : RecentEvidence, optional
-        Its newest labels alone; left out where none lie in the time buckets that are kept.
-    label_delay_ms : list of float or None, optional
-        In heartbeats: quantiles 0.5, 0.9 and 0.99 of the time from prediction to label.
-    join : dict, optional
-        In heartbeats: how the join of the arm fares.
-    against : float, optional
-        Nats by which the guard's bets speak against the arm; left out where they do not.
-    heir : str, optional
-        In heartbeats: the arm that would take its traffic.
-    in_shadow : ShadowEvidence, optional
-        Where it answered in shadow, or beside an answer in shadow of the champion.
-    prior : list of float, optional
-        Successes and failures from before its first label, which policies count beside its labels;
-        in none of the other figures.
-    """
-
-    phase: str
-    verdict: str
-    labels: int
-    mean: float | None
-    bounds: list[float]
-    recent: RecentEvidence | UnsetType = UNSET
-    label_delay_ms: list[float | None] | UnsetType = UNSET
-    join: dict[str, Any] | UnsetType = UNSET
-    against: float | UnsetType = UNSET
-    heir: str | UnsetType = UNSET
-    in_shadow: ShadowEvidence | UnsetType = UNSET
-    prior: list[float] | UnsetType = UNSET
 
 
 class GuardCause(Reason, frozen=True, kw_only=True, tag="guard"):
@@ -279,81 +184,6 @@ class ProbationCause(Reason, frozen=True, kw_only=True, tag="probation"):
     compared_with: str
     log_evidence: float
     log_fall: float
-    record: Coordinates | UnsetType = UNSET
-
-
-class RampCause(Reason, frozen=True, kw_only=True, tag="ramp"):
-    """An arm's share grew by a step of its ramp, waits, or the ramp is over.
-
-    Attributes
-    ----------
-    arms : dict of str to ArmEvidence
-        All arms after that.
-    arm : str
-        Whose share grows.
-    step : {"moved", "waiting", "aborted", "done"}
-        What happened.
-    how : str
-        Moved and done: by its ``gate``, or at its ``limit``; done: it is ``champion`` already.
-        Waiting and aborted: for want of ``labels``, by the verdict (``inconclusive``, ``no_data``,
-        ``harmful``), on ``probation``, or until the ``window`` for changes opens.
-    share : float
-        Of the traffic from now on.
-    at, of : int
-        Number of the step, from 1, and how many there are.
-    labels, min_labels : int
-        Of the arm in the step that ends or waits, and how many it takes.
-    verdict : str
-        The guard's.
-    record : Coordinates
-        The deciding reward.
-    """
-
-    arms: dict[str, ArmEvidence] | UnsetType = UNSET
-    arm: str
-    step: Literal["moved", "waiting", "aborted", "done"]
-    how: str
-    share: float
-    at: int
-    of: int
-    labels: int
-    min_labels: int
-    verdict: str
-    record: Coordinates | UnsetType = UNSET
-
-
-class ProposalCause(Reason, frozen=True, kw_only=True, tag="proposal"):
-    """A promotion is proved and waits for a person, or nobody answered in time.
-
-    Attributes
-    ----------
-    arms : dict of str to ArmEvidence
-        All arms.
-    arm : str
-        Who would be champion.
-    step : {"proposed", "lapsed"}
-        Which of the two.
-    until_ms : int
-        Stream time at which the proposal lapses, ms since the epoch.
-    labels, mean, compared_with, reference_labels, reference_mean
-        As for ``better``, where it was proposed.
-    log_evidence, log_threshold : float
-        Nats.
-    record : Coordinates
-        The deciding reward.
-    """
-
-    arms: dict[str, ArmEvidence] | UnsetType = UNSET
-    arm: str
-    step: Literal["proposed", "lapsed"]
-    until_ms: int
-    labels: int | UnsetType = UNSET
-    mean: float | UnsetType | None = UNSET
-    compared_with: str | UnsetType = UNSET
-    reference_labels: int | UnsetType = UNSET
-    reference_mean: float | UnsetType | None = UNSET
-    log_evidence: float
-    log_threshold: float | UnsetType = UNSET
     record: Coordinates | UnsetType = UNSET
 
 

@@ -13,7 +13,8 @@ from leverframe.policies.guard.capital import MICRO_NAT
 from leverframe.policies.guard.interval import confidence_interval
 from leverframe.policies.guard.verdict import arm_alpha, proof_of_better
 from leverframe.policies.units import NANO
-from leverframe.schemas.causes import ArmEvidence, BetterCause, PolicyCause
+from leverframe.schemas.causes import BetterCause, PolicyCause
+from leverframe.schemas.evidence import ArmEvidence
 from leverframe.streams.learning.approval import lapse, proposed
 from leverframe.streams.learning.arm import ArmState
 from leverframe.streams.learning.change import Change, Grow, Move, Promote

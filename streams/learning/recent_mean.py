@@ -7,7 +7,7 @@ the same in a replay, and nothing more to keep.
 from typing import Final
 
 from leverframe.policies.units import NANO
-from leverframe.schemas.causes import RecentEvidence
+from leverframe.schemas.evidence import RecentEvidence
 from leverframe.streams.learning.arm import ArmState
 from leverframe.streams.learning.guard import DIGITS
 

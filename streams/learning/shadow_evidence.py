@@ -4,7 +4,7 @@ from typing import Final
 
 from leverframe.policies.guard.interval import difference_interval
 from leverframe.policies.units import NANO
-from leverframe.schemas.causes import ShadowEvidence
+from leverframe.schemas.evidence import ShadowEvidence
 from leverframe.streams.learning.pairs import pair_key
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.routes.route import Route

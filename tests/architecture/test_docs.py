@@ -14,7 +14,7 @@ from doc_blocks import PAGES, ROOT
 
 from leverframe.agents.cli.main import _COMMANDS
 from leverframe.agents.settings import load_settings
-from leverframe.schemas import causes, errors
+from leverframe.schemas import causes, errors, evidence
 from leverframe.schemas.codec import RECORDS
 from leverframe.schemas.dead_letter import REASONS
 from leverframe.streams.routes.route import compile_routes
@@ -209,9 +209,9 @@ def test_wire_page_lists_every_cause() -> None:
     section = read("wire.md").partition("\n## Causes\n")[2].partition("\n## ")[0]
     rows = dict(re.findall(r"^\| `(\w+)`[^|]*\| ([^|]+) \|", section, re.MULTILINE))
     inner = {
-        "arms": causes.ArmEvidence,
-        "recent": causes.RecentEvidence,
-        "in_shadow": causes.ShadowEvidence,
+        "arms": evidence.ArmEvidence,
+        "recent": evidence.RecentEvidence,
+        "in_shadow": evidence.ShadowEvidence,
         "record": causes.Coordinates,
         "since": causes.Version,
     }

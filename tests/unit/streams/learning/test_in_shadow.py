@@ -8,8 +8,9 @@ from msgspec import UNSET
 from records import MAX_VALUE_BYTES, command_record, learning_runs, reward_record, routes
 
 from leverframe.agents.operator.narrate import sentence
-from leverframe.schemas.causes import ArmEvidence, ShadowEvidence, cause_of
+from leverframe.schemas.causes import cause_of
 from leverframe.schemas.control import ControlMessage
+from leverframe.schemas.evidence import ArmEvidence, ShadowEvidence
 from leverframe.streams.learning.decision import arms_now
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.learning.step import learn

@@ -61,6 +61,10 @@ class Comparison(msgspec.Struct, kw_only=True):
             return self.ceilings[name]
         return {at: run.timing.events_per_s for at, run in self.runs.get(name, {}).items()}
 
+    def warm_rates(self, name: str) -> dict[int, float]:
+        """Return events a second of a contender by round, from half of its rewards on."""
+        return {at: run.timing.late_events_per_s for at, run in self.runs.get(name, {}).items()}
+
 
 def say(text: str) -> None:
     """Show progress: on stderr, since stdout is for results."""

@@ -33,23 +33,15 @@ def summary(comparison: Comparison) -> dict[str, Any]:
 
     Medians, ratios with their spread, share of the limit, and all runs.
     """
-    ours = comparison.rates(SUBJECT)
-    compared = {}
-    for name in [*comparison.ceilings, *comparison.runs]:
-        found = ratios(ours, comparison.rates(name))
-        if name != SUBJECT and found:
-            compared[name] = {
-                "median": statistics.median(found),
-                "least": min(found),
-                "most": max(found),
-            }
-    medians = {
-        name: statistics.median(comparison.rates(name).values())
-        for name in [*comparison.ceilings, *comparison.runs]
-    }
+    everybody = [*comparison.ceilings, *comparison.runs]
+    compared = _compared({name: comparison.rates(name) for name in everybody})
+    medians = {name: statistics.median(comparison.rates(name).values()) for name in everybody}
+    warm = {name: comparison.warm_rates(name) for name in comparison.runs}
     answer: dict[str, Any] = {
         "medians_events_per_s": medians,
         "ours_to": compared,
+        "warm_events_per_s": {name: statistics.median(r.values()) for name, r in warm.items()},
+        "ours_to_warm": _compared(warm),
         "results": msgspec.to_builtins(comparison, str_keys=True),
     }
     if medians.keys() >= CEILINGS.keys():
@@ -59,15 +51,41 @@ def summary(comparison: Comparison) -> dict[str, Any]:
     return answer
 
 
+def _compared(rates: Mapping[str, Mapping[int, float]]) -> dict[str, dict[str, float]]:
+    """How many times as fast ours is as each other: median, least and most of the rounds."""
+    found = {name: ratios(rates.get(SUBJECT, {}), other) for name, other in rates.items()}
+    return {
+        name: {"median": statistics.median(one), "least": min(one), "most": max(one)}
+        for name, one in found.items()
+        if name != SUBJECT and one
+    }
+
+
 def table(comparison: Comparison) -> Iterator[str]:
-    """Yield the lines of the table, in Markdown, fastest first."""
+    """Yield the lines of two tables, in Markdown, fastest first: warm, then with the start."""
     known = summary(comparison)
+    yield from _warm(known)
+    yield ""
+    yield from _cold(comparison, known)
+    yield ""
+    yield from _notes(comparison, known)
+
+
+def _warm(known: Mapping[str, Any]) -> Iterator[str]:
+    rates, compared = known["warm_events_per_s"], known["ours_to_warm"]
+    yield "| warm: the second half | events/s | ours is (min..max) |"
+    yield "|---|---:|---:|"
+    for name in sorted(rates, key=lambda one: -rates[one]):
+        yield f"| {name} | {rates[name]:,.0f} | {_times(compared.get(name))} |"
+
+
+def _cold(comparison: Comparison, known: Mapping[str, Any]) -> Iterator[str]:
     medians, compared = known["medians_events_per_s"], known["ours_to"]
     yield (
-        "| contender | events/s | warm | ours is (min..max) | CPU µs/event | peak MB "
+        "| from the first output on | events/s | ours is (min..max) | CPU µs/event | peak MB "
         "| first output | wall, with start | pairs | runs |"
     )
-    yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+    yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
     for name in sorted(comparison.runs, key=lambda one: -medians[one]):
         runs = list(comparison.runs[name].values())
 
@@ -77,18 +95,16 @@ def table(comparison: Comparison) -> Iterator[str]:
 
         pairs = max(2000, round(comparison.pairs * comparison.shares[name]))
         yield (
-            f"| {name} | {medians[name]:,.0f} | {median('late_events_per_s'):,.0f} "
+            f"| {name} | {medians[name]:,.0f} "
             f"| {_times(compared.get(name))} | {median('cpu_us_per_event'):.1f} "
             f"| {statistics.median(run.peak_mb for run in runs):,.0f} "
             f"| {median('first_s'):.1f} s | {median('last_s'):.1f} s | {pairs:,} | {len(runs)} |"
         )
     for name, rates in comparison.ceilings.items():
         yield (
-            f"| ceiling: {name} alone | {medians[name]:,.0f} | | {_times(compared.get(name))} "
+            f"| ceiling: {name} alone | {medians[name]:,.0f} | {_times(compared.get(name))} "
             f"| | | | | {comparison.pairs:,} | {len(rates)} |"
         )
-    yield ""
-    yield from _notes(comparison, known)
 
 
 def _times(ratio: Mapping[str, float] | None) -> str:

@@ -125,6 +125,8 @@ def test_table_shows_medians_and_the_spread_of_ratios_by_round() -> None:
     lines = "\n".join(table(comparison))
     assert "3.00x (3.00..4.00)" in lines
     assert "| 5,000 | 3 |" in lines
+    assert known["ours_to_warm"]["peer"]["median"] == known["ours_to"]["peer"]["median"]
+    assert lines.index("| warm: the second half |") < lines.index("| from the first output on |")
     assert "other is left out: no compiler" in lines
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jmespath
+import msgspec
 import pytest
 from foreign import fault, mapped, mapping, source
 from hypothesis import given
@@ -13,7 +14,9 @@ from leverframe.schemas.errors import SettingsError
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
 from leverframe.streams.sources.expressions import compile_expression
+from leverframe.streams.sources.settings import SourceSettings
 from leverframe.streams.sources.times import to_ms
+from leverframe.streams.sources.written import FIELDS
 
 PREDICTION = {
     "kind": "prediction",
@@ -170,6 +173,14 @@ def test_required_fields_and_one_label_are_asked_for() -> None:
     ]
     with pytest.raises(SettingsError, match="give one of label, parts and parts_of"):
         source(**LABEL, parts={"a": "b"})
+
+
+def test_every_field_of_our_records_can_be_mapped() -> None:
+    """A field that is added to a record is one that sources can fill."""
+    settable = {one.name for one in msgspec.structs.fields(SourceSettings)}
+    for kind in FIELDS.values():
+        named = {one.name for one in msgspec.structs.fields(kind)} - {"schema_version"}
+        assert named <= settable, f"{kind.__name__}: {named - settable} in SourceSettings"
 
 
 _names = st.sampled_from(["a", "b", "c"])

@@ -26,10 +26,6 @@ __all__ = ["IngestShell", "IngestWork"]
 log = make_logger()
 
 _PAUSE_S: Final = 0.5
-# A source may have many partitions, each with transactions of its own: when few records come, those
-# of this long share one. A full micro-batch does not wait.
-_PACE_S: Final = 0.02
-_MANY_RECORDS: Final = 500
 _LONGEST_PAUSE_S: Final = 5.0
 
 
@@ -96,9 +92,7 @@ class IngestWork:
         durable = await self._ledger.begin_commit(shell.outputs(done), positions)
         shell.set_aside.note(done.dead_letters)
         shell.counts.update(done.counts)
-        if len(records) >= _MANY_RECORDS:
-            return durable
-        return asyncio.ensure_future(_paced(durable))
+        return durable
 
     async def tick(self, idle: Mapping[str, Idle]) -> bool:
         """Keep the positions from being forgotten."""
@@ -131,8 +125,3 @@ class IngestWork:
                     return
         finally:
             self.is_blocked = False
-
-
-async def _paced(durable: "asyncio.Future[None]") -> None:
-    """Be done when a transaction is durable, and no sooner than the pace of small ones allows."""
-    await asyncio.gather(durable, asyncio.sleep(_PACE_S))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import orjson
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from bench.ingest.records import SCHEMAS, pairs, section
@@ -104,7 +105,11 @@ async def latencies(servers: str, form: str, per_second: float, seconds: float) 
         arrivals = Arrivals(topics)
         try:
             async with reader(settings, fetch_max_wait_ms=5) as consumer:
-                consumer.subscribe([topics.rewards])
+                tps = [TopicPartition(topics.rewards, p) for p in (0, 1)]
+                consumer.assign(tps)
+                await consumer.seek_to_beginning(*tps)
+                for tp in tps:
+                    await consumer.position(tp)
                 while "attribution-0: open" not in await asyncio.to_thread(log.read_text):
                     await asyncio.sleep(0.1)
                 arrivals.from_ms = (time.time() + _WARM_UP_S) * 1000

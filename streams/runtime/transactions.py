@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
+from aiokafka import TopicPartition
+
 __all__ = ["Target", "Transaction"]
 
 Target: TypeAlias = tuple[str, int]
@@ -55,13 +57,22 @@ class Transaction:
         """
         producer = self._producer
         await producer.begin_transaction()
-        sending = asyncio.gather(*(self._send(*each) for each in self._batches.items()))
+        self._add_partitions()
+        ends = await asyncio.gather(*(self._send(*each) for each in self._batches.items()))
         if offsets:
-            # Beside the records: the coordinator is asked while their leaders write.
-            await asyncio.gather(sending, producer.send_offsets_to_transaction(offsets, group))
-        ends = await sending
+            await producer.send_offsets_to_transaction(offsets, group)
         await producer.commit_transaction()
         return dict(zip(self._batches, ends, strict=True))
+
+    def _add_partitions(self) -> None:
+        """Tell the coordinator of all partitions at once, before the first of them is written.
+
+        A broker that verifies a write (Kafka 3.6 and later) while the coordinator takes note of
+        more refuses it with ``NotEnoughReplicas``, and aiokafka tries again after 100 ms.
+        """
+        manager = self._producer._txn_manager  # noqa: SLF001 - it adds them one by one itself
+        for target in self._batches:
+            manager.maybe_add_partition_to_txn(TopicPartition(*target))
 
     async def _send(self, target: Target, built: list[Any]) -> int:
         topic, partition = target

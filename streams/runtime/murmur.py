@@ -1,6 +1,6 @@
 """Partitions of many keys at once: murmur2 as Java's producer has it, on arrays.
 
-One key costs 14 microseconds in Python, of a micro-batch 1.6: keys of one length are hashed
+One key costs 14 microseconds in Python, of a micro-batch 0.1 to 1.6: keys of one length are hashed
 together.
 """
 

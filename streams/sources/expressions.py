@@ -1,6 +1,6 @@
 """JMESPath, compiled once: plain paths become a walk, the rest is left to jmespath itself.
 
-jmespath interprets its tree anew for each record, some 4 microseconds for ``a.b.c``. Nearly every
+jmespath interprets its tree anew for each record, some 3 microseconds for ``a.b.c``. Nearly every
 field is such a path, and a walk over it costs a twentieth. The tree is jmespath's own, so what a
 path means cannot differ; a test holds both against each other.
 """

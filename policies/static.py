@@ -47,8 +47,8 @@ class Static:
     def __post_init__(self) -> None:
         """Refuse weights that are no shares of the traffic."""
         for arm, weight in self.weights.items():
-            if not math.isfinite(weight) or weight < 0:
-                raise PolicyError(f"static: weights[{arm!r}] must be at least 0, got {weight}")
+            if not 0 <= weight <= 1:
+                raise PolicyError(f"static: weights[{arm!r}] must lie in [0, 1], got {weight}")
         total = math.fsum(self.weights.values())
         if self.weights and abs(total - 1.0) > _TOLERANCE:
             raise PolicyError(f"static: weights must add up to 1, these to {total:g}")

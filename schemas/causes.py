@@ -257,6 +257,8 @@ class CommandCause(Reason, frozen=True, kw_only=True, tag="command"):
         As in the command.
     arm : str, optional
         The arm meant, where the action has one.
+    do : str, optional
+        What a ``ramp`` command did: ``begin``, ``pause``, ``resume``, ``skip`` or ``abort``.
     replicas : list of str, optional
         Serving replicas heard lately, whose acknowledgements may be waited for.
     record : Coordinates
@@ -267,6 +269,7 @@ class CommandCause(Reason, frozen=True, kw_only=True, tag="command"):
     action: str
     actor: str
     arm: str | UnsetType = UNSET
+    do: str | UnsetType = UNSET
     replicas: list[str] | UnsetType = UNSET
     record: Coordinates | UnsetType = UNSET
 

@@ -22,9 +22,10 @@ class RampCause(Reason, frozen=True, kw_only=True, tag="ramp"):
     step : {"moved", "waiting", "aborted", "done"}
         What happened.
     how : str
-        Moved and done: by its ``gate``, or at its ``limit``; done: it is ``champion`` already.
-        Waiting and aborted: for want of ``labels``, by the verdict (``inconclusive``, ``no_data``,
-        ``harmful``), on ``probation``, or until the ``window`` for changes opens.
+        Moved and done: by its ``gate``, or at its ``limit``. Waiting and aborted: for want of
+        ``labels``, by the verdict (``inconclusive``, ``no_data``, ``harmful``), on ``probation``,
+        in the ``cooldown`` after a rollback or drift, until the ``window`` for changes opens, or
+        for the ``approval`` of a person.
     share : float
         Of the traffic from now on.
     at, of : int
@@ -63,7 +64,7 @@ class ProposalCause(Reason, frozen=True, kw_only=True, tag="proposal"):
         Which of the two.
     until_ms : int
         Stream time at which the proposal lapses, ms since the epoch.
-    labels, mean, compared_with, reference_labels, reference_mean
+    labels, mean, compared_with, reference_labels, reference_mean, pairs, pair_difference
         As for ``better``, where it was proposed.
     log_evidence, log_threshold : float
         Nats.
@@ -80,6 +81,8 @@ class ProposalCause(Reason, frozen=True, kw_only=True, tag="proposal"):
     compared_with: str | UnsetType = UNSET
     reference_labels: int | UnsetType = UNSET
     reference_mean: float | UnsetType | None = UNSET
+    pairs: int | UnsetType = UNSET
+    pair_difference: float | UnsetType = UNSET
     log_evidence: float
     log_threshold: float | UnsetType = UNSET
     record: Coordinates | UnsetType = UNSET

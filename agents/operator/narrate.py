@@ -75,7 +75,8 @@ def sentence(cause: Cause) -> str:
 
 def _command(cause: CommandCause) -> str:
     arm = f" {cause.arm}" if isinstance(cause.arm, str) else ""
-    return f"{cause.action}{arm} by {cause.actor}"
+    action = f"{cause.do} {cause.action}" if isinstance(cause.do, str) else cause.action
+    return f"{action}{arm} by {cause.actor}"
 
 
 def _unknown(cause: UnknownCause) -> str:
@@ -86,7 +87,7 @@ def _unknown(cause: UnknownCause) -> str:
     return cause.why or "a reason that is not told"
 
 
-def _on_pairs(cause: GuardCause | BetterCause) -> str:
+def _on_pairs(cause: GuardCause | BetterCause | ProposalCause) -> str:
     """What requests say that both arms answered; empty where there are none."""
     if not isinstance(cause.pairs, int) or not isinstance(cause.pair_difference, float):
         return ""
@@ -175,8 +176,9 @@ _WAITS_FOR: Final = {
     "no_data": "for labels: none of late",
     "harmful": "since it is harmful",
     "probation": "while it is on probation",
+    "cooldown": "for the time after a rollback or a drift to be over",
     "window": "for the window in which changes may be made",
-    "approval": "for a person: leverframe approve, or reject",
+    "approval": "for a person's approval",
 }
 
 
@@ -201,8 +203,6 @@ def _ramp(cause: RampCause) -> str:
     if cause.step == "aborted":
         waited = _WAITS_FOR.get(cause.how, cause.how)
         return f"{_ramp_headline(cause)}, {step}: it waited {waited}; {labels}"
-    if cause.how == "champion":
-        return f"the ramp of {cause.arm} is over: it is the champion already"
     return f"{cause.arm} became champion, its ramp is done: {labels}"
 
 
@@ -215,11 +215,16 @@ def _proposal_headline(cause: ProposalCause) -> str:
 def _proposal(cause: ProposalCause) -> str:
     if cause.step == "lapsed":
         return f"{_proposal_headline(cause)}; it is proposed anew while it is proved"
+    on_pairs = _on_pairs(cause)
+    means = (
+        f"mean {cause.mean} of {cause.labels:,} labels, {cause.compared_with} "
+        f"{cause.reference_mean} of {cause.reference_labels:,}"
+    )
+    known = [on_pairs] if on_pairs else []
+    known += [means] if cause.labels else []
     return (
-        f"{_proposal_headline(cause)}: mean {cause.mean} of {cause.labels:,} labels, "
-        f"{cause.compared_with} {cause.reference_mean} of {cause.reference_labels:,}; log evidence "
-        f"{cause.log_evidence:.2f} reached {cause.log_threshold:.2f}; "
-        "leverframe approve, or reject"
+        f"{_proposal_headline(cause)}: {'; '.join(known)}; log evidence "
+        f"{cause.log_evidence:.2f} reached {cause.log_threshold:.2f}; leverframe approve, or reject"
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import structs
 
 from leverframe.schemas.causes import BetterCause, ProposalCause
 from leverframe.schemas.command import Command
@@ -31,6 +31,8 @@ def proposed(state: RouteState, route: Route, better: BetterCause, now_ms: int) 
         compared_with=better.compared_with,
         reference_labels=better.reference_labels,
         reference_mean=better.reference_mean,
+        pairs=better.pairs,
+        pair_difference=better.pair_difference,
         log_evidence=better.log_evidence,
         log_threshold=better.log_threshold,
     )
@@ -54,6 +56,8 @@ def lapse(state: RouteState, now_ms: int) -> Change | None:
 def approval_moves(state: RouteState, command: Command, route: Route) -> tuple[Move, ...]:
     """What an ``approve`` command asks for: the promotion, with the name of who approved."""
     proposal = _asked_for(state, command)
+    if state.arms[proposal.arm].verdict == "harmful":
+        raise RecordError("refused", f"arm {proposal.arm!r} is harmful by now; reject it")
     promote = Promote(proposal.arm, command.actor, proposal.log_evidence)
     if state.ramp is not None and state.ramp.arm == proposal.arm:
         return (Propose(None), *done_moves(state, route, state.ramp, promote))
@@ -81,8 +85,4 @@ def _asked_for(state: RouteState, command: Command) -> Proposal:
 def proposal_summary(state: RouteState) -> dict[str, Any] | None:
     """Return the proposal that waits, as heartbeats tell it; None without one."""
     proposal = state.proposal
-    return None if proposal is None else _fields(proposal)
-
-
-def _fields(one: Struct) -> dict[str, Any]:
-    return {name: getattr(one, name) for name in one.__struct_fields__}
+    return None if proposal is None else structs.asdict(proposal)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from leverframe.policies.guard.capital import MICRO_NAT
 from leverframe.policies.registry import make_policy
@@ -177,7 +177,8 @@ def propose_command(
             command_id=command.command_id,
             action=command.action,
             actor=command.actor,
-            arm=UNSET if command.arm is None else command.arm,
+            arm=command.arm or _arm_of(moves) or UNSET,
+            do=_said(command),
             replicas=sorted(state.loop.replicas) or UNSET,
         ),
         moves=moves,
@@ -197,6 +198,17 @@ def _moves_of(state: RouteState, command: Command, route: Route, now_ms: int) ->
     if isinstance(move, RegisterArm) and not move.in_shadow:
         return move, *newcomer_ramp(state, route, move.arm, now_ms)
     return (move,)
+
+
+def _arm_of(moves: tuple[Move, ...]) -> str | None:
+    """Whom a command without an arm promotes."""
+    return next((move.arm for move in moves if isinstance(move, Promote)), None)
+
+
+def _said(command: Command) -> str | UnsetType:
+    """What a ``ramp`` command does to the ramp."""
+    told = (command.params or {}).get("do", "begin")
+    return told if command.action == "ramp" and isinstance(told, str) else UNSET
 
 
 def _newcomer(move: Move) -> str | None:

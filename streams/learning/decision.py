@@ -46,13 +46,13 @@ def is_late(state: RouteState, route: Route, now_ms: int) -> bool:
     return now_ms - state.last_decision_ms >= route.settings.decision_interval_ms
 
 
-def is_informed(state: RouteState, arm: ArmState, route: Route, now_ms: int) -> bool:
-    """Whether the labels since the last decision, of which the newest is an arm's, can change it.
+def is_informed(state: RouteState, route: Route, now_ms: int) -> bool:
+    """Whether the labels since the last decision can change it.
 
-    A few beside thousands move nothing, unless they are so bad that the arm might be suspected.
+    A few beside thousands move nothing, unless they are so bad that an arm might be suspected.
     """
     return (
-        arm.slack_nano < 0
+        any(arm.slack_nano < 0 for arm in state.arms.values())
         or state.labels_since_decision >= min(_ENOUGH_NEWS, state.weighed_labels // _NEWS_SHARE)
         or now_ms - state.last_decision_ms >= _patience_ms(route)
     )

@@ -119,7 +119,7 @@ def heartbeat(state: RouteState, route: Route, now_ms: int) -> ControlMessage:
         probation=UNSET
         if state.probation is None
         else structs.asdict(state.probation) | {"share": route.settings.guard.probation_share},
-        ramp=ramp_summary(state) or UNSET,
+        ramp=ramp_summary(state, route, now_ms) or UNSET,
         proposal=proposal_summary(state) or UNSET,
     )
     return control_message(state, route, "heartbeat", cause, now_ms)

@@ -1,6 +1,8 @@
 """A ramp at work: when it moves on, when it waits and for what, and how it ends."""
 
-from typing import Any
+from typing import Any, Final
+
+from msgspec import structs
 
 from leverframe.schemas.causes import RampCause
 from leverframe.schemas.command import Command
@@ -16,10 +18,14 @@ from leverframe.streams.learning.change import (
 from leverframe.streams.learning.proposal import Proposal
 from leverframe.streams.learning.ramp import Ramp, RampPlan, plan_of_params, plan_of_settings
 from leverframe.streams.learning.state import RouteState
-from leverframe.streams.learning.weights import policy_of
+from leverframe.streams.learning.weights import is_by_hand, policy_of
 from leverframe.streams.routes.route import Route
 
 __all__ = ["done_moves", "newcomer_ramp", "propose_ramp", "ramp_moves", "ramp_summary"]
+
+
+_ACTIONS: Final = ("begin", "pause", "resume", "skip", "abort")
+_LIFTED: Final = frozenset({"labels", "inconclusive", "no_data"})  # by a limit that goes on
 
 
 def propose_ramp(state: RouteState, route: Route, now_ms: int) -> Change | None:
@@ -27,15 +33,28 @@ def propose_ramp(state: RouteState, route: Route, now_ms: int) -> Change | None:
     ramp = state.ramp
     if ramp is None or ramp.is_paused or state.pinned or state.frozen:
         return None
-    if state.champion == ramp.arm:
-        return _change(state, "done", "champion", (SetRamp(None),), ramp)
     if now_ms - ramp.since_ms < ramp.plan.dwell_ms:
         return None
-    waits_for = _waits_for(state, route, ramp, now_ms)
-    if not waits_for:
-        return _next_step(state, route, ramp, now_ms)
-    at_limit = _at_limit(state, route, ramp, waits_for, now_ms)
-    return at_limit or _waiting(state, route, ramp, waits_for, now_ms)
+    waits_for, how = _waits_for(state, route, ramp, now_ms), "gate"
+    if waits_for and _is_at_limit(ramp, now_ms):
+        if ramp.plan.at_limit == "abort":
+            return _change(state, "aborted", waits_for, (SetRamp(None),), ramp)
+        if ramp.plan.at_limit == "go_on" and waits_for in _LIFTED:
+            waits_for, how = _for_a_person(state, route, ramp, now_ms), "limit"
+    if waits_for:
+        return _waiting(state, route, ramp, waits_for, now_ms)
+    return _next_step(state, route, ramp, now_ms, how)
+
+
+def _is_at_limit(ramp: Ramp, now_ms: int) -> bool:
+    limit_ms = ramp.plan.limit_ms
+    return limit_ms is not None and now_ms - ramp.since_ms >= ramp.plan.dwell_ms + limit_ms
+
+
+def _for_a_person(state: RouteState, route: Route, ramp: Ramp, now_ms: int) -> str:
+    """``approval`` where a person is asked before the last step; else empty."""
+    is_last = _moved_on(state, ramp, now_ms) is None
+    return "approval" if is_last and route.settings.promote == "propose" else ""
 
 
 def _waiting(
@@ -50,43 +69,32 @@ def _waiting(
         more = (Propose(Proposal(ramp.arm, now_ms, until_ms, 0.0)),)
     elif waits_for == ramp.waits_for:
         return None
-    waiting = _replaced(ramp, waits_for=waits_for)
+    waiting = structs.replace(ramp, waits_for=waits_for)
     return _change(state, "waiting", waits_for, (SetRamp(waiting), *more), waiting)
 
 
 def _waits_for(state: RouteState, route: Route, ramp: Ramp, now_ms: int) -> str:
-    """What keeps a ramp from its next step though it dwelt long enough; empty: nothing."""
+    """What keeps a ramp from its next step though it dwelt long enough; empty: nothing.
+
+    What no limit of time lifts goes first.
+    """
     arm = state.arms[ramp.arm]
-    if arm.first_count - ramp.labels < ramp.plan.min_labels:
-        return "labels"
+    cooling_ms = max(state.cooldown_until_ms, arm.held_until_ms)
+    on_probation = state.probation is not None and state.probation.arm == ramp.arm
     passing = {"healthy"} if ramp.plan.gate == "healthy" else {"healthy", "inconclusive"}
-    if arm.verdict not in passing:
-        return arm.verdict
-    if state.probation is not None and state.probation.arm == ramp.arm:
-        return "probation"
-    if not route.may_change(now_ms):
-        return "window"
-    is_last = _moved_on(state, ramp, now_ms) is None
-    return "approval" if is_last and route.settings.promote == "propose" else ""
+    obstacles = {
+        "harmful": arm.verdict == "harmful",
+        "probation": on_probation,
+        "cooldown": now_ms < cooling_ms,
+        "window": not route.may_change(now_ms),
+        "labels": arm.first_count - ramp.labels < ramp.plan.min_labels,
+        arm.verdict: arm.verdict not in passing,
+    }
+    found = (name for name, is_there in obstacles.items() if is_there)
+    return next(found, _for_a_person(state, route, ramp, now_ms))
 
 
-def _at_limit(
-    state: RouteState, route: Route, ramp: Ramp, waits_for: str, now_ms: int
-) -> Change | None:
-    plan = ramp.plan
-    if plan.limit_ms is None or now_ms - ramp.since_ms < plan.dwell_ms + plan.limit_ms:
-        return None
-    if plan.at_limit == "abort":
-        return _change(state, "aborted", waits_for, (SetRamp(None),), ramp)
-    may_go_on = waits_for not in {"harmful", "probation", "window", "approval"}
-    if plan.at_limit == "go_on" and may_go_on:
-        return _next_step(state, route, ramp, now_ms, "limit")
-    return None
-
-
-def _next_step(
-    state: RouteState, route: Route, ramp: Ramp, now_ms: int, how: str = "gate"
-) -> Change:
+def _next_step(state: RouteState, route: Route, ramp: Ramp, now_ms: int, how: str) -> Change:
     after = _moved_on(state, ramp, now_ms)
     if after is None:
         moves = done_moves(state, route, ramp, Promote(ramp.arm))
@@ -99,27 +107,16 @@ def _moved_on(state: RouteState, ramp: Ramp, now_ms: int) -> Ramp | None:
     at = ramp.at + 1
     if at >= len(ramp.plan.shares) - 1:
         return None
-    return Ramp(ramp.arm, ramp.plan, at, now_ms, state.arms[ramp.arm].first_count)
+    labels = state.arms[ramp.arm].first_count
+    return structs.replace(ramp, at=at, since_ms=now_ms, labels=labels, waits_for="")
 
 
 def done_moves(state: RouteState, route: Route, ramp: Ramp, promote: Promote) -> tuple[Move, ...]:
     """Return what ends a ramp: its arm becomes the champion, and weights by hand become its own."""
     moves: tuple[Move, ...] = (SetRamp(None), promote)
-    if getattr(policy_of(state, route), "is_by_hand", False):
+    if is_by_hand(policy_of(state, route)):
         moves += (SetPolicy("static", {"weights": {ramp.arm: 1.0}}),)
     return moves
-
-
-def _replaced(ramp: Ramp, *, waits_for: str | None = None, is_paused: bool | None = None) -> Ramp:
-    return Ramp(
-        ramp.arm,
-        ramp.plan,
-        ramp.at,
-        ramp.since_ms,
-        ramp.labels,
-        ramp.waits_for if waits_for is None else waits_for,
-        ramp.is_paused if is_paused is None else is_paused,
-    )
 
 
 def _change(
@@ -159,17 +156,17 @@ def ramp_moves(state: RouteState, command: Command, route: Route, now_ms: int) -
     """Return what a ``ramp`` command asks for; ``refused`` or ``invalid`` (RecordError) else."""
     params = dict(command.params or {})
     what = params.pop("do", "begin")
+    if not isinstance(what, str) or what not in _ACTIONS:
+        raise RecordError("invalid", f"params.do must be one of {', '.join(_ACTIONS)}")
     if what == "begin":
-        return (_begun(state, command, plan_of_params(params, route.settings.ramp), now_ms),)
+        return (_begun(state, route, command, plan_of_params(params, route.settings.ramp), now_ms),)
     if state.ramp is None:
         raise RecordError("refused", "no ramp is under way on the route")
     if what == "abort":
         return (SetRamp(None),)
     if what == "skip":
         return _skipped(state, route, state.ramp, command, now_ms)
-    if what in {"pause", "resume"}:
-        return (_paused(state.ramp, is_paused=what == "pause"),)
-    raise RecordError("invalid", f"params.do must be begin, pause, resume, skip or abort: {what}")
+    return (_paused(state.ramp, now_ms, is_paused=what == "pause"),)
 
 
 def _skipped(
@@ -181,13 +178,15 @@ def _skipped(
     return (SetRamp(after),)
 
 
-def _paused(ramp: Ramp, *, is_paused: bool) -> Move:
+def _paused(ramp: Ramp, now_ms: int, *, is_paused: bool) -> Move:
+    """A pause, or its end: the step then dwells anew, since nobody watched it meanwhile."""
     if ramp.is_paused == is_paused:
         raise RecordError("refused", f"the ramp is {'' if is_paused else 'not '}paused")
-    return SetRamp(_replaced(ramp, is_paused=is_paused))
+    since_ms = ramp.since_ms if is_paused else now_ms
+    return SetRamp(structs.replace(ramp, is_paused=is_paused, since_ms=since_ms, waits_for=""))
 
 
-def _begun(state: RouteState, command: Command, plan: RampPlan, now_ms: int) -> Move:
+def _begun(state: RouteState, route: Route, command: Command, plan: RampPlan, now_ms: int) -> Move:
     name = command.arm
     arm = state.arms.get(name or "")
     if name is None or arm is None:
@@ -199,18 +198,24 @@ def _begun(state: RouteState, command: Command, plan: RampPlan, now_ms: int) -> 
         )
     if not arm.is_eligible or name == state.champion:
         raise RecordError("refused", f"arm {name!r} is {arm.phase}: there is nothing to ramp up")
+    if route.is_holdout(name):
+        raise RecordError("refused", f"arm {name!r} is held out: its share stays as it is")
     return SetRamp(Ramp(name, plan, 0, now_ms, arm.first_count))
 
 
 def newcomer_ramp(state: RouteState, route: Route, name: str, now_ms: int) -> tuple[Move, ...]:
     """Return the move that begins a new arm's ramp, where the settings want one and none goes."""
-    if not route.settings.ramp.new_arms or state.ramp is not None or not state.eligible:
+    is_wanted = route.settings.ramp.new_arms and not route.is_holdout(name)
+    if not is_wanted or state.ramp is not None or not state.eligible:
         return ()
     return (SetRamp(Ramp(name, plan_of_settings(route.settings.ramp), 0, now_ms, 0)),)
 
 
-def ramp_summary(state: RouteState) -> dict[str, Any] | None:
-    """Return the plan and where it stands, as heartbeats tell it; None without a ramp."""
+def ramp_summary(state: RouteState, route: Route, now_ms: int) -> dict[str, Any] | None:
+    """Return the plan and where it stands, as heartbeats tell it; None without a ramp.
+
+    What it waits for is as of now: without labels no decision says it.
+    """
     ramp = state.ramp
     if ramp is None:
         return None
@@ -225,6 +230,8 @@ def ramp_summary(state: RouteState) -> dict[str, Any] | None:
         "labels": state.arms[ramp.arm].first_count - ramp.labels,
         "min_labels": plan.min_labels,
         "gate": plan.gate,
-        "waits_for": ramp.waits_for,
+        "waits_for": _waits_for(state, route, ramp, now_ms)
+        if now_ms - ramp.since_ms >= plan.dwell_ms
+        else "",
         "paused": ramp.is_paused,
     }

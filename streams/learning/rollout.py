@@ -219,14 +219,24 @@ def _crown(state: RouteState, name: str) -> None:
     _advance(state, name, "promoted")
     state.champion = name
     state.declined.pop(name, None)
+    # What was proved, was proved against the champion that was.
+    state.proposal = None
+    if state.ramp is not None and state.ramp.arm == name:
+        state.ramp = None
+    state.last_known_good = [reign for reign in state.last_known_good if reign.arm != name]
+
+
+def _withdraw(state: RouteState, name: str) -> None:
+    """Drop the proposal of an arm, if there is one."""
     if state.proposal is not None and state.proposal.arm == name:
         state.proposal = None
-    state.last_known_good = [reign for reign in state.last_known_good if reign.arm != name]
 
 
 def _plan(state: RouteState, move: SetRamp | Propose) -> None:
     """What is to come: a ramp's next step, or a person's word."""
     if isinstance(move, SetRamp):
+        if state.ramp is not None and move.ramp is None:
+            _withdraw(state, state.ramp.arm)
         state.ramp = move.ramp
         return
     state.proposal = move.proposal
@@ -283,8 +293,9 @@ def _gap_nano(state: RouteState, route: Route, name: str, successor: str) -> int
 def _retire(state: RouteState, name: str) -> None:
     if state.arms[name].is_eligible:
         _leave(state, name, "retired", _heir_of(state, name))
-    else:
-        _advance(state, name, "retired")
+        return
+    _advance(state, name, "retired")
+    _withdraw(state, name)
 
 
 def _leave(state: RouteState, name: str, event: Event, heir: str) -> None:
@@ -296,8 +307,7 @@ def _leave(state: RouteState, name: str, event: Event, heir: str) -> None:
         state.probation = None
     if state.ramp is not None and state.ramp.arm == name:
         state.ramp = None
-    if state.proposal is not None and state.proposal.arm == name:
-        state.proposal = None
+    _withdraw(state, name)
     state.last_known_good = [reign for reign in state.last_known_good if reign.arm != name]
     if state.pinned == name:
         state.pinned = None

@@ -209,7 +209,7 @@ class _Step:
         self.out.counts["counted", reward.route] += 1
         state.labels_since_decision += 1
         self._apply(state, route, note_label(state, reward.arm, reward, route), now_ms)
-        late = late and is_informed(state, arm, route, now_ms)
+        late = late and is_informed(state, route, now_ms)
         if late or state.labels_since_decision >= route.settings.decision_labels:
             self._decide(state, route, now_ms)
 

@@ -15,7 +15,7 @@ from leverframe.streams.learning.statistics import arm_stats, corrected_stats
 from leverframe.streams.learning.warm_start import with_priors
 from leverframe.streams.routes.route import Route
 
-__all__ = ["is_weighing_due", "policy_of", "reweigh", "with_share"]
+__all__ = ["is_by_hand", "is_weighing_due", "policy_of", "reweigh", "with_share"]
 
 _WEIGHT_DIGITS: Final = 9
 WEIGH_EVERY_MS: Final = 1000
@@ -46,11 +46,14 @@ def reweigh(state: RouteState, route: Route, now_ms: int, newcomer: str | None =
     elif state.frozen and newcomer is not None:
         state.target = _with_newcomer(state, route, newcomer)
     elif not state.frozen:
-        wanted = _shaped(state, route, policy_of(state, route), stats, state.target, now_ms)
+        policy = policy_of(state, route)
+        wanted = _shaped(state, route, policy, stats, state.target, now_ms)
+        if not is_by_hand(policy):
+            wanted = _held(state, route, wanted, now_ms)
         if state.ramp is not None:
             wanted = with_share(wanted, state.ramp.arm, state.ramp.share)
-        wanted = _on_probation(state, route, _held(state, route, wanted, now_ms))
-        state.target = _with_holdout(route, wanted)
+        wanted = _on_probation(state, route, wanted)
+        state.target = _with_holdout(state, route, wanted)
     state.shadow = {
         name: _shaped(state, route, policy, stats, state.shadow.get(name, {}), now_ms)
         for name, policy in route.shadow.items()
@@ -58,6 +61,11 @@ def reweigh(state: RouteState, route: Route, now_ms: int, newcomer: str | None =
     if set(state.weights) != set(state.target):
         return math.inf
     return max(abs(state.target[arm] - share) for arm, share in state.weights.items())
+
+
+def is_by_hand(policy: Policy) -> bool:
+    """Whether a policy's weights are published as they are."""
+    return getattr(policy, "is_by_hand", False)
 
 
 def policy_of(state: RouteState, route: Route) -> Policy:
@@ -76,7 +84,7 @@ def _shaped(
     settings = route.settings
     names = list(state.arms)
     wanted = policy.propensities(stats, now_ms)
-    if getattr(policy, "is_by_hand", False):
+    if is_by_hand(policy):
         return _rounded(
             {name: float(wanted[at]) for at, name in enumerate(names) if stats.eligible[at]}
         )
@@ -141,10 +149,14 @@ def _on_probation(state: RouteState, route: Route, wanted: dict[str, float]) -> 
     return _rounded(on_probation(wanted, now.arm, now.compared_with, share, least))
 
 
-def _with_holdout(route: Route, wanted: dict[str, float]) -> dict[str, float]:
-    """Give the arm that measures the others its lasting share."""
+def _with_holdout(state: RouteState, route: Route, wanted: dict[str, float]) -> dict[str, float]:
+    """Give the arm that measures the others its lasting share, unless it is the champion."""
     holdout = route.settings.holdout
-    return wanted if holdout is None else with_share(wanted, holdout.arm, holdout.share)
+    return (
+        wanted
+        if holdout is None or holdout.arm == state.champion
+        else with_share(wanted, holdout.arm, holdout.share)
+    )
 
 
 def with_share(wanted: dict[str, float], name: str, share: float) -> dict[str, float]:

@@ -21,7 +21,7 @@ class RampSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         Whether each new arm gets its traffic by such a ramp, one after the other; else commands
         alone begin one.
     steps : list of float
-        Percentages of the traffic, rising to 100, where the arm becomes the champion.
+        Percentages of the traffic, two at least, rising to 100, where the arm becomes the champion.
     dwell : str
         How long a step lasts at least (s, m, h, d).
     min_labels : int
@@ -36,21 +36,21 @@ class RampSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """
 
     new_arms: bool = False
-    steps: list[Annotated[float, Meta(gt=0, le=100)]] = field(
-        default_factory=lambda: [1.0, 5.0, 25.0, 50.0, 100.0]
-    )
+    steps: Annotated[
+        list[Annotated[float, Meta(gt=0, le=100)]], Meta(min_length=2, max_length=100)
+    ] = field(default_factory=lambda: [1.0, 5.0, 25.0, 50.0, 100.0])
     dwell: Period = "10m"
-    min_labels: Annotated[int, Meta(ge=0)] = 500
+    min_labels: Annotated[int, Meta(ge=0, le=10**12)] = 500
     gate: Literal["healthy", "not_harmful"] = "healthy"
     limit: Period | None = None
     at_limit: Literal["hold", "abort", "go_on"] = "hold"
 
     def __post_init__(self) -> None:
         """Refuse steps that do not rise to 100."""
-        steps = self.steps
-        is_rising = all(one < other for one, other in itertools.pairwise(steps))
-        if not steps or not is_rising or steps[-1] != 100:
-            raise ValueError("steps must rise to 100")
+        is_rising = all(one < other for one, other in itertools.pairwise(self.steps))
+        if not is_rising or self.steps[-1] != 100:
+            said = ", ".join(f"{step:g}" for step in self.steps)
+            raise ValueError(f"steps must rise to 100, got {said}")
 
 
 class ChangeWindow(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -79,8 +79,11 @@ class ChangeWindow(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         """Refuse a zone or a time that nobody knows."""
         try:
             zone = ZoneInfo(self.time_zone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError(f"time_zone {self.time_zone!r} is not known") from error
+        begin, _ = self.hours
+        if begin == 24:
+            raise ValueError("hours must begin before 24")
         if self.not_before is not None:
             opens_ms(self.not_before, zone)
 

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 __all__ = ["is_open", "opens_ms"]
 
+_LATEST_MS: Final = 253_402_214_400_000  # the last day of the year 9999
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -37,7 +38,8 @@ def is_open(
     zone = ZoneInfo(time_zone)
     if not_before is not None and now_ms < opens_ms(not_before, zone):
         return False
-    at = datetime.fromtimestamp(now_ms / 1000, tz=UTC).astimezone(zone)
+    # A record's time may be the last that a calendar has, and a zone lie east of it.
+    at = datetime.fromtimestamp(min(now_ms, _LATEST_MS) / 1000, tz=UTC).astimezone(zone)
     begin, end = hours
     if begin < end:
         is_hour, day = begin <= at.hour < end, at.weekday()

@@ -195,11 +195,17 @@ class MicrobatchConsumer(Consumer):
                 yield tp, message
 
     async def begin_at(self, begins: Mapping[TP, int]) -> None:
-        """Fetch these partitions from now on, from their ledgers' positions."""
+        """Fetch these partitions from now on, from their ledgers' positions.
+
+        Nothing is done for partitions that a rebalance took, or gave anew, meanwhile.
+        """
+        held = self._unopened
         for tp, offset in begins.items():
             self._begins[tp] = offset
             await self.seek(tp, offset)
-        self._unopened.difference_update(begins)
+            if self._unopened is not held:
+                return
+        held.difference_update(begins)
 
     async def _seek(self, partition: TP, offset: int) -> None:
         await self._thread.call_thread(self._thread.seek_here, partition, offset)
@@ -207,7 +213,7 @@ class MicrobatchConsumer(Consumer):
     async def perform_seek(self) -> None:
         """Go where Faust wants to, and then where the ledgers say."""
         await super().perform_seek()
-        for tp, offset in self._begins.items():
+        for tp, offset in list(self._begins.items()):
             if tp in self.assignment():
                 await self.seek(tp, offset)
 

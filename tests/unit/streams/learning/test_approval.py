@@ -119,3 +119,26 @@ def test_a_replay_comes_to_the_same_digest() -> None:
     for at in range(0, len(loop.records), 7):
         again.take(loop.records[at : at + 7])
     assert state_digest(again.state) == state_digest(loop.state)
+
+
+def test_a_proposal_ends_with_what_it_stood_on() -> None:
+    """With the ramp that asked for it, and with the champion that it was proved against."""
+    loop = Loop(1, routes(**(HALF | {"approval_s": 3600.0})))
+    loop.begin("a", "b", "c")
+    loop.run(200, a=0.9, b=0.9, c=0.9)
+    plan = {"steps": [60, 100], "dwell": "1s", "min_labels": 5, "gate": "not_harmful"}
+    loop.refused([command_record("ramp", arm="b", params=plan, at=loop.at)])
+    loop.run(200, a=0.9, b=0.9, c=0.9)
+    assert loop.state.proposal is not None
+    loop.refused([command_record("ramp", params={"do": "abort"}, at=loop.at)])
+    assert loop.state.proposal is None
+    loop = proved()
+    loop.label("c", 1.0)
+    loop.refused([command_record("promote", "c", at=loop.at)])
+    assert loop.state.proposal is None
+
+
+def test_who_was_promoted_is_named_where_the_command_did_not() -> None:
+    loop = proved()
+    ask(loop, "approve")
+    assert sentence(cause_of(loop.messages[-1].cause)) == "command approve b by test"

@@ -99,8 +99,8 @@ def test_a_healthy_gate_takes_proof() -> None:
     ramp(loop, **(QUICK | {"steps": [50, 100], "gate": "healthy"}))
     loop.run(300, a=0.9, b=0.9)
     assert steps(loop) == [("waiting", "inconclusive", 0.5)]
-    loop.run(4000, a=0.7, b=0.9)
-    assert steps(loop)[-1][0] == "done"
+    loop.run(4000, a=0.9, b=0.97)
+    assert steps(loop)[-1] == ("done", "gate", 1.0)
 
 
 def test_a_harmful_arm_is_rolled_back_and_its_ramp_is_over() -> None:
@@ -139,8 +139,8 @@ def test_person_pauses_resumes_skips_and_aborts() -> None:
     assert ramp(loop, None, do="pause") == ["refused"]
     assert not ramp(loop, None, do="skip")
     assert loop.state.weights["b"] == 0.25
-    assert not ramp(loop, None, do="pause")
     assert not ramp(loop, None, do="resume")
+    assert ramp(loop, None, do="resume") == ["refused"]
     assert not ramp(loop, None, do="abort")
     assert loop.state.weights == {"a": 1.0, "b": 0.0}
     assert ramp(loop, None, do="skip") == ["refused"]
@@ -166,7 +166,16 @@ def test_skipping_the_last_step_promotes() -> None:
         ("b", {"gate": "perhaps"}, "invalid"),
         ("b", {"at_limit": "panic"}, "invalid"),
         ("b", {"pace": 3}, "invalid"),
-        ("b", {"do": "dance"}, "refused"),
+        ("b", {"do": "dance"}, "invalid"),
+        ("b", {"do": []}, "invalid"),
+        ("b", {"gate": []}, "invalid"),
+        ("b", {"at_limit": {}}, "invalid"),
+        ("b", {"min_labels": 10**18}, "invalid"),
+        ("b", {"dwell": "9" * 30 + "d"}, "invalid"),
+        ("b", {"dwell": "-5m"}, "invalid"),
+        ("b", {"limit": "0s"}, "invalid"),
+        ("b", {"steps": [100]}, "invalid"),
+        ("b", {"steps": [*(n / 100 for n in range(1, 10_000)), 100]}, "invalid"),
         ("zebra", {}, "unknown_arm"),
         ("a", {}, "refused"),
     ],
@@ -224,7 +233,7 @@ def test_ramp_does_not_depend_on_how_records_were_cut() -> None:
 
 
 def test_every_step_has_its_words() -> None:
-    for step, how in (("moved", "limit"), ("aborted", "labels"), ("done", "champion")):
+    for step, how in (("moved", "limit"), ("aborted", "labels"), ("waiting", "cooldown")):
         cause = cause_of(
             {
                 "why": "ramp",
@@ -241,3 +250,65 @@ def test_every_step_has_its_words() -> None:
         )
         assert "b" in headline(cause)
         assert "b" in sentence(cause)
+
+
+@pytest.mark.parametrize(
+    ("settings", "waits_for"),
+    [
+        ({"promote": "propose"}, "approval"),
+        ({"change_window": ChangeWindow(not_before="2090-01-01")}, "window"),
+    ],
+)
+def test_a_limit_lifts_neither_approval_nor_window(settings: Any, waits_for: str) -> None:
+    """``go_on`` goes on without labels or verdict, and nothing else."""
+    loop = loop_of(**settings)
+    plan = {"steps": [50, 100], "min_labels": 10_000, "limit": "1s", "at_limit": "go_on"}
+    ramp(loop, **(QUICK | plan))
+    loop.run(800, a=0.9, b=0.9)
+    assert steps(loop)[-1] == ("waiting", waits_for, 0.5)
+    assert loop.state.champion == "a"
+
+
+def test_promotion_by_hand_ends_the_ramp() -> None:
+    """Also one that is paused: what it bounded is then the policy's again."""
+    loop = loop_of()
+    ramp(loop, **QUICK)
+    ramp(loop, None, do="pause")
+    assert not loop.refused([command_record("promote", "b", at=loop.at)])
+    assert (loop.state.champion, loop.state.ramp) == ("b", None)
+    assert loop.state.weights == {"a": 1.0, "b": 0.0}
+
+
+def test_a_pause_is_no_part_of_the_dwell_and_outlives_a_skip() -> None:
+    loop = loop_of()
+    ramp(loop, **(QUICK | {"dwell": "5s", "limit": "1s", "at_limit": "abort"}))
+    ramp(loop, None, do="pause")
+    loop.run(1000, a=0.9, b=0.9)
+    assert not ramp(loop, None, do="skip")
+    assert loop.state.ramp is not None
+    assert loop.state.ramp.is_paused
+    ramp(loop, None, do="resume")
+    loop.run(100, a=0.9, b=0.9)
+    assert not steps(loop)
+
+
+def test_nothing_moves_on_in_the_cooldown_after_a_rollback() -> None:
+    loop = loop_of()
+    loop.label("c", 1.0)
+    ramp(loop, "c", **QUICK)
+    loop.refused([command_record("rollback", "b", at=loop.at)])
+    loop.run(600, a=0.9, c=0.9)
+    assert steps(loop) in ([("waiting", "cooldown", 0.05)], [("waiting", "labels", 0.05)])
+
+
+def test_heartbeats_say_for_what_a_ramp_waits_without_any_label() -> None:
+    loop = loop_of()
+    ramp(loop, **QUICK)
+    beat = heartbeat(loop.state, loop.route.get("r"), T0 + loop.at + 10_000)
+    assert beat.cause["ramp"]["waits_for"] == "labels"
+
+
+def test_the_last_moment_of_the_calendar_is_a_time_too() -> None:
+    """In a zone east of UTC."""
+    window = ChangeWindow(days=["mon"], time_zone="Asia/Tokyo")
+    assert routes(change_window=window).get("r").may_change(253_402_300_799_999) in {True, False}  # type: ignore[union-attr]

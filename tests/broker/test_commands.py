@@ -27,16 +27,20 @@ LONGEST_S = 10.0
 TRIES = 4
 
 STEERING = [
+    "approve r",
     "arm register r a",
     "arm retire r a",
     "freeze r",
     "pin r a",
     "promote r a",
+    "ramp r a",
+    "reject r",
     "release r a",
     "rollback r a",
     "set-policy r ucb",
     "unfreeze r",
     "unpin r",
+    "weights r a=1.0",
 ]
 READING = [
     "dead-letters list",
@@ -54,7 +58,8 @@ READING = [
 STARTING_ANEW = ["restart-from now --yes", "state rebuild"]
 CHECKING = ["doctor", "topics check", "worker"]
 CREATING = ["topics create"]
-WITHOUT_SETTINGS = {"broker", "completion", "demo", "experiment", "schemas"}
+# Of ``labels`` and ``sources`` see test_labels_load.py and test_sources.py.
+WITHOUT_SETTINGS = {"broker", "completion", "demo", "experiment", "labels", "schemas", "sources"}
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,7 @@ def test_live_state_equals_the_replay(broker: Any, tmp_path: Path) -> None:
     assert len({result.digest for result in results.values()}) == len(SERVED)
 
 
+@pytest.mark.drill
 def test_arrivals_change_what_is_replayed() -> None:
     """Seed, time and route enter the digest; an order inside the blocks is followed."""
     (run,) = live_runs(job_of("discounted_thompson"), None)
@@ -82,6 +83,7 @@ def test_arrivals_change_what_is_replayed() -> None:
     assert run.replayed(Arrivals(order=np.sort(order))).digest == run.replayed(Arrivals()).digest
 
 
+@pytest.mark.drill
 def test_command_says_which_runs_differ(broker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line for each run; a digest that differs from the replay's is an error that names it."""
     wrong: set[str] = set()

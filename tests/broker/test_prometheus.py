@@ -32,6 +32,8 @@ EMPTY = {
     "Labels in shadow A",
     "Oldest that waits A",
     "Probations",
+    "Ramps",
+    "Ramps that wait",
     "Promotions and rollbacks",
     "Replicas A",
     "Requests that arm and champion both answered A",

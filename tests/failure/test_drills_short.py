@@ -25,7 +25,9 @@ _POINTS = [
 @pytest.mark.parametrize(
     ("drill", "times"),
     [
-        (Drill("points", partial(kill_at_points, points=_POINTS)), 2),
+        pytest.param(
+            Drill("points", partial(kill_at_points, points=_POINTS)), 2, marks=pytest.mark.drill
+        ),
         (Drill("disks", partial(harm_disks, kinds=["SST flipped", "WAL truncated"])), 2),
         (Drill("frozen", freeze), 2),
     ],

@@ -16,6 +16,7 @@ HARDEST = (
 )
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("scene", HARDEST)
 def test_intervals_cover_where_failures_are_rare_and_users_stick(scene: str) -> None:
     """92 % or more: in no row more misses of 200 seeded logs than 8 % would make (0.1 % error).

@@ -18,6 +18,7 @@ ROUTE: dict[str, Any] = {
 }
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize(
     ("means", "later"),
     [((0.9, 0.9), (0.9, 0.6)), ((0.9, 0.9), (0.5, 0.5)), ((0.9, 0.9), (0.9, 0.9))],

@@ -47,6 +47,7 @@ def test_results_are_the_same_bytes_for_a_seed(tmp_path: Path) -> None:
     assert first != other
 
 
+@pytest.mark.drill
 def test_two_processes_write_what_one_writes(tmp_path: Path) -> None:
     """Results do not depend on how many processes make them."""
     jobs = [job(seed) for seed in (0, 1)]
@@ -107,8 +108,11 @@ def test_report_without_results_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_every_registered_policy_is_compared() -> None:
-    """A new policy must enter the experiment, or this fails; rows carry no context for lin_*."""
-    without_context = {name for name in POLICIES if not name.startswith("lin_")}
+    """A new policy must enter the experiment, or this fails; rows carry no context for lin_*.
+
+    Weights by hand compare nothing.
+    """
+    without_context = {name for name in POLICIES if not name.startswith("lin_")} - {"static"}
     assert without_context == {s.policy for s in STRATEGIES.values() if s.policy}
     assert "thompson" in BANDITS
     assert "validation" not in BANDITS

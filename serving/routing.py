@@ -131,6 +131,21 @@ class RoutingTable:
         """Names of the routes heard of."""
         return list(self._messages)
 
+    def silent_from_s(self, route: str) -> float:
+        """Return when a route's safe weights hold, unless it is heard again.
+
+        Parameters
+        ----------
+        route : str
+            One that was heard of.
+
+        Returns
+        -------
+        float
+            Seconds of the table's clock.
+        """
+        return self._heard_s[route] + self._messages[route].ttl_ms / 1000
+
     def in_force(self, route: str) -> InForce | None:
         """Return what holds for a route.
 

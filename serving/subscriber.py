@@ -27,6 +27,7 @@ from leverframe.serving.forked import note_started
 from leverframe.serving.patches import outlive_brokers, read_any_record
 from leverframe.serving.routing import Assignment, InForce, RoutingTable
 from leverframe.serving.shadows import Budget
+from leverframe.serving.silence import Deadlines
 from leverframe.serving.tasks import dead_task, end_task
 
 __all__ = ["Subscriber", "ThreadSubscriber"]
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 # A whole topic at once would need its memory several times over.
 _RECORDS_AT_ONCE: Final = 500
+# With thousands of routes heartbeats come by the thousand; whoever shares the loop has its turn.
+_RECORDS_A_TURN: Final = 32
 # A topic that is made anew has other partitions, of which the client hears when it asks again;
 # aiokafka asks every 5 minutes.
 _METADATA_AGE_MS: Final = 3_000
@@ -102,6 +105,8 @@ class Subscriber:
         self._on_rollback = on_rollback
         self._on_weights = on_weights
         self._held: dict[str, tuple[bool, Mapping[str, float]]] = {}
+        self._heard: set[str] = set()
+        self._deadlines = Deadlines()
         self._next: dict[Any, int] = {}
         self._read_again: set[Any] = set()
         self._complained_s = -_COMPLAIN_EVERY_S
@@ -218,9 +223,11 @@ class Subscriber:
                 fetched = await self._fetch(consumer)
                 for tp, records in fetched.items():
                     self._note_place(tp, records)
-                    for record in records:
+                    for at, record in enumerate(records, 1):
                         if record.value is not None:
                             self._take(record)
+                        if at % _RECORDS_A_TURN == 0:
+                            await asyncio.sleep(0)
                 self._look()
                 if not self._ready.is_set() and all(
                     [await consumer.position(tp) >= ends[tp] for tp in tps]
@@ -281,6 +288,7 @@ class Subscriber:
             return
         if message is None:
             return
+        self._heard.add(message.route)
         if message.kind == "rollback" and self._on_rollback is not None:
             _call(self._on_rollback, message, f"{message.route} rollback")
         if self._on_routing is not None:
@@ -290,9 +298,15 @@ class Subscriber:
 
     def _look(self) -> None:
         """Notice changed weights; the safe ones come by silence, which no message announces."""
-        for route in self.table.routes:
+        looked_at = {*self._heard, *self._deadlines.due(time.monotonic())}
+        self._heard.clear()
+        for route in looked_at:
             state, before = self.in_force(route), self._held.get(route)
-            if state is None or before == (state.is_fallback, state.weights):
+            if state is None:
+                continue
+            if not state.is_fallback:
+                self._deadlines.note(route, self.table.silent_from_s(route))
+            if before == (state.is_fallback, state.weights):
                 continue
             self._held[route] = (state.is_fallback, state.weights)
             if state.is_fallback:

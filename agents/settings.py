@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
 
+from leverframe.agents.gateway.settings import GatewaySettings
 from leverframe.agents.settings_tree import Checks, convert, overlay, read_tree
 from leverframe.schemas.errors import SettingsError
 from leverframe.streams.routes.faults import detector_faults, field_faults
@@ -167,6 +168,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Topics that exist already, by a name of your choice (docs/sources.md).
     registry : RegistrySettings
         Where the schemas of sources are.
+    gateway : GatewaySettings
+        Deciding over HTTP (docs/gateway.md).
     """
 
     app: AppSettings = AppSettings()
@@ -178,6 +181,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     )
     sources: dict[str, SourceSettings] = field(default_factory=dict)
     registry: RegistrySettings = RegistrySettings()
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
 
     @property
     def control_key(self) -> bytes | None:

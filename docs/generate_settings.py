@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import NODEFAULT, Struct, inspect
 
+from leverframe.agents.gateway.settings import GatewaySettings
 from leverframe.agents.settings import AppSettings, NotificationSettings, TopicSettings
 from leverframe.streams.routes.delivery import ChangeWindow, HoldoutSettings, RampSettings
 from leverframe.streams.routes.settings import (
@@ -47,6 +48,7 @@ _SECTIONS: Final[tuple[tuple[str, type[Struct]], ...]] = (
     ("sources.NAME", SourceSettings),
     ("sources.NAME.FIELD", FieldSettings),
     ("registry", RegistrySettings),
+    ("gateway", GatewaySettings),
 )
 
 _HEAD: Final = """\

@@ -56,7 +56,9 @@ READING = [
 ]
 # They run while no worker does.
 STARTING_ANEW = ["restart-from now --yes", "state rebuild"]
-CHECKING = ["doctor", "topics check", "worker"]
+CHECKING = ["doctor", "gateway", "topics check", "worker"]
+# With a broker and its topics they go on until they are told to end.
+UNTIL_TOLD = {"gateway", "status --follow", "watch", "worker"}
 CREATING = ["topics create"]
 # Of ``labels`` and ``sources`` see test_labels_load.py and test_sources.py.
 WITHOUT_SETTINGS = {"broker", "completion", "demo", "experiment", "labels", "schemas", "sources"}
@@ -185,9 +187,7 @@ def test_without_a_worker(deploy: Callable[..., Any], tmp_path: Path) -> None:
 
     deployment = asyncio.run(deploy())
     quiet = {"status", "watch --no-follow", "dead-letters list", "doctor", "topics check"}
-    lines = [
-        line for line in [*READING, *CHECKING] if line not in {"watch", "worker", "status --follow"}
-    ]
+    lines = [line for line in [*READING, *CHECKING] if line not in UNTIL_TOLD]
     for ended in run_all(lines, deployment.environment, tmp_path):
         assert ended.code == (0 if ended.line in quiet else 1), ended
         assert len(ended.said) <= 1, ended

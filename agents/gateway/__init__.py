@@ -1,0 +1,1 @@
+"""Deciding and feedback over HTTP: the OpenFeature remote evaluation protocol, and labels."""

@@ -1,0 +1,137 @@
+"""What each path of the gateway does: the pure parts, given the state of the process."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from leverframe.agents.gateway.answers import Answer, as_json
+from leverframe.agents.gateway.evaluation import evaluate, evaluate_all
+from leverframe.agents.gateway.feedback import Limits, Written, read_labels, read_predictions
+from leverframe.agents.gateway.metrics import METRICS_TYPE, GatewayMetrics
+from leverframe.agents.gateway.notices import Notices
+from leverframe.agents.gateway.openapi import openapi_document
+from leverframe.agents.gateway.revision import Revision
+from leverframe.agents.gateway.writer import Writer
+from leverframe.serving.subscriber import Subscriber
+from leverframe.streams.topology import Topics
+
+__all__ = ["Calls"]
+
+Scope = Mapping[str, Any]
+Headers = Mapping[bytes, bytes]
+
+# A client was told of a change by another replica: ours is on its way, too.
+_CATCH_UP_S: Final = 0.5
+
+
+class Calls:
+    """The calls, in the order of the description at ``/openapi.json``.
+
+    Parameters
+    ----------
+    subscriber : Subscriber
+        Of ``control``.
+    revision : Revision
+        What all its routes have in force.
+    notices : Notices
+        Of the event streams.
+    writer : Writer
+        Of predictions and labels.
+    metrics : GatewayMetrics
+        Their page.
+    topics : Topics
+        Names of the topics.
+    limits : Limits
+        Of records.
+    events : str or None
+        Path of the event stream, as clients are told; None where there is none.
+    """
+
+    def __init__(
+        self,
+        subscriber: Subscriber,
+        revision: Revision,
+        notices: Notices,
+        writer: Writer,
+        metrics: GatewayMetrics,
+        topics: Topics,
+        limits: Limits,
+        events: str | None,
+    ) -> None:
+        self._subscriber = subscriber
+        self._table = subscriber.table
+        self._revision = revision
+        self._notices = notices
+        self._writer = writer
+        self._metrics = metrics
+        self._topics = topics
+        self._limits = limits
+        self._events = events
+        self.is_stopping = False
+
+    def evaluate(self, route: str, headers: Headers, body: bytes) -> Answer:
+        """Which arm a unit has on a route."""
+        del headers
+        return evaluate(self._table, route, body)
+
+    async def evaluate_all(self, scope: Scope, headers: Headers, body: bytes) -> Answer:
+        """Which arms a unit has on all routes; later, where a change is about to arrive."""
+        if told := parse_qs(scope["query_string"].decode("latin-1")).get("flagConfigEtag"):
+            await self._notices.reached(told[0], _CATCH_UP_S)
+        known = headers.get(b"if-none-match")
+        tag = None if known is None else known.decode("latin-1")
+        return evaluate_all(self._table, self._revision.text, body, tag, self._events)
+
+    async def predictions(self, scope: Scope, headers: Headers, body: bytes) -> Answer:
+        """Write predictions."""
+        del scope
+        topic = self._topics.predictions
+        return await self._write("predictions", topic, read_predictions, headers, body)
+
+    async def labels(self, scope: Scope, headers: Headers, body: bytes) -> Answer:
+        """Write labels."""
+        del scope
+        topic = self._topics.ground_truth
+        return await self._write("ground-truth", topic, read_labels, headers, body)
+
+    async def _write(
+        self,
+        kind: str,
+        topic: str,
+        read: Callable[[bytes, str, Limits], list[Written]],
+        headers: Headers,
+        body: bytes,
+    ) -> Answer:
+        media = headers.get(b"content-type", b"").decode("latin-1")
+        records = read(body, media, self._limits)
+        await self._writer.write(topic, records)
+        self._metrics.count_records(kind, len(records))
+        return as_json(202, {"accepted": len(records)})
+
+    async def live(self, scope: Scope, headers: Headers, body: bytes) -> Answer:
+        """Answer at all."""
+        del scope, headers, body
+        return as_json(200, {"status": "live"})
+
+    async def ready(self, scope: Scope, headers: Headers, body: bytes) -> Answer:
+        """Say whether requests should come here.
+
+        Safe weights are no reason against it: they hold on every replica, or on none.
+        """
+        del scope, headers, body
+        states = [self._table.in_force(route) for route in self._table.routes]
+        stale = sum(state is not None and state.is_fallback for state in states)
+        told = {"routes": len(states), "stale_routes": stale}
+        if self.is_stopping:
+            return as_json(503, {"status": "stopping", **told})
+        return as_json(200, {"status": "ready", **told})
+
+    async def metrics(self, scope: Scope, headers: Headers, body: bytes) -> Answer:
+        """Prometheus' page."""
+        del scope, headers, body
+        return Answer(200, self._metrics.render(), [(b"content-type", METRICS_TYPE)])
+
+    async def openapi(self, scope: Scope, headers: Headers, body: bytes) -> Answer:
+        """Describe all of this."""
+        del scope, headers, body
+        return as_json(200, openapi_document())

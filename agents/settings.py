@@ -105,9 +105,10 @@ class TopicSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Of topics keyed by route.
     replication : int
         Replication factor of topics that ``leverframe topics create`` makes.
-    format : {"json", "avro"}
+    format : {"json", "avro", "protobuf"}
         ``avro`` writes ``rewards`` and ``control`` once more, to ``rewards-avro`` and
-        ``control-avro``, with schemas in the registry, for those who read Avro.
+        ``control-avro``, with schemas in the registry, for those who read Avro; ``protobuf``
+        likewise, to ``rewards-protobuf`` and ``control-protobuf``.
     cloudevents : bool
         Give each record of ``rewards`` and ``control`` the headers of a CloudEvent.
     """
@@ -116,7 +117,7 @@ class TopicSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     partitions: Annotated[int, Meta(ge=1, le=4096)] = 4
     route_partitions: Annotated[int, Meta(ge=1, le=4096)] = 2
     replication: Annotated[int, Meta(ge=1, le=9)] = 1
-    format: Literal["json", "avro"] = "json"
+    format: Literal["json", "avro", "protobuf"] = "json"
     cloudevents: bool = False
 
 
@@ -209,7 +210,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
                 partitions=self.topics.partitions,
                 route_partitions=self.topics.route_partitions,
                 longest_window_ms=round(longest * 1000),
-                with_copies=self.topics.format == "avro",
+                form=self.topics.format,
             )
         )
 
@@ -220,7 +221,10 @@ def _whole_faults(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     yield from topic_faults(settings.sources, own)
     yield from registry_faults(settings.sources, settings.registry)
     if settings.topics.format == "avro" and not settings.registry.url:
-        yield ("topics.format", "topics", "registry"), "avro needs a registry: [registry] url"
+        yield (
+            ("topics.format", "topics", "registry"),
+            (f"{settings.topics.format} needs a registry: [registry] url"),
+        )
 
 
 _CHECKS: Final[Checks] = {

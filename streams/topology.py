@@ -5,7 +5,7 @@ from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
-__all__ = ["COPIES", "MAX_ENTRY_BYTES", "TOPICS", "DeclaredTopic", "TopicSpec", "Topics"]
+__all__ = ["MAX_ENTRY_BYTES", "TOPICS", "DeclaredTopic", "TopicSpec", "Topics", "copies_in"]
 
 DAY_MS: Final = 86_400_000
 # A clock that runs ahead would close the windows of everybody else's requests.
@@ -111,11 +111,17 @@ TOPICS: Final = (
 )
 
 
-COPIES: Final = (
-    TopicSpec(name="rewards-avro", key="route", partitioned_by="route", cleanup="delete"),
-    TopicSpec(name="control-avro", key="route", partitioned_by="route", cleanup="compact"),
-)
-"""Written where ``[topics] format`` asks for them; the job itself does not read them."""
+def copies_in(form: str) -> tuple[TopicSpec, ...]:
+    """Return the topics that are written once more in a format; the job does not read them.
+
+    Rewards first, then control messages; none for ``json``, which all are written in.
+    """
+    if form == "json":
+        return ()
+    return (
+        TopicSpec(name=f"rewards-{form}", key="route", partitioned_by="route", cleanup="delete"),
+        TopicSpec(name=f"control-{form}", key="route", partitioned_by="route", cleanup="compact"),
+    )
 
 
 class DeclaredTopic(NamedTuple):
@@ -143,12 +149,15 @@ class Topics:
         self.dead_letters = names["dead-letters"]
         self.attribution_changelog = names["attribution-changelog"]
         self.learning_changelog = names["learning-changelog"]
-        self.rewards_avro, self.control_avro = (self.full_name(spec) for spec in COPIES)
 
     def full_name(self, spec: TopicSpec) -> str:
         """Return a topic's name on the broker."""
         own = f"{self._app_id}-" if spec.name.endswith("-changelog") else ""
         return f"{self.prefix}{own}{spec.name}"
+
+    def copies(self, form: str) -> tuple[str, ...]:
+        """Return the names of what is written once more in a format: rewards, then control."""
+        return tuple(self.full_name(spec) for spec in copies_in(form))
 
     def declared(
         self,
@@ -156,13 +165,13 @@ class Topics:
         partitions: int,
         route_partitions: int,
         longest_window_ms: int,
-        with_copies: bool = False,
+        form: str = "json",
     ) -> Iterator[DeclaredTopic]:
         """Yield every topic with one of the two partition counts.
 
         What is deleted by age is kept at least twice as long as the longest attribution window.
         """
-        for spec in (*TOPICS, *(COPIES if with_copies else ())):
+        for spec in (*TOPICS, *copies_in(form)):
             count = partitions if spec.partitioned_by == "request" else route_partitions
             yield DeclaredTopic(self.full_name(spec), count, _config(spec, longest_window_ms))
 

@@ -1,18 +1,17 @@
-"""Rewards and control messages in the words of others: CloudEvents headers, copies in Avro.
+"""Rewards and control messages in the words of others: CloudEvents headers, Avro and Protobuf.
 
-What the job itself and subscribers read stays JSON. Where ``[topics] format`` is ``avro``, each
+What the job itself and subscribers read stays JSON. Where ``[topics] format`` is another, each
 record is written once more, in the same transaction, framed by the id of its schema. Where
 ``[topics] cloudevents`` is set, the JSON records have the headers of an event in binary mode.
 """
 
 import asyncio
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
-from msgspec import Struct, inspect
+from msgspec import Struct
 
 from leverframe.agents.ingest.registry import Registry, subject_of
 from leverframe.agents.settings import Settings
@@ -21,92 +20,78 @@ from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.reward import Reward
 from leverframe.streams.runtime.ledger import Output
 
-__all__ = ["InTheirWords", "avro_schema", "in_their_words"]
+__all__ = ["InTheirWords", "in_their_words"]
 
 _NAMESPACE: Final = "leverframe"
 _FRAME: Final = b"\0"
-
-SchemaIds = Mapping[type[Struct], int]
-"""Ids of the schemas of copies, by the record's type; empty where no copies are asked for."""
+_KINDS: Final[tuple[type[Struct], ...]] = (Reward, ControlMessage)
 
 
-def avro_schema(kind: type[Struct]) -> dict[str, Any]:
-    """Return the Avro schema of a record; what may be left out has a default.
+class Copy(Protocol):
+    """Writes a kind of record in a format of others."""
 
-    Maps of anything, such as a cause, are JSON in a string: no schema says what they hold.
-    """
-    info = inspect.type_info(kind)
-    if not isinstance(info, inspect.StructType):
-        raise TypeError(f"{kind} is no struct")
-    fields = []
-    for one in info.fields:
-        told: dict[str, Any] = {"name": one.name, "type": _avro_type(one.type)}
-        if not one.required:
-            told["default"] = one.default if one.default is not msgspec.NODEFAULT else []
-        fields.append(told)
-    return {"type": "record", "name": kind.__name__, "namespace": _NAMESPACE, "fields": fields}
+    registered_as: str
+    schema: str
+
+    def encode(self, record: Any) -> bytes:
+        """Return what comes after a registry's frame."""
 
 
-_PLAIN: Final[Mapping[type, str]] = {
-    inspect.BoolType: "boolean",
-    inspect.IntType: "long",
-    inspect.FloatType: "double",
-}
+FramedCopy = tuple[Copy, bytes]
+"""What writes a copy, and the frame before it, which holds the id of its schema."""
 
 
-def _avro_type(of: Any) -> Any:
-    match of:
-        case inspect.Metadata():
-            return _avro_type(of.type)
-        case inspect.UnionType():
-            inner = [one for one in of.types if not isinstance(one, inspect.NoneType)]
-            return ["null", _avro_type(inner[0])]
-        case inspect.ListType():
-            return {"type": "array", "items": _avro_type(of.item_type)}
-        case inspect.DictType() if not isinstance(of.value_type, inspect.AnyType):
-            return {"type": "map", "values": _avro_type(of.value_type)}
-        case _:
-            return _PLAIN.get(type(of), "string")
-
-
-async def _register_schemas(settings: Settings) -> SchemaIds:
+async def _registered(settings: Settings) -> dict[type[Struct], FramedCopy]:
     """Register the schemas of copies, where any are asked for; raises ``RegistryError``."""
-    if settings.topics.format != "avro":
+    if settings.topics.format == "json":
         return {}
-    topics = settings.topic_names
+    copies = settings.topic_names.copies(settings.topics.format)
     registry = Registry(settings.registry)
     strategy = settings.registry.subject_strategy
-    ids: dict[type[Struct], int] = {}
+    framed: dict[type[Struct], FramedCopy] = {}
     try:
-        for kind, topic in ((Reward, topics.rewards_avro), (ControlMessage, topics.control_avro)):
+        for kind, topic in zip(_KINDS, copies, strict=True):
+            copy = _copy(settings.topics.format, kind)
             subject = subject_of(strategy, topic, f"{_NAMESPACE}.{kind.__name__}")
-            text = msgspec.json.encode(avro_schema(kind)).decode()
-            ids[kind] = await registry.register(subject, "AVRO", text)
+            number = await registry.register(subject, copy.registered_as, copy.schema)
+            framed[kind] = copy, _FRAME + number.to_bytes(4, "big")
     finally:
         await registry.close()
-    return ids
+    return framed
+
+
+def _copy(name: str, kind: type[Struct]) -> Copy:
+    """What it needs is loaded where it is asked for."""
+    if name == "avro":
+        from leverframe.streams.copies.avro import AvroCopy
+
+        return AvroCopy(kind)
+    from leverframe.streams.copies.protobuf import ProtobufCopy
+
+    return ProtobufCopy(kind)
 
 
 class InTheirWords:
     """Writes rewards and control messages as ``[topics]`` asks for."""
 
-    def __init__(self, settings: Settings, ids: SchemaIds) -> None:
+    def __init__(self, settings: Settings, copies: Mapping[type[Struct], FramedCopy]) -> None:
         topics = settings.topic_names
-        self._topics = {Reward: topics.rewards, ControlMessage: topics.control}
-        self._copies = {Reward: topics.rewards_avro, ControlMessage: topics.control_avro}
+        self._rewards = topics.rewards
+        names = topics.copies(settings.topics.format)
+        self._names = dict(zip(_KINDS, names, strict=False))
+        self._copies = copies
         self._is_event = settings.topics.cloudevents
         self._source = f"/leverframe/{topics.prefix}{settings.app.id}"
-        self._writers = {kind: _writer(kind, number) for kind, number in ids.items()}
 
     def rewards(
         self, rewards: Iterable[Reward], target: Callable[[str], tuple[int, bytes]]
     ) -> list[Output]:
         """Return rewards as outputs, and their copies; ``target`` gives partition and key."""
-        topic, made = self._topics[Reward], list[Output]()
+        made: list[Output] = []
         for one in rewards:
             name = f"{one.request_id}/{one.arm}/{one.revision}"
             headers = self._headers("reward", name, one.route, one.attributed_at_ms)
-            output = Output(topic, *target(one.route), encode_reward(one), headers)
+            output = Output(self._rewards, *target(one.route), encode_reward(one), headers)
             made += self.with_copy(output, one)
         return made
 
@@ -118,12 +103,12 @@ class InTheirWords:
         return self.with_copy(told, message)
 
     def with_copy(self, output: Output, record: Struct) -> Sequence[Output]:
-        """Return an output, and its record in Avro beside it where that is asked for."""
-        write = self._writers.get(type(record))
-        if write is None:
+        """Return an output, and its record in another format beside it where that is asked for."""
+        framed = self._copies.get(type(record))
+        if framed is None:
             return (output,)
-        topic = self._copies[type(record)]
-        return output, Output(topic, output.partition, output.key, write(record))
+        (copy, frame), topic = framed, self._names[type(record)]
+        return output, Output(topic, output.partition, output.key, frame + copy.encode(record))
 
     def _headers(self, kind: str, name: str, route: str, at_ms: int) -> list[tuple[str, bytes]]:
         if not self._is_event:
@@ -141,27 +126,6 @@ class InTheirWords:
         return [(header, text.encode()) for header, text in told.items()]
 
 
-def _writer(kind: type[Struct], number: int) -> Callable[[Any], bytes]:
-    import fastavro
-
-    schema = fastavro.parse_schema(avro_schema(kind))
-    texts = {
-        one["name"] for one in avro_schema(kind)["fields"] if one["type"] == "string"
-    }  # fmt: skip
-    frame = _FRAME + number.to_bytes(4, "big")
-
-    def write(record: Any) -> bytes:
-        told: dict[str, Any] = msgspec.to_builtins(record)
-        for name in texts & told.keys():
-            if not isinstance(told[name], str):
-                told[name] = msgspec.json.encode(told[name]).decode()
-        out = io.BytesIO()
-        fastavro.schemaless_writer(out, schema, told)
-        return frame + out.getvalue()
-
-    return write
-
-
 def in_their_words(settings: Settings) -> InTheirWords | None:
     """Return what writes in the words of others; None where nobody asks for it.
 
@@ -170,4 +134,4 @@ def in_their_words(settings: Settings) -> InTheirWords | None:
     topics = settings.topics
     if topics.format == "json" and not topics.cloudevents:
         return None
-    return InTheirWords(settings, asyncio.run(_register_schemas(settings)))
+    return InTheirWords(settings, asyncio.run(_registered(settings)))

@@ -1,6 +1,7 @@
-"""Rewards and control messages as others read them: CloudEvents headers, Avro with its schema."""
+"""Rewards and control messages as others read them: CloudEvents headers, Avro, Protobuf."""
 
 import asyncio
+import base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,16 @@ from registry_server import RegistryServer
 from leverframe.schemas.codec import decode
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.reward import Reward
+from leverframe.streams.copies.protobuf import proto_descriptor, proto_file
+from leverframe.streams.sources.documents import Reading
 from leverframe.streams.sources.formats.avro import avro_reading
+from leverframe.streams.sources.formats.protobuf import protobuf_reading
 
 pytestmark = pytest.mark.broker
 
 ASKED = """
 [topics]
-format = "avro"
+format = "FORM"
 cloudevents = true
 
 [registry]
@@ -30,45 +34,50 @@ url = "URL"
 """
 
 
-def test_rewards_and_control_are_copied_in_avro_and_are_events(
-    deploy: Callable[..., Any], unique_prefix: str, tmp_path: Path
+def _reading(form: str, kind: Any, text: str) -> Reading:
+    """What a stranger reads a copy with, given what is registered."""
+    if form == "avro":
+        return avro_reading(text)
+    assert text == proto_file(kind)
+    return protobuf_reading(base64.b64encode(proto_descriptor(kind).SerializeToString()).decode())
+
+
+@pytest.mark.parametrize("form", ["avro", pytest.param("protobuf", marks=pytest.mark.drill)])
+def test_rewards_and_control_are_copied_and_are_events(
+    form: str, deploy: Callable[..., Any], unique_prefix: str, tmp_path: Path
 ) -> None:
     """Each record once more, with all that it says; the JSON has the headers of an event."""
 
     async def scenario(registry: RegistryServer) -> None:
-        written = ASKED.replace("URL", registry.url)
-        asked = {"LEVERFRAME_TOPICS__FORMAT": "avro", "LEVERFRAME_REGISTRY__URL": registry.url}
+        written = ASKED.replace("URL", registry.url).replace("FORM", form)
+        asked = {"LEVERFRAME_TOPICS__FORMAT": form, "LEVERFRAME_REGISTRY__URL": registry.url}
         deployment = await deploy_estate(deploy, unique_prefix, tmp_path, written, **asked)
         deployment.start()
         await send(deployment, pairs("e", 50))
         assert len(await wait_for_rewards(deployment, 50, 40)) == 50, deployment.logs()
         await wait_for_count(deployment, 50)
         settings, topics = deployment.settings, deployment.settings.topic_names
-        readings = {
-            one.schema_id: avro_reading(one.text) for one in registry.schemas
-        }  # fmt: skip
-        assert {one.subject for one in registry.schemas} == {
-            f"{topics.rewards_avro}-value",
-            f"{topics.control_avro}-value",
-        }
+        copies = topics.copies(form)
+        assert [one.subject for one in registry.schemas] == [f"{copy}-value" for copy in copies]
         kinds: list[tuple[str, str, Any]] = [
-            (topics.rewards, topics.rewards_avro, Reward),
-            (topics.control, topics.control_avro, ControlMessage),
+            (topics.rewards, copies[0], Reward),
+            (topics.control, copies[1], ControlMessage),
         ]
-        for topic, copy, kind in kinds:
+        for (topic, copy, kind), schema in zip(kinds, registry.schemas, strict=True):
+            reading = _reading(form, kind, schema.text)
             own = await read_all(settings.broker.servers, topic, 2)
-            copies = await read_all(settings.broker.servers, copy, 2)
+            copied = await read_all(settings.broker.servers, copy, 2)
             told = {
                 (one.partition, at): one
                 for partition in (0, 1)
-                for at, one in enumerate(r for r in copies if r.partition == partition)
+                for at, one in enumerate(r for r in copied if r.partition == partition)
             }
             for partition in (0, 1):
                 records = [record for record in own if record.partition == partition]
                 for at, record in enumerate(records[: len(told)]):
-                    copied = told[partition, at]
-                    number = int.from_bytes(copied.value[1:5], "big")
-                    datum = readings[number](copied.value[5:])
+                    framed = told[partition, at].value
+                    assert int.from_bytes(framed[:5], "big") == schema.schema_id
+                    datum = reading(framed[5:])
                     if kind is ControlMessage:
                         datum["cause"] = orjson.loads(datum["cause"])
                     assert msgspec.convert(datum, kind) == decode(kind, record.value)

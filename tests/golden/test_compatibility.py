@@ -1,7 +1,7 @@
 """Old readers read new records, and new readers old ones: against each version that was out.
 
-``versions/N`` holds the JSON Schemas and the records of version N as they were. A version that is
-out is never changed; a new one is a new folder.
+``versions/N`` holds the JSON Schemas, Protobuf files and records of version N as they were. A
+version that is out is never changed; a new one is a new folder.
 """
 
 import json
@@ -15,6 +15,7 @@ import pytest
 
 from leverframe.schemas.codec import RECORDS, decode
 from leverframe.schemas.documents import json_schema
+from leverframe.streams.copies.protobuf import proto_file
 
 FOLDER = Path(__file__).parent
 VERSIONS = sorted((FOLDER / "versions").iterdir())
@@ -65,6 +66,15 @@ def test_new_readers_read_old_records(version: Path, topic: str) -> None:
 def test_fields_are_only_added(version: Path, topic: str) -> None:
     """None is taken away, retyped, newly required, or no longer sent where readers need it."""
     assert [*_breaks(schema_of(version, topic), json_schema(topic), topic)] == []
+
+
+@pytest.mark.parametrize("topic", ["rewards", "control"])
+@pytest.mark.parametrize("version", VERSIONS, ids=[version.name for version in VERSIONS])
+def test_fields_of_protobuf_keep_their_numbers(version: Path, topic: str) -> None:
+    """What a number meant it means for ever; fields are only added, behind the others."""
+    was = (version / f"{topic}.proto").read_text("utf-8").splitlines()
+    now = proto_file(RECORDS[topic]).splitlines()
+    assert now[: len(was) - 1] == was[:-1]
 
 
 def _breaks(old: Any, new: Any, at: str) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""Rewards and control messages in formats of others: their schemas, and what writes them."""

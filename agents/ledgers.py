@@ -4,10 +4,20 @@ from pathlib import Path
 from typing import Final, Literal
 
 from leverframe.agents.settings import Settings
-from leverframe.streams.runtime.ledger import HopSettings, LedgerSettings
+from leverframe.streams.runtime.lanes import HopSettings, lane_name
+from leverframe.streams.runtime.ledger import LedgerSettings
 from leverframe.streams.runtime.store import Memory
 
-__all__ = ["AGENTS", "AgentName", "hop_settings", "inputs_of", "ledger_settings", "partitions_of"]
+__all__ = [
+    "AGENTS",
+    "AgentName",
+    "hop_settings",
+    "inputs_of",
+    "lanes_of",
+    "ledger_settings",
+    "partitions_of",
+    "transactional_id_of",
+]
 
 AgentName = Literal["attribution", "learning"]
 AGENTS: Final[tuple[AgentName, ...]] = ("attribution", "learning")
@@ -24,7 +34,14 @@ def ledger_settings(settings: Settings, agent: AgentName, memory: Memory) -> Led
         datadir=Path(settings.app.datadir) / settings.app.id,
         broker=settings.broker,
         memory=memory,
+        lanes=lanes_of(settings, agent),
     )
+
+
+def transactional_id_of(settings: Settings, agent: AgentName, partition: int) -> str:
+    """Return the transactional id under which an agent writes for a partition."""
+    hop = hop_settings(settings, agent)
+    return lane_name(hop, partition, lanes_of(settings, agent))
 
 
 def hop_settings(settings: Settings, agent: str) -> HopSettings:
@@ -37,6 +54,12 @@ def partitions_of(settings: Settings, agent: AgentName) -> int:
     """Return how many partitions an agent has."""
     topics = settings.topics
     return topics.route_partitions if agent == "learning" else topics.partitions
+
+
+def lanes_of(settings: Settings, agent: AgentName) -> int:
+    """Return how many lanes an agent has; 0 where each partition is one of its own."""
+    lanes = settings.app.lanes
+    return lanes if lanes < partitions_of(settings, agent) else 0
 
 
 def inputs_of(settings: Settings, agent: AgentName) -> tuple[str, ...]:

@@ -37,6 +37,9 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         partition makes many small tables.
     processes : int
         Of one worker, which share its partitions; as many as there are cores for it.
+    lanes : int
+        Of each agent: partitions of a lane share one transaction, and one process. More processes
+        than lanes have nothing to do. The same for all workers.
     web_bind, web_port
         Where Faust's web server listens; port 0 switches it off. With several processes the first
         has this port, the second the next, and so on.
@@ -72,6 +75,7 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     block_cache_mb: Annotated[int, Meta(ge=1, le=65_536)] = 64
     memtable_mb: Annotated[int, Meta(ge=8, le=65_536)] = 128
     processes: Annotated[int, Meta(ge=1, le=256)] = 1
+    lanes: Annotated[int, Meta(ge=1, le=4096)] = 4
     web_bind: str = "127.0.0.1"
     web_port: Annotated[int, Meta(ge=0, le=65535)] = 0
     web_hosts: list[str] = field(default_factory=list)

@@ -118,9 +118,9 @@ def _arm_ledger(fault: Fault, commits: ContextVar[int]) -> None:
         finally:
             commits.reset(token)
 
-    async def attempting(settings: Any, partition: int) -> Any:
+    async def attempting(settings: Any, *args: Any) -> Any:
         _agent.set(settings.agent)
-        opened = await attempt(settings, partition)
+        opened = await attempt(settings, *args)
         fault.reached("opened")
         return opened
 

@@ -23,6 +23,7 @@ from leverframe.agents.doctor.permissions import Refusal, probe_rights
 from leverframe.agents.doctor.replication import Replicas, replicas_of
 from leverframe.agents.doctor.sample import Sample
 from leverframe.agents.doctor.workers import WAITING_RECORDS, Group, Progress
+from leverframe.agents.ledgers import AGENTS, transactional_id_of
 from leverframe.agents.operator.preflight import other_prefixes
 from leverframe.agents.operator.standing import PolicyInForce, policies_by_command
 from leverframe.agents.settings import Settings
@@ -106,7 +107,8 @@ async def gather_facts(settings: Settings) -> Facts:
         described = await _described_topics(admin, declared)
         partitions = {topic["topic"]: len(topic["partitions"]) for topic in described}
         foreign = {source.topic for source in settings.sources.values()}
-        refused, asked = await probe_rights(client, topics, name, foreign)
+        ids = {one: transactional_id_of(settings, one, partition=0) for one in AGENTS}
+        refused, asked = await probe_rights(client, topics, name, ids, foreign)
         # Those that the job cannot do without, those with the labels first.
         wanted = (topics.predictions, topics.ground_truth, topics.rewards, topics.commands)
         read = {full: partitions[full] for full in wanted if full in partitions}

@@ -88,7 +88,7 @@ def judge_rights(
 
 
 async def probe_rights(
-    client: Any, topics: Topics, group: str, sources: Collection[str] = ()
+    client: Any, topics: Topics, group: str, ids: Mapping[Any, str], sources: Collection[str] = ()
 ) -> tuple[list[Refusal], int]:
     """Try every right.
 
@@ -100,6 +100,8 @@ async def probe_rights(
         Full names.
     group : str
         Consumer group; also begins the transactional ids.
+    ids : dict of str to str
+        One transactional id of each agent; an id of another form may fall under other rules.
     sources : collection of str
         Topics of others that are read.
 
@@ -112,14 +114,13 @@ async def probe_rights(
     reads += [topics.control, topics.control_acks, topics.traffic]
     reads += [topics.attribution_changelog, topics.learning_changelog]
     writes = {
-        # The ids of streams.runtime.ledger; an id of another form may fall under other rules.
-        f"{group}-attribution-0": [
+        ids["attribution"]: [
             topics.rewards,
             topics.traffic,
             topics.dead_letters,
             topics.attribution_changelog,
         ],
-        f"{group}-learning-0": [
+        ids["learning"]: [
             topics.control,
             topics.dead_letters,
             topics.learning_changelog,

@@ -4,7 +4,7 @@ from typing import Final
 
 from leverframe.agents.settings import Settings
 from leverframe.agents.worker.inputs import Inputs
-from leverframe.streams.runtime.ledger import HopSettings
+from leverframe.streams.runtime.lanes import HopSettings
 from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.runtime.positions import PositionLedger, open_positions
 from leverframe.streams.sources.compiled import TopicSources, compile_sources

@@ -21,6 +21,7 @@ from leverframe.agents.ledgers import (
     AgentName,
     hop_settings,
     inputs_of,
+    lanes_of,
     ledger_settings,
 )
 from leverframe.agents.settings import Settings
@@ -40,8 +41,10 @@ from leverframe.serving.patches import (
     shorten_transaction_wait,
 )
 from leverframe.streams.routes.route import compile_routes
+from leverframe.streams.runtime.assignor import assignor_of
 from leverframe.streams.runtime.group_watch import Charge
 from leverframe.streams.runtime.kafka import BrokerSettings, client_options
+from leverframe.streams.runtime.lanes import Lanes
 from leverframe.streams.runtime.ledger import Ledger, LedgerSettings
 from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.runtime.microbatch import MicrobatchSchema, MicrobatchTransport, check_faust
@@ -109,7 +112,8 @@ def build_app(
     def partitions(name: AgentName, begin: Callable[[Ledger], WorkT]) -> Partitions[WorkT]:
         ledgers = ledger_settings(settings, name, memory)
         flow = ConsumerFlow(app, by_agent[name])
-        return Partitions(Agent(partial(_open, ledgers, inputs), begin, flow), on_failure)
+        opening = partial(_open, ledgers, Lanes(ledgers), inputs)
+        return Partitions(Agent(opening, begin, flow), on_failure)
 
     attributing = partitions("attribution", attribution.begin)
     folding = partitions("learning", learning.begin)
@@ -164,8 +168,8 @@ def _charge(
     )
 
 
-async def _open(settings: LedgerSettings, inputs: Inputs, partition: int) -> Ledger:
-    ledger = await open_ledger(settings, partition)
+async def _open(settings: LedgerSettings, lanes: Lanes, inputs: Inputs, partition: int) -> Ledger:
+    ledger = await open_ledger(settings, partition, lanes)
     try:
         await inputs.begin(settings.agent, ledger)
     except BaseException:
@@ -242,6 +246,14 @@ def _faust_app(settings: Settings, charge: Charge) -> Any:
     )
     app.transport = MicrobatchTransport(app.conf.broker_consumer, app)
     app.transport.charge = charge
+    app.transport.assignor = assignor_of(
+        {
+            topic: lanes_of(settings, agent)
+            for agent in AGENTS
+            for topic in inputs_of(settings, agent)
+            if lanes_of(settings, agent)
+        }
+    )
     return app
 
 

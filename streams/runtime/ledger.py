@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerFenced
 
 from leverframe.schemas.errors import LedgerError
-from leverframe.streams.runtime.kafka import BrokerSettings
+from leverframe.streams.runtime.lanes import HopSettings, Lane, Lanes
 from leverframe.streams.runtime.store import CachePosition, Memory, Store
 from leverframe.streams.runtime.transactions import Transaction
 
@@ -29,13 +28,11 @@ __all__ = [
     "FIRST_AGENT_KEY",
     "FIRST_KEY",
     "POSITIONS_KEY",
-    "HopSettings",
     "Ledger",
     "LedgerSettings",
     "Loss",
     "Output",
     "Positions",
-    "transactional_id",
 ]
 
 POSITIONS_KEY: Final = b"\x00positions"
@@ -75,12 +72,15 @@ class Positions(msgspec.Struct):
         Ids of the topics that were counted: one that is made anew has another.
     lost : dict of str to Loss
         What was never read, by topic; told to whoever asks, long after.
+    lanes : int
+        Of the worker that wrote this; 0 where each partition was a lane of its own.
     """
 
     offsets: dict[str, int] = msgspec.field(default_factory=dict)
     times_ms: dict[str, int] = msgspec.field(default_factory=dict)
     topic_ids: dict[str, str] = msgspec.field(default_factory=dict)
     lost: dict[str, Loss] = msgspec.field(default_factory=dict)
+    lanes: int = 0
 
     def note_lost(self, topic: str, count: int, now_ms: int) -> None:
         """Count offsets of a topic that were removed unread; durable with the next commit."""
@@ -102,19 +102,6 @@ class Output(msgspec.Struct, frozen=True, gc=False):
     timestamp_ms: int | None = None
 
 
-class HopSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What all partitions of an agent share that writes in transactions.
-
-    ``app_id`` and ``agent`` name the transactional ids. After ``transaction_timeout_ms`` the broker
-    aborts an open transaction of a dead worker by itself.
-    """
-
-    app_id: str
-    agent: str
-    broker: BrokerSettings
-    transaction_timeout_ms: int = 30_000
-
-
 class LedgerSettings(HopSettings, frozen=True, kw_only=True):
     """What all ledgers of an agent share, beside that."""
 
@@ -124,10 +111,10 @@ class LedgerSettings(HopSettings, frozen=True, kw_only=True):
 
 
 class Ledger:
-    """State of one partition; ``open_ledger`` makes it: cache restored, producer started."""
+    """State of one partition; ``open_ledger`` makes it: cache restored, earlier owners fenced."""
 
     def __init__(
-        self, settings: LedgerSettings, partition: int, store: Store, producer: AIOKafkaProducer
+        self, settings: LedgerSettings, partition: int, store: Store, lane: Lane, lanes: Lanes
     ) -> None:
         self.partition = partition
         self.restored = 0
@@ -135,7 +122,7 @@ class Ledger:
         self.changelog_id = ""
         self._settings = settings
         self._store = store
-        self._producer = producer
+        self._lane, self._lanes = lane, lanes
         raw = store.get_many([POSITIONS_KEY])[0]
         self.positions = Positions() if raw is None else msgspec.msgpack.decode(raw, type=Positions)
         self.scan = store.scan
@@ -178,9 +165,10 @@ class Ledger:
         failed.
         """
         after = self.positions if positions is None else positions
+        after.lanes = self._settings.lanes
         entries = [*changes.items(), (POSITIONS_KEY, msgspec.msgpack.encode(after))]
         home = (self._settings.changelog, self.partition)
-        transaction = Transaction(self._producer)
+        transaction = self._lane.new_transaction()
         transaction.add_all(home, entries)
         for output in outputs:
             target = output.topic, output.partition
@@ -201,7 +189,7 @@ class Ledger:
             # The broker aborts a transaction after its own time; whoever still waits then waits
             # for ever.
             async with asyncio.timeout(self._settings.transaction_timeout_ms / 1000 + _GRACE_S):
-                next_offset = (await transaction.run())[home]
+                next_offset = (await self._lane.commit(transaction))[home]
         except ProducerFenced as error:
             raise LedgerError(
                 f"{self.name}: another worker owns this partition now; this one was fenced. "
@@ -231,15 +219,10 @@ class Ledger:
 
     @property
     def name(self) -> str:
-        """``<app>-<agent>-<partition>``: also the transactional id."""
-        return transactional_id(self._settings, self.partition)
+        """``<app>-<agent>-<partition>``."""
+        return f"{self._settings.app_id}-{self._settings.agent}-{self.partition}"
 
     async def close(self) -> None:
-        """Stop the producer and release the cache."""
-        await self._producer.stop()
+        """Leave the lane and release the cache."""
+        await self._lanes.leave(self.partition)
         self._store.close()
-
-
-def transactional_id(settings: HopSettings, partition: int) -> str:
-    """Return the id that fences earlier owners of a partition: the same for every worker."""
-    return f"{settings.app_id}-{settings.agent}-{partition}"

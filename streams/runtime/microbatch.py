@@ -11,7 +11,7 @@ membership, rebalancing, flow control and agents, and changes what stands in the
   time.
 - Faust forgets acknowledged offsets before the commit of a revocation (#502): commit first.
 - Halves of a pair must lie on one worker: partitions are assigned by range, which gives equally
-  partitioned topics to the same member.
+  partitioned topics to the same member (``assignor``).
 - Input is read committed, since our own ``rewards`` are transactional.
 - What cannot go on ends the process (``group_watch``): Faust would log it, or never hear of it.
 """
@@ -125,9 +125,9 @@ class MicrobatchThread(AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        self._assignor = RangePartitionAssignor
+        self._assignor = cast("Any", self.consumer.transport).assignor
         # Faust has no settings for these; aiokafka reads them when it starts.
-        consumer._partition_assignment_strategy = (RangePartitionAssignor,)  # noqa: SLF001
+        consumer._partition_assignment_strategy = (self._assignor,)  # noqa: SLF001
         consumer._isolation_level = "read_committed"  # noqa: SLF001
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
         consumer._max_partition_fetch_bytes = FETCH_BYTES  # noqa: SLF001
@@ -310,7 +310,9 @@ class MicrobatchTransport(Transport):
     """Faust transport of micro-batches; set ``app.transport`` to one."""
 
     Consumer = MicrobatchConsumer
-    # What the consumer is watched over for; set before it starts.
+    # Who reads what; both are set before the consumer starts.
+    assignor: type[RangePartitionAssignor] = RangePartitionAssignor
+    # What the consumer is watched over for.
     charge: Charge | None = None
     # Called with the partitions that leave, before Faust waits for their work to end.
     before_revocation: Callable[[Iterable[TP]], None] | None = None

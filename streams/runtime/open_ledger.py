@@ -5,29 +5,37 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from leverframe.schemas.errors import LedgerError
-from leverframe.streams.runtime.kafka import client_options
-from leverframe.streams.runtime.ledger import HopSettings, Ledger, LedgerSettings, transactional_id
+from leverframe.streams.runtime.lanes import (
+    HopSettings,
+    Lane,
+    Lanes,
+    lane_name,
+    open_producer,
+    transactional_id,
+)
+from leverframe.streams.runtime.ledger import Ledger, LedgerSettings
 from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.runtime.restore import restore
-from leverframe.streams.topology import MAX_ENTRY_BYTES
 
-__all__ = ["open_ledger", "open_producer", "outlast"]
+__all__ = ["open_ledger", "outlast"]
 
 log = make_logger(__name__)
 
 Opened = TypeVar("Opened")
 
-_BATCH_BYTES: Final = 512 << 10
 _PATIENCE_S: Final = 60.0
 _PAUSE_S: Final = 0.5
 
 
-async def open_ledger(settings: LedgerSettings, partition: int) -> Ledger:
+async def open_ledger(
+    settings: LedgerSettings, partition: int, lanes: Lanes | None = None
+) -> Ledger:
     """Take a partition over; its ledger is then ready to read and commit.
+
+    ``lanes`` are those of this process; without them the ledger has one of its own.
 
     A broker that is away for a while is waited for; nothing has been done yet that could be half.
 
@@ -35,7 +43,8 @@ async def open_ledger(settings: LedgerSettings, partition: int) -> Ledger:
     or the broker does not come back.
     """
     began = time.monotonic()
-    ledger = await outlast(settings, partition, lambda: _attempt(settings, partition))
+    own = lanes or Lanes(settings)
+    ledger = await outlast(settings, partition, lambda: _attempt(settings, partition, own))
     ledger.restore_seconds = time.monotonic() - began
     return ledger
 
@@ -70,40 +79,32 @@ async def outlast(
             ) from error
 
 
-async def _attempt(settings: LedgerSettings, partition: int) -> Ledger:
-    producer = await open_producer(settings, partition)
+async def _attempt(settings: LedgerSettings, partition: int, lanes: Lanes) -> Ledger:
+    lane = await lanes.enter(partition)
     try:
-        path = settings.datadir / settings.agent / str(partition)
+        return await _restored(settings, partition, lane, lanes)
+    except BaseException:
+        # Cancelled too: the partition left while it was being restored.
+        await lanes.leave(partition)
+        raise
+
+
+async def _restored(settings: LedgerSettings, partition: int, lane: Lane, lanes: Lanes) -> Ledger:
+    path = settings.datadir / settings.agent / str(partition)
+    fenced = {settings.lanes}
+    applied = 0
+    while True:
         restored = await restore(
             path, settings.memory, settings.changelog, partition, settings.broker
         )
-    except BaseException:
-        # Cancelled too: the partition left while it was being restored.
-        await producer.stop()
-        raise
-    ledger = Ledger(settings, partition, restored.store, producer)
-    ledger.restored = restored.applied
-    ledger.changelog_id = restored.topic_id
-    return ledger
-
-
-async def open_producer(settings: HopSettings, partition: int) -> AIOKafkaProducer:
-    """Start the producer of a partition: from now on no earlier owner can commit."""
-    producer = AIOKafkaProducer(
-        **client_options(settings.broker),
-        transactional_id=transactional_id(settings, partition),
-        transaction_timeout_ms=settings.transaction_timeout_ms,
-        acks="all",
-        linger_ms=0,
-        max_batch_size=_BATCH_BYTES,
-        max_request_size=MAX_ENTRY_BYTES,
-    )
-    try:
-        await producer.start()
-        # Waits for the producer id, and so for the abort of an earlier owner's open transaction.
-        await producer.begin_transaction()
-        await producer.abort_transaction()
-    except BaseException:
-        await producer.stop()
-        raise
-    return producer
+        applied += restored.applied
+        ledger = Ledger(settings, partition, restored.store, lane, lanes)
+        ledger.restored, ledger.changelog_id = applied, restored.topic_id
+        before = ledger.positions.lanes
+        if before in fenced or not ledger.positions.offsets:
+            return ledger
+        # Another number of lanes, and so another id: its owner is fenced like any other, and may
+        # have committed since.
+        restored.store.close()
+        fenced.add(before)
+        await (await open_producer(settings, lane_name(settings, partition, before))).stop()

@@ -20,8 +20,9 @@ from aiokafka.structs import OffsetAndMetadata
 
 from leverframe.schemas.errors import LedgerError
 from leverframe.streams.runtime.consumers import open_consumer
-from leverframe.streams.runtime.ledger import HopSettings, Output, Positions, transactional_id
-from leverframe.streams.runtime.open_ledger import open_producer, outlast
+from leverframe.streams.runtime.lanes import HopSettings, open_producer, transactional_id
+from leverframe.streams.runtime.ledger import Output, Positions
+from leverframe.streams.runtime.open_ledger import outlast
 from leverframe.streams.runtime.transactions import Transaction
 
 __all__ = ["PositionLedger", "open_positions"]
@@ -155,7 +156,7 @@ async def open_positions(settings: HopSettings, topic: str, partition: int) -> P
     began = time.monotonic()
 
     async def attempt() -> PositionLedger:
-        producer = await open_producer(settings, partition)
+        producer = await open_producer(settings, transactional_id(settings, partition))
         try:
             found, count = await _read(settings, topic, partition)
         except BaseException:

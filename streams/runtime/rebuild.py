@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from leverframe.schemas.errors import LedgerError
 from leverframe.streams.runtime.consumers import open_consumer
+from leverframe.streams.runtime.lanes import open_producer, transactional_id
 from leverframe.streams.runtime.ledger import FIRST_AGENT_KEY, POSITIONS_KEY, LedgerSettings
-from leverframe.streams.runtime.open_ledger import open_producer
 from leverframe.streams.runtime.restore import is_only_copy
 from leverframe.streams.runtime.store import CachePosition, Store, open_store
 from leverframe.streams.runtime.topic_ids import read_topic_ids
@@ -52,7 +52,7 @@ async def rebuild_changelog(settings: LedgerSettings, partition: int) -> Rebuilt
     path = settings.datadir / settings.agent / str(partition)
     if not path.exists():
         return Rebuilt("no cache")
-    producer = await open_producer(settings, partition)
+    producer = await open_producer(settings, transactional_id(settings, partition))
     try:
         store = open_store(path, settings.memory)
         try:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from leverframe.streams.runtime.ledger import Positions
@@ -42,8 +43,8 @@ def unseen(positions: Positions, runs: Iterable[Run], now_ms: int) -> tuple[list
     A record whose time is ahead of the wall clock is counted like any other and takes stream time
     along no further than ``AHEAD_MS``: one producer's clock must not close everybody's windows.
     """
-    after = Positions(
-        dict(positions.offsets), dict(positions.times_ms), positions.topic_ids, positions.lost
+    after = msgspec.structs.replace(
+        positions, offsets=dict(positions.offsets), times_ms=dict(positions.times_ms)
     )
     latest_ms = now_ms + AHEAD_MS
     fresh = []

@@ -48,6 +48,11 @@ class Transaction:
         append: Callable[..., Any] = batch.append
         return append
 
+    def join(self, other: "Transaction") -> None:
+        """Take all that another one of the same producer holds, behind what is there."""
+        for target, built in other._batches.items():  # noqa: SLF001 - its own kind
+            self._batches[target] += built
+
     async def run(
         self, group: str = "", offsets: Mapping[Any, Any] | None = None
     ) -> Mapping[Target, int]:

@@ -34,7 +34,7 @@ class Swept:
             broker=BrokerSettings(),
             memory=memory,
         )
-        self.ledger = Ledger(settings, 0, self.store, cast("Any", None))
+        self.ledger = Ledger(settings, 0, self.store, *cast("Any", (None, None)))
 
     def add(self, bucket_ms: int, unique: bytes, count: int) -> None:
         ids = [f"{unique.decode()}-{at}" for at in range(count)]

@@ -244,7 +244,7 @@ def test_spare_worker_is_ready(deploy: Callable[..., Any]) -> None:
     asyncio.run(drill())
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.drill), 2])
 def test_sigterm_ends_a_worker_whose_broker_is_gone(tmp_path: Path, processes: int) -> None:
     """Not ready once the session has passed; then SIGTERM, and within 20 s it has left."""
 

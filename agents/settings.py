@@ -224,10 +224,17 @@ def _whole_faults(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     own = {topic.name for topic in settings.declared_topics()}
     yield from topic_faults(settings.sources, own)
     yield from registry_faults(settings.sources, settings.registry)
-    if settings.topics.format == "avro" and not settings.registry.url:
+    most = max(settings.topics.partitions, settings.topics.route_partitions)
+    if settings.app.lanes < min(settings.app.processes, most):
+        yield (
+            ("app.lanes", "app", "processes"),
+            f"{settings.app.processes} processes share {settings.app.lanes} lanes, so some have "
+            "nothing to do: raise lanes (docs/sizing.md)",
+        )
+    if settings.topics.format != "json" and not settings.registry.url:
         yield (
             ("topics.format", "topics", "registry"),
-            (f"{settings.topics.format} needs a registry: [registry] url"),
+            f"{settings.topics.format} needs a registry: [registry] url",
         )
 
 

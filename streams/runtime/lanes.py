@@ -1,4 +1,4 @@
-"""Lanes: partitions that share one producer, and so one transaction (docs/adr/0024-lanes.md).
+"""Lanes: partitions that share one producer, and so one transaction (docs/adr/0022-lanes.md).
 
 Partition p belongs to lane p mod L. While the transaction of a lane is under way, what its
 partitions have ready waits, and goes into the next one together: with 64 partitions a broker has a

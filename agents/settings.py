@@ -228,8 +228,10 @@ def _whole_faults(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     if settings.app.lanes < min(settings.app.processes, most):
         yield (
             ("app.lanes", "app", "processes"),
-            f"{settings.app.processes} processes share {settings.app.lanes} lanes, so some have "
-            "nothing to do: raise lanes (docs/sizing.md)",
+            (
+                f"{settings.app.processes} processes share {settings.app.lanes} lanes, so some "
+                "have nothing to do: raise lanes (docs/sizing.md)"
+            ),
         )
     if settings.topics.format != "json" and not settings.registry.url:
         yield (

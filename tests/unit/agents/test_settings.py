@@ -249,3 +249,17 @@ def test_names_of_others_in_the_environment_are_left_alone() -> None:
     """Kubernetes sets these for a service that is called leverframe, or leverframe-app."""
     names = ("LEVERFRAME_PORT", "LEVERFRAME_SERVICE_HOST", "LEVERFRAME_APP_PORT_80_TCP_ADDR")
     assert load_settings(None, dict.fromkeys(names, "tcp://10.0.0.1:80")) == Settings()
+
+
+def test_more_processes_than_lanes_and_copies_without_a_registry_are_faults() -> None:
+    """Some would have nothing to do; nobody could read the others."""
+    environment = {
+        "LEVERFRAME_APP__PROCESSES": "6",
+        "LEVERFRAME_TOPICS__PARTITIONS": "8",
+        "LEVERFRAME_TOPICS__FORMAT": "protobuf",
+    }
+    with pytest.raises(SettingsError, match="share 4 lanes") as told:
+        load_settings(None, environment)
+    assert "protobuf needs a registry" in str(told.value)
+    enough = {"LEVERFRAME_APP__PROCESSES": "6", "LEVERFRAME_TOPICS__PARTITIONS": "4"}
+    assert load_settings(None, enough).app.lanes == 4

@@ -17,6 +17,7 @@ from msgspec import NODEFAULT, Struct, inspect
 from leverframe.agents.gateway.settings import GatewaySettings
 from leverframe.agents.settings import AppSettings, NotificationSettings, TopicSettings
 from leverframe.streams.routes.delivery import ChangeWindow, HoldoutSettings, RampSettings
+from leverframe.streams.routes.metrics import MetricSettings
 from leverframe.streams.routes.settings import (
     DetectorSettings,
     FollowingSettings,
@@ -39,6 +40,7 @@ _SECTIONS: Final[tuple[tuple[str, type[Struct]], ...]] = (
     ("notifications", NotificationSettings),
     ("routes.NAME", RouteSettings),
     ("routes.NAME.guard", GuardSettings),
+    ("routes.NAME.metrics.METRIC", MetricSettings),
     ("routes.NAME.following", FollowingSettings),
     ("routes.NAME.ramp", RampSettings),
     ("routes.NAME.change_window", ChangeWindow),

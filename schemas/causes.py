@@ -23,7 +23,7 @@ from leverframe.schemas.alarms import (
     Version,
     WeightsNotFollowed,
 )
-from leverframe.schemas.delivery import ProposalCause, RampCause
+from leverframe.schemas.delivery import MetricCause, ProposalCause, RampCause
 from leverframe.schemas.evidence import ArmEvidence
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "GuardCause",
     "HeartbeatCause",
     "LabelOutage",
+    "MetricCause",
     "NoGoodArm",
     "PartitionerMismatch",
     "PolicyCause",
@@ -340,6 +341,7 @@ Known: TypeAlias = (
     | ProbationCause
     | RampCause
     | ProposalCause
+    | MetricCause
     | DriftCause
     | RegisteredCause
     | CommandCause

@@ -30,6 +30,7 @@ Reason: TypeAlias = Literal[
     "unsupported",  # understood, but this version cannot do it yet
     "refused",  # a command that makes no sense in the route's state
     "limit",  # more routes or arms than the job accepts
+    "bad_metric",  # a prediction's metric is no finite number; the prediction itself counts
     "unmappable",  # a source's record has no such value where the settings look for it
     "unknown_schema",  # the registry does not have the schema that a source's record names
 ]

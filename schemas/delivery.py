@@ -1,4 +1,4 @@
-"""Causes of progressive delivery: steps of a ramp, and promotions that a person approves."""
+"""Causes of progressive delivery: steps of a ramp, approvals, rollbacks by a metric."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 from leverframe.schemas.alarms import Coordinates, Reason
 from leverframe.schemas.evidence import ArmEvidence
 
-__all__ = ["ProposalCause", "RampCause"]
+__all__ = ["MetricCause", "ProposalCause", "RampCause"]
 
 
 class RampCause(Reason, frozen=True, kw_only=True, tag="ramp"):
@@ -24,8 +24,8 @@ class RampCause(Reason, frozen=True, kw_only=True, tag="ramp"):
     how : str
         Moved and done: by its ``gate``, or at its ``limit``. Waiting and aborted: for want of
         ``labels``, by the verdict (``inconclusive``, ``no_data``, ``harmful``), on ``probation``,
-        in the ``cooldown`` after a rollback or drift, until the ``window`` for changes opens, or
-        for the ``approval`` of a person.
+        in the ``cooldown`` after a rollback or drift, for a ``metric`` that looks worse, until the
+        ``window`` for changes opens, or for the ``approval`` of a person.
     share : float
         Of the traffic from now on.
     at, of : int
@@ -85,4 +85,64 @@ class ProposalCause(Reason, frozen=True, kw_only=True, tag="proposal"):
     pair_difference: float | UnsetType = UNSET
     log_evidence: float
     log_threshold: float | UnsetType = UNSET
+    record: Coordinates | UnsetType = UNSET
+
+
+class MetricCause(Reason, frozen=True, kw_only=True, tag="metric"):
+    """An arm was rolled back by a guardrail: what its predictions measured is worse than tolerable.
+
+    Attributes
+    ----------
+    arms : dict of str to ArmEvidence
+        All arms after the rollback.
+    arm : str
+        That was rolled back.
+    metric : str
+        By which.
+    test : {"reference", "bound"}
+        What it was held against.
+    requests : int
+        Of the arm, since evidence against it gathered.
+    mean : float or None, optional
+        Of the metric on them, in its own unit.
+    share : float or None, optional
+        Where a quantile is looked at: the share of them beyond the threshold, or the bound.
+    quantile : float, optional
+        Which.
+    compared_with, reference_requests, reference_mean, reference_share, margin
+        The arm held against it meanwhile, and how much worse is tolerable; its share is that beyond
+        its own quantile.
+    threshold : float, optional
+        Its quantile and the margin: what the arm's requests are held to (``test`` reference).
+    bound : float, optional
+        What the settings allow (``test`` bound).
+    alpha : float
+        Of the route.
+    log_evidence, log_threshold : float
+        Nats.
+    traffic_to : str
+        The arm that took over.
+    record : Coordinates
+        The deciding record of measurements, on ``rewards``.
+    """
+
+    arms: dict[str, ArmEvidence] | UnsetType = UNSET
+    arm: str
+    metric: str
+    test: Literal["reference", "bound"]
+    requests: int
+    mean: float | UnsetType | None = UNSET
+    share: float | UnsetType | None = UNSET
+    quantile: float | UnsetType = UNSET
+    compared_with: str | UnsetType = UNSET
+    reference_requests: int | UnsetType = UNSET
+    reference_mean: float | UnsetType | None = UNSET
+    reference_share: float | UnsetType | None = UNSET
+    margin: float | UnsetType = UNSET
+    threshold: float | UnsetType = UNSET
+    bound: float | UnsetType | None = UNSET
+    alpha: float
+    log_evidence: float
+    log_threshold: float
+    traffic_to: str
     record: Coordinates | UnsetType = UNSET

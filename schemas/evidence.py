@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
-__all__ = ["ArmEvidence", "RecentEvidence", "ShadowEvidence"]
+__all__ = ["ArmEvidence", "MetricEvidence", "RecentEvidence", "ShadowEvidence"]
 
 
 class RecentEvidence(Struct, frozen=True, kw_only=True):
@@ -55,6 +55,33 @@ class ShadowEvidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     apart: bool = False
 
 
+class MetricEvidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an arm's predictions say of one metric.
+
+    Attributes
+    ----------
+    role : str
+        ``guardrail`` or ``signal``.
+    verdict : str
+        ``harmful`` (proved to be worse than is tolerable), ``inconclusive`` or ``no_data``.
+    requests : int
+        Of which it is known.
+    mean : float or None
+        Of its values, clipped to the range, in its own unit.
+    quantile : float, optional
+        Of its newest values, where the route looks at one.
+    against : float, optional
+        Nats by which the bets speak against the arm; left out where they do not.
+    """
+
+    role: str
+    verdict: str
+    requests: int
+    mean: float | None
+    quantile: float | UnsetType = UNSET
+    against: float | UnsetType = UNSET
+
+
 class ArmEvidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known of an arm.
 
@@ -85,6 +112,8 @@ class ArmEvidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     prior : list of float, optional
         Successes and failures from before its first label, which policies count beside its labels;
         in none of the other figures.
+    metrics : dict of str to MetricEvidence, optional
+        By name, on routes that declare them.
     """
 
     phase: str
@@ -99,3 +128,4 @@ class ArmEvidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     heir: str | UnsetType = UNSET
     in_shadow: ShadowEvidence | UnsetType = UNSET
     prior: list[float] | UnsetType = UNSET
+    metrics: dict[str, MetricEvidence] | UnsetType = UNSET

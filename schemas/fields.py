@@ -15,6 +15,8 @@ __all__ = [
     "Identifier",
     "LabelPart",
     "LabelValue",
+    "MetricName",
+    "Metrics",
     "PredictedValue",
     "Propensity",
     "RequestId",
@@ -53,6 +55,11 @@ Propensity: TypeAlias = Annotated[
     float, Meta(gt=0, le=1, description="Probability with which the arm was chosen")
 ]
 FiniteNumber: TypeAlias = Annotated[float, Meta(ge=-1.0e308, le=1.0e308)]
+
+MetricName: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=64, description="What was measured of a request")
+]
+Metrics: TypeAlias = Annotated[dict[MetricName, FiniteNumber], Meta(max_length=16)]
 
 WholeNumber: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 

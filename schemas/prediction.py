@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 from leverframe.schemas.fields import (
     ArmName,
     EpochMs,
+    Metrics,
     PredictedValue,
     Propensity,
     RequestId,
@@ -50,6 +51,9 @@ class Prediction(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
         user or a session with several requests. The request itself when left out.
     served : bool
         False: computed in shadow, beside the answer that was given. Its rewards are marked.
+    metrics : dict of str to float, optional
+        What was measured of the answer, up to 16 values by name: latency, cost, whether it failed.
+        The route says what each is for.
     schema_version : int
         Of the record's layout, 1 when left out. Fields are only added, with a default: a reader of
         any version reads records of any other, as far as it knows them.
@@ -67,4 +71,5 @@ class Prediction(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
     shown: bool = True
     unit_id: UnitId | None = None
     served: bool = True
+    metrics: Metrics | None = None
     schema_version: SchemaVersion = 1

@@ -17,6 +17,7 @@ from leverframe.schemas.causes import (
     GuardCause,
     HeartbeatCause,
     LabelOutage,
+    MetricCause,
     NoGoodArm,
     PartitionerMismatch,
     PolicyCause,
@@ -140,6 +141,30 @@ def _better(cause: BetterCause) -> str:
     )
 
 
+def _metric(cause: MetricCause) -> str:
+    lead = f"{cause.arm} was rolled back by its {cause.metric}: "
+    if cause.test == "bound":
+        beside = f", where {cause.bound:g} is the bound"
+    else:
+        beside = f", {cause.compared_with} {_measured(cause, 'reference_')} meanwhile"
+    return (
+        f"{lead}{_measured(cause)} since it began to look bad{beside}; log evidence "
+        f"{cause.log_evidence:.2f} reached {cause.log_threshold:.2f} (alpha {cause.alpha}); its "
+        f"traffic went to {cause.traffic_to}"
+    )
+
+
+def _measured(cause: MetricCause, whose: str = "") -> str:
+    """What was measured of the arm, or of its reference."""
+    requests, share = getattr(cause, f"{whose}requests"), getattr(cause, f"{whose}share")
+    if isinstance(share, float):
+        limit = cause.bound if cause.test == "bound" else cause.threshold
+        beyond = "worse than its own quantile" if whose else f"worse than {limit:g}"
+        return f"{share:.2%} of {requests:,} requests {beyond}"
+    mean = getattr(cause, f"{whose}mean")
+    return f"mean {mean:g} of {requests:,} requests" if isinstance(mean, float) else "none yet"
+
+
 _SUSPECTED: Final = {
     "fallen": "its labels fell below its own past",
     "against": "the evidence against it is 5 to 1",
@@ -176,6 +201,7 @@ _WAITS_FOR: Final = {
     "no_data": "for labels: none of late",
     "harmful": "since it is harmful",
     "probation": "while it is on probation",
+    "metric": "while a metric of it looks worse",
     "cooldown": "for the time after a rollback or a drift to be over",
     "window": "for the window in which changes may be made",
     "approval": "for a person's approval",
@@ -313,6 +339,7 @@ def _mismatch(cause: PartitionerMismatch) -> str:
 
 _HEADLINES: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     GuardCause: lambda cause: f"{cause.arm} was rolled back: harmful",
+    MetricCause: lambda cause: f"{cause.arm} was rolled back by its {cause.metric}: harmful",
     BetterCause: lambda cause: f"{cause.arm} became champion: better than {cause.compared_with}",
     PolicyCause: lambda _: "the policy moved weights",
     ProbationCause: lambda cause: (
@@ -334,6 +361,7 @@ _HEADLINES: Final[Mapping[type[Any], Callable[[Any], str]]] = {
 }
 _SENTENCES: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     GuardCause: _guard,
+    MetricCause: _metric,
     BetterCause: _better,
     PolicyCause: lambda _: "the policy moved weights on the labels counted so far",
     ProbationCause: _probation,

@@ -13,6 +13,7 @@ from leverframe.agents.worker.outputs import burst_record
 from leverframe.schemas.codec import DECODE_ERRORS, decoder
 from leverframe.schemas.command import Command
 from leverframe.schemas.control import ControlMessage
+from leverframe.schemas.measurements import METRICS_KEY
 from leverframe.streams.envelope import InputRecord
 from leverframe.streams.learning.decision import burst_end_ms
 from leverframe.streams.learning.restart import is_restart, states_at_begin
@@ -35,14 +36,15 @@ async def read_partition(settings: Settings, route: str) -> list[Any]:
     found = await read_to_end(settings.broker, tps)
     marks = [r for r in found if r.topic == topics.rewards and is_restart(r)]
     mark = max(marks, key=lambda record: record.offset, default=None)
-    mine = [r for r in found if r.key == route.encode() and _is_counted(r, mark)]
+    own = {route.encode(), METRICS_KEY + route.encode()}
+    mine = [r for r in found if r.key in own and _is_counted(r, mark)]
     rewards = [mark] if mark is not None else []
     rewards += [record for record in mine if record.topic == topics.rewards]
     between = [record for record in mine if record.topic != topics.rewards]
-    own = [(record, after) for record in between if (after := _after_reward(record)) is not None]
+    asked = [(record, after) for record in between if (after := _after_reward(record)) is not None]
     timed = [record for record in between if _after_reward(record) is None]
     merged = _merged(rewards, sorted(timed, key=lambda record: record.timestamp))
-    for record, after in own:
+    for record, after in asked:
         _place(merged, record, after, topics.rewards)
     return merged
 

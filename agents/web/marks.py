@@ -63,8 +63,8 @@ def _kind(kind: str, cause: Mapping[str, Any]) -> str:
     why = cause.get("why")
     if kind in {"rollback", "promotion"}:
         return kind
-    if why in {"guard", "better"}:
-        return "rollback" if why == "guard" else "promotion"
+    if why in {"guard", "metric", "better"}:
+        return "promotion" if why == "better" else "rollback"
     if why in {"command", "registered", "drift", "probation", "ramp", "proposal"}:
         return str(why)
     return "alarm" if why in ALARMS else "shift"

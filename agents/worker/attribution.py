@@ -4,7 +4,7 @@ import asyncio
 import struct
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from leverframe.agents.settings import Settings
@@ -14,8 +14,10 @@ from leverframe.agents.worker.inputs import Inputs
 from leverframe.agents.worker.outputs import dead_letter_output
 from leverframe.agents.worker.sweep import DueReader, Portion, Turn
 from leverframe.schemas.codec import encode, encode_reward
+from leverframe.schemas.measurements import METRICS_KEY
 from leverframe.schemas.reward import Reward
 from leverframe.streams.attribution.expiry import index_changes, sweep
+from leverframe.streams.attribution.measured import Measurement, records_of
 from leverframe.streams.attribution.packed import decode_entry, encode_entry
 from leverframe.streams.attribution.placement import check_placement
 from leverframe.streams.attribution.step import attribute
@@ -114,7 +116,7 @@ class AttributionWork:
         initial = b"p" if fresh[0].topic == topics.predictions else b"g"
         unique = _UNIQUE.pack(initial, fresh[0].records[0].offset)
         changes |= index_changes(outcome.expiring, unique)
-        outputs = self._rewards(outcome.rewards)
+        outputs = [*self._measured(outcome.measured), *self._rewards(outcome.rewards)]
         outputs += [
             dead_letter_output(letter, topics.dead_letters, self._shell.route_partitions)
             for letter in outcome.dead_letters
@@ -132,6 +134,13 @@ class AttributionWork:
         if told is not None:
             return told.rewards(rewards, target)
         return [Output(topic, *target(reward.route), encode_reward(reward)) for reward in rewards]
+
+    def _measured(self, measured: Iterable[Measurement]) -> Iterator[Output]:
+        """What predictions measured lies among rewards, under keys of its own."""
+        topic, target = self._shell.topics.rewards, self._shell.target
+        for record in records_of(measured):
+            partition, key = target(record.route)
+            yield Output(topic, partition, METRICS_KEY + key, encode(record))
 
     def _note(self, joins: Mapping[tuple[str, str, str], int], aged: AgedTally) -> None:
         self._joins.update(joins)

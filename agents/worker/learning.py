@@ -13,6 +13,7 @@ from leverframe.agents.worker.in_their_words import InTheirWords
 from leverframe.agents.worker.inputs import Inputs
 from leverframe.agents.worker.outputs import burst_record, control_output, dead_letter_output
 from leverframe.schemas.control import ControlMessage
+from leverframe.schemas.measurements import route_of_metrics
 from leverframe.streams.learning.decision import burst_end_ms
 from leverframe.streams.learning.messages import heartbeat
 from leverframe.streams.learning.state import RouteState, decode_route, encode_route
@@ -39,6 +40,15 @@ def input_kinds(settings: Settings) -> dict[str, InputKind]:
         topics.control_acks: "control-acks",
         topics.traffic: "traffic",
     }
+
+
+def _state_keys(runs: list[Run]) -> list[bytes]:
+    """Return the routes that records speak of, with repetitions: also those of measurements."""
+    keys = own_keys(runs)
+    if len(keys) < sum(len(run.records) for run in runs):
+        known = (route_of_metrics(record.key) for run in runs for record in run.records)
+        keys += [route for route in known if route and route[0]]
+    return keys
 
 
 class LearningShell:
@@ -101,7 +111,7 @@ class LearningWork:
         if not fresh:
             return None
         self._shell.inputs.note_gaps(self._ledger, fresh)
-        keys = sorted(set(own_keys(fresh)))
+        keys = sorted(set(_state_keys(fresh)))
         states = {
             key.decode(): decode_route(raw)
             for key, raw in zip(keys, self._ledger.get_many(keys), strict=True)

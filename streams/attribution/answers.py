@@ -21,7 +21,15 @@ from leverframe.streams.attribution.entries import (
 )
 from leverframe.streams.routes.route import Route
 
-__all__ = ["answer_of", "event_of", "is_looked_at", "moved", "shadows_first", "with_others"]
+__all__ = [
+    "answer_of",
+    "event_of",
+    "foremost",
+    "is_looked_at",
+    "moved",
+    "shadows_first",
+    "with_others",
+]
 
 
 def answer_of(
@@ -84,6 +92,15 @@ def is_looked_at(accounts: Sequence[Waiting | Attributed], waiting: Waiting, rou
     return prediction_of(accounts[0]).expires_ms <= waiting.expires_ms or any(
         prediction_of(account).expires_ms <= waiting.expires_ms for account in accounts
     )
+
+
+def foremost(accounts: Sequence[Waiting | Attributed]) -> Waiting:
+    """Return the answer that was served, before it came the first one."""
+    for account in accounts:
+        waiting = prediction_of(account)
+        if waiting.served:
+            return waiting
+    return prediction_of(accounts[0])
 
 
 def moved(shared: Shared, at: int, account: Waiting | Attributed) -> Shared:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from leverframe.schemas.codec import DECODE_ERRORS, decode_error, decoder, encode
+from leverframe.schemas.codec import DECODE_ERRORS, decode_error, decoder
 from leverframe.schemas.dead_letter import DeadLetter
 from leverframe.schemas.errors import RecordError
 from leverframe.schemas.ground_truth import GroundTruth
@@ -22,10 +22,12 @@ from leverframe.streams.attribution.account import Movement, matures_at_ms, take
 from leverframe.streams.attribution.answers import (
     answer_of,
     event_of,
+    foremost,
     is_looked_at,
     shadows_first,
     with_others,
 )
+from leverframe.streams.attribution.early import letter_of
 from leverframe.streams.attribution.entries import (
     MAX_EARLY_LABELS,
     MAX_LABELS_BYTES,
@@ -44,8 +46,14 @@ from leverframe.streams.attribution.entries import (
     with_early_label,
     with_label,
 )
+from leverframe.streams.attribution.measured import (
+    Measurement,
+    measured_by,
+    without_bad_metrics,
+)
 from leverframe.streams.attribution.traffic import (
     AgedTally,
+    ServedCounts,
     ServedTally,
     note_prediction,
     note_settled,
@@ -87,6 +95,8 @@ class AttributionOutcome(msgspec.Struct, kw_only=True):
         New predictions and those that got their reward, by when they were made.
     units : list of ServedUnit
         Of new predictions that name their unit.
+    measured : list of Measurement
+        Of new predictions that were served and shown, on routes that declare metrics.
     """
 
     entries: dict[str, Entry] = msgspec.field(default_factory=dict)
@@ -97,6 +107,7 @@ class AttributionOutcome(msgspec.Struct, kw_only=True):
     served: ServedTally = msgspec.field(default_factory=dict)
     aged: AgedTally = msgspec.field(default_factory=dict)
     units: list[ServedUnit] = msgspec.field(default_factory=list)
+    measured: list[Measurement] = msgspec.field(default_factory=list)
 
 
 class _Step:
@@ -146,11 +157,35 @@ class _Step:
         if is_served:
             served = tally(self.out.served, prediction, record.timestamp)
             note_prediction(self.out.aged, waiting)
-            if prediction.unit_id is not None:
-                served.of_units += 1
-                at_ms = min(waiting.predicted_at_ms, waiting.arrived_ms)
-                unit = served_unit(prediction, prediction.unit_id, at_ms, route.reassign_ms)
-                self.out.units.append(unit)
+            if prediction.unit_id is not None or route.metrics:
+                self._tell_more(prediction, waiting, served, route)
+
+    def _tell_more(
+        self, prediction: Prediction, waiting: Waiting, served: ServedCounts, route: Route
+    ) -> None:
+        """Tell learning of whom was served, and of what was measured."""
+        if prediction.unit_id is not None:
+            served.of_units += 1
+            at_ms = min(waiting.predicted_at_ms, waiting.arrived_ms)
+            unit = served_unit(prediction, prediction.unit_id, at_ms, route.reassign_ms)
+            self.out.units.append(unit)
+        if prediction.shown:
+            measured = measured_by(prediction, route.metrics, waiting.arrived_ms)
+            if measured is not None:
+                self.out.measured.append((prediction.route, measured))
+
+    def undecoded(self, record: InputRecord, error: Exception, *, is_prediction: bool) -> None:
+        """Set a record aside; a prediction of which metrics alone are wrong counts all the same."""
+        fault = decode_error(error)
+        sound = without_bad_metrics(record.value or b"") if is_prediction else None
+        if sound is not None:
+            prediction, fault = sound
+            try:
+                check_key(record.key, prediction.request_id, "request_id")
+                self.prediction(record, prediction)
+            except RecordError as refused:
+                fault = refused
+        self.set_aside(dead_letter(record, fault))
 
     def _again(self, waiting: Waiting, before: Waiting) -> None:
         if not same_content(before, waiting):
@@ -198,25 +233,7 @@ class _Step:
     def _set_label_aside(
         self, partition: int, request_id: str, label: ArrivedLabel, error: RecordError
     ) -> None:
-        """A dead letter for a record that is no longer at hand."""
-        truth = GroundTruth(
-            request_id=request_id,
-            label=label.label,
-            part=label.part,
-            labelled_at_ms=label.labelled_at_ms,
-        )
-        self.set_aside(
-            DeadLetter(
-                key=request_id.encode(),
-                value=encode(truth),
-                topic=self.label_topic,
-                partition=partition,
-                offset=label.offset,
-                timestamp_ms=label.arrived_ms,
-                reason=error.reason,
-                detail=error.detail,
-            )
-        )
+        self.set_aside(letter_of(request_id, label, self.label_topic, partition, error))
 
     # -- labels ------------------------------------------------------------------------------
 
@@ -236,7 +253,9 @@ class _Step:
         if entry is None or isinstance(entry, EarlyLabel):
             self._label_first(request_id, label, entry)
             return
-        waiting = _foremost(entry) if isinstance(entry, Shared) else prediction_of(entry)
+        waiting = (
+            foremost(accounts_of(entry)) if isinstance(entry, Shared) else prediction_of(entry)
+        )
         self.out.counts[event_of("label", waiting), waiting.route, waiting.arm] += 1
         route = self.routes.get(waiting.route)
         if route is None:
@@ -328,15 +347,6 @@ class _Step:
         self.out.counts["dead_letter:" + letter.reason, "", ""] += 1
 
 
-def _foremost(entry: Shared) -> Waiting:
-    """The answer that was served, before it came the first one."""
-    for account in entry.accounts:
-        waiting = prediction_of(account)
-        if waiting.served:
-            return waiting
-    return prediction_of(entry.accounts[0])
-
-
 _decode_prediction = decoder(Prediction)
 _decode_label = decoder(GroundTruth)
 
@@ -371,5 +381,5 @@ def attribute(
             except RecordError as error:
                 step.set_aside(dead_letter(record, error))
             except DECODE_ERRORS as error:
-                step.set_aside(dead_letter(record, decode_error(error)))
+                step.undecoded(record, error, is_prediction=is_prediction)
     return step.out

@@ -25,6 +25,8 @@ from leverframe.streams.learning.guard import (
     settle_bets,
     verdict_of,
 )
+from leverframe.streams.learning.measured import is_held
+from leverframe.streams.learning.metric_guard import metrics_of_arm
 from leverframe.streams.learning.probation import propose_probation
 from leverframe.streams.learning.ramping import propose_ramp
 from leverframe.streams.learning.recent_mean import recent_evidence
@@ -149,7 +151,8 @@ def _propose_promotion(
         is_candidate = arm.phase in {"candidate", "shadow"} or name in grown
         if not is_candidate or arm.evidence.reference != state.champion:
             continue
-        if arm.verdict in {"no_data", "harmful"} or arm.held_until_ms > now_ms:
+        is_waiting = arm.held_until_ms > now_ms or is_held(state.measured, route, name)
+        if arm.verdict in {"no_data", "harmful"} or is_waiting:
             continue
         alpha = arm_alpha(settings.guard.alpha, arm.registration)
         better = proof_of_better(arm.evidence, alpha)
@@ -188,6 +191,7 @@ def arms_now(state: RouteState, route: Route, now_ms: int) -> dict[str, ArmEvide
             if arm.against_micro > 0
             else UNSET,
             in_shadow=shadow_evidence(state, route, name) or UNSET,
+            metrics=metrics_of_arm(state, route, name) or UNSET,
             prior=[round(one / NANO, DIGITS) for one in arm.prior] if any(arm.prior) else UNSET,
         )
     return known

@@ -10,6 +10,7 @@ from leverframe.schemas.causes import (
     GuardCause,
     HeartbeatCause,
     Known,
+    MetricCause,
     PolicyCause,
     ProbationCause,
     ProposalCause,
@@ -38,7 +39,14 @@ def complete_cause(
     if isinstance(cause, HeartbeatCause):
         return cause
     if isinstance(
-        cause, GuardCause | BetterCause | PolicyCause | ProbationCause | RampCause | ProposalCause
+        cause,
+        GuardCause
+        | BetterCause
+        | PolicyCause
+        | ProbationCause
+        | RampCause
+        | ProposalCause
+        | MetricCause,
     ):
         return structs.replace(cause, arms=arms_now(state, route, now_ms), record=record)
     return structs.replace(cause, record=record)

@@ -15,6 +15,7 @@ from leverframe.streams.learning.change import (
     SetPolicy,
     SetRamp,
 )
+from leverframe.streams.learning.measured import is_held
 from leverframe.streams.learning.proposal import Proposal
 from leverframe.streams.learning.ramp import Ramp, RampPlan, plan_of_params, plan_of_settings
 from leverframe.streams.learning.state import RouteState
@@ -85,6 +86,7 @@ def _waits_for(state: RouteState, route: Route, ramp: Ramp, now_ms: int) -> str:
     obstacles = {
         "harmful": arm.verdict == "harmful",
         "probation": on_probation,
+        "metric": is_held(state.measured, route, ramp.arm),
         "cooldown": now_ms < cooling_ms,
         "window": not route.may_change(now_ms),
         "labels": arm.first_count - ramp.labels < ramp.plan.min_labels,

@@ -31,6 +31,7 @@ from leverframe.streams.learning.change import (
     SetRamp,
 )
 from leverframe.streams.learning.heirs import fallback_of
+from leverframe.streams.learning.measured import forget_bets
 from leverframe.streams.learning.shadow_evidence import sums_beside
 from leverframe.streams.learning.state import Probation, Reign, RouteState
 from leverframe.streams.learning.warm_start import prior_of
@@ -303,6 +304,7 @@ def _leave(state: RouteState, name: str, event: Event, heir: str) -> None:
     left = state.arms[name]
     restart(left.evidence, "", left.alone, (0, 0))
     left.against_micro, left.suspicion = 0, Suspicion(seen=list(left.firsts))
+    forget_bets(state.measured, name)
     if state.probation is not None and name in {state.probation.arm, state.probation.compared_with}:
         state.probation = None
     if state.ramp is not None and state.ramp.arm == name:
@@ -328,6 +330,7 @@ def _release(state: RouteState, route: Route, name: str) -> None:
     arm.verdict = "no_data"
     restart(arm.evidence, "", arm.alone, (0, 0))
     restart_level(arm.evidence, arm.firsts)
+    forget_bets(state.measured, name)
     arm.suspicion = Suspicion(seen=list(arm.firsts))
     # What it is suspected for must have happened since.
     arm.last_label_ms, arm.recent, arm.held_until_ms = 0, [], 0

@@ -11,6 +11,7 @@ from leverframe.policies.guard.verdict import Verdict
 from leverframe.streams.health.closed_loop import ClosedLoop
 from leverframe.streams.health.join import JoinHealth
 from leverframe.streams.learning.arm import ArmState
+from leverframe.streams.learning.measured import RouteMetrics
 from leverframe.streams.learning.pairs import Pair
 from leverframe.streams.learning.proposal import Proposal
 from leverframe.streams.learning.ramp import Ramp
@@ -145,6 +146,8 @@ class RouteState(Struct, array_like=True, tag=3):
         The promotion that waits for a person, at most one.
     declined : dict of str to int
         Arms whose promotion was declined, and the stream time until which none is proposed.
+    measured : RouteMetrics or None
+        What predictions measured, on routes that declare metrics.
     """
 
     route: str
@@ -176,6 +179,7 @@ class RouteState(Struct, array_like=True, tag=3):
     ramp: Ramp | None = None
     proposal: Proposal | None = None
     declined: dict[str, int] = field(default_factory=dict)
+    measured: RouteMetrics | None = None
 
     @property
     def labels(self) -> int:
@@ -231,4 +235,6 @@ def state_digest(state: RouteState) -> str:
         body += (state.ramp,)
     if state.proposal is not None or state.declined:
         body += (state.proposal, state.declined)
+    if state.measured is not None:
+        body += (state.measured,)
     return hashlib.blake2b(msgspec.msgpack.encode(body), digest_size=8).hexdigest()

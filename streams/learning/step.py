@@ -17,6 +17,7 @@ from leverframe.schemas.command import Command
 from leverframe.schemas.control import ControlAck, ControlKind, ControlMessage
 from leverframe.schemas.dead_letter import DeadLetter
 from leverframe.schemas.errors import RecordError
+from leverframe.schemas.measurements import Measurements, route_of_metrics
 from leverframe.schemas.reward import Reward
 from leverframe.schemas.traffic import Traffic
 from leverframe.streams.envelope import (
@@ -40,7 +41,9 @@ from leverframe.streams.learning.decision import (
 from leverframe.streams.learning.drift import note_label
 from leverframe.streams.learning.guard import note_first_label
 from leverframe.streams.learning.linear import RECENT_CONTEXTS
+from leverframe.streams.learning.measured import measurements_of
 from leverframe.streams.learning.messages import complete_cause, control_message
+from leverframe.streams.learning.metric_guard import judge_measured
 from leverframe.streams.learning.pairs import count_pairs, rewards_beside
 from leverframe.streams.learning.ramping import newcomer_ramp
 from leverframe.streams.learning.restart import is_restart
@@ -99,6 +102,7 @@ def learn(
     """
     step = _Step(states, routes, new_routes_left)
     for kind, records in batches:
+        step.kind = kind
         decode, take = step.kinds[kind]
         for record in records:
             step.record = record
@@ -120,6 +124,7 @@ class _Step:
     """One micro-batch under way."""
 
     record: InputRecord
+    kind: InputKind
 
     def __init__(
         self, states: Mapping[str, RouteState], routes: Routes, new_routes_left: int | None
@@ -145,8 +150,13 @@ class _Step:
         return Coordinates(self.record.partition, self.record.offset)
 
     def set_aside(self, record: InputRecord, error: RecordError) -> None:
-        if is_restart(record):
+        """Set a record aside, unless it is one that lies among rewards by right, and is none."""
+        # Looked at here alone, so that rewards pay nothing for it.
+        if is_restart(record) or self._has_measured(record):
             return
+        self._letter(record, error)
+
+    def _letter(self, record: InputRecord, error: RecordError) -> None:
         self.out.dead_letters.append(dead_letter(record, error))
         self.out.counts["dead_letter:" + error.reason, ""] += 1
 
@@ -256,6 +266,27 @@ class _Step:
         cause = RegisteredCause(arm=reward.arm, how="first_reward")
         newcomer = reward.arm if reward.served else None
         change = Change(kind="routing", cause=cause, reweighs=True, newcomer=newcomer)
+        self._apply(state, route, change, now_ms)
+
+    def _has_measured(self, record: InputRecord) -> bool:
+        """Take a record of measurements; False for any other one."""
+        if self.kind != "rewards" or route_of_metrics(record.key) is None:
+            return False
+        try:
+            self._measured(measurements_of(record))
+        except RecordError as error:
+            self._letter(record, error)
+        return True
+
+    def _measured(self, told: Measurements) -> None:
+        route, state = self._route(told.route), self._known(told.route)
+        if state is None or not route.metrics:
+            # No arm is registered yet, or the settings changed.
+            self.out.counts["measured_for_nobody", told.route] += len(told.measured)
+            return
+        self.out.states[told.route] = state
+        self.out.counts["measured", told.route] += len(told.measured)
+        change, now_ms = judge_measured(state, route, told)
         self._apply(state, route, change, now_ms)
 
     def command(self, command: Command, now_ms: int) -> None:

@@ -7,6 +7,7 @@ from leverframe.policies.factory import faults_of
 from leverframe.policies.reward_base import RewardFunction
 from leverframe.policies.rewards import FAMILY as REWARDS
 from leverframe.policies.rewards import make_reward
+from leverframe.streams.routes.metrics import metric_faults
 from leverframe.streams.routes.settings import DetectorSettings, NamedParams, RouteSettings
 
 __all__ = ["Fault", "detector_faults", "field_faults", "route_faults", "told"]
@@ -26,13 +27,14 @@ def route_faults(settings: RouteSettings) -> Iterator[Fault]:
 
 
 def field_faults(settings: RouteSettings) -> Iterator[Fault]:
-    """Find what is wrong with reward, policies and ages."""
+    """Find what is wrong with reward, policies, ages and metrics."""
     rewards = faults_of(REWARDS, settings.reward.name, settings.reward.params)
     yield from ((("reward",), text) for text in rewards)
     if not rewards:
         yield from _default_faults(settings)
     yield from _age_faults(settings)
     yield from _policy_faults(settings)
+    yield from metric_faults(settings.metrics)
 
 
 def detector_faults(detector: DetectorSettings) -> Iterator[Fault]:

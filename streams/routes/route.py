@@ -11,6 +11,7 @@ from leverframe.policies.reward_base import RewardFunction
 from leverframe.policies.rewards import make_reward
 from leverframe.schemas.errors import PolicyError
 from leverframe.streams.routes.faults import route_faults, told
+from leverframe.streams.routes.metrics import Metric, compiled
 from leverframe.streams.routes.periods import DAY_MS, period_ms
 from leverframe.streams.routes.settings import OTHER_ROUTES, Combine, RouteSettings
 from leverframe.streams.routes.windows import is_open
@@ -50,6 +51,8 @@ class Route(Struct, frozen=True, kw_only=True):
         How long a salt is in force; None: for ever.
     unit_period_ms : int
         In which the guard and the mix test count a unit once.
+    metrics : tuple of Metric
+        Built from ``settings.metrics``.
     """
 
     settings: RouteSettings
@@ -66,6 +69,7 @@ class Route(Struct, frozen=True, kw_only=True):
     compares_classes: bool
     reassign_ms: int | None
     unit_period_ms: int
+    metrics: tuple[Metric, ...]
 
     def is_holdout(self, arm: str) -> bool:
         """Whether an arm is kept to measure the others by, so that it may be worse than they are.
@@ -128,6 +132,7 @@ def _compile(settings: RouteSettings) -> Route:
         compares_classes=getattr(reward, "compares_classes", False),
         reassign_ms=reassign_ms,
         unit_period_ms=reassign_ms or DAY_MS,
+        metrics=compiled(settings.metrics),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from msgspec import Meta, Struct, field
 
 from leverframe.streams.routes.delivery import ChangeWindow, HoldoutSettings, RampSettings
+from leverframe.streams.routes.metrics import MetricSettings
 from leverframe.streams.routes.periods import Period
 
 __all__ = [
@@ -167,6 +168,8 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         An arm with a lasting share, to measure the others by.
     guard : GuardSettings
         When an arm is rolled back.
+    metrics : dict of str to MetricSettings
+        What predictions tell of each request beside the answer, by name, and what it is for.
     following : FollowingSettings
         How the job checks that serving systems follow it.
     register_arms : {"first_reward", "command"}
@@ -232,6 +235,7 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     change_window: ChangeWindow | None = None
     holdout: HoldoutSettings | None = None
     guard: GuardSettings = GuardSettings()
+    metrics: dict[str, MetricSettings] = field(default_factory=dict)
     following: FollowingSettings = FollowingSettings()
     register_arms: Literal["first_reward", "command"] = "first_reward"
     nursery_labels: Annotated[int, Meta(ge=0)] = 50

@@ -39,7 +39,7 @@ Reader: TypeAlias = Callable[[Incoming], Any]
 
 _TEXTS: Final = frozenset({"request_id", "route", "arm", "unit_id", "part"})
 _TIMES: Final = frozenset({"predicted_at_ms", "labelled_at_ms"})
-_NUMBERS: Final = frozenset({"propensity", "epoch", "seq", "weight"})
+_NUMBERS: Final = frozenset({"propensity", "epoch", "seq", "weight", "metrics"})
 _BOOLS: Final = frozenset({"shown", "served"})
 _TRUE: Final = frozenset({"true", "yes", "1"})
 _FALSE: Final = frozenset({"false", "no", "0"})

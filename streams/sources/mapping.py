@@ -97,6 +97,7 @@ class SourceMapping:
         # Of a record that takes its label back, which it need not have.
         self._without_label = [one for one in self._fields if one.name != "label"]
         self._places = {one.name: one.place for one in self._fields}
+        self._metrics = [make_field("metrics", own, "") for own in settings.metrics.values()]
         self._parts: PartsReader | None = compile_parts(settings)
         self._filter = _condition("filter", settings.filter)
         self._withdraw = _condition("withdraw", settings.withdraw)
@@ -155,7 +156,7 @@ class SourceMapping:
             return []
         if self._kind == "prediction":
             # A prediction was made, whatever becomes of its row.
-            return [] if is_gone else [self._made(self._values(incoming, self._fields))]
+            return [] if is_gone else [self._made(self._prediction(incoming))]
         if self._withdraw is not None and self._withdraw(incoming.document):
             is_gone = True
         if self._parts is None and not is_gone:
@@ -176,6 +177,14 @@ class SourceMapping:
             return []  # the row as it was gave no label
         stands = {(one.request_id, getattr(one, "part", "")) for one in new}
         return [one for one in was if (one.request_id, getattr(one, "part", "")) not in stands]
+
+    def _prediction(self, incoming: Incoming) -> dict[str, Any]:
+        values = self._values(incoming, self._fields)
+        if self._metrics:
+            read = zip(self.settings.metrics, self._metrics, strict=True)
+            found = {name: self._values(incoming, [one]).get("metrics") for name, one in read}
+            values["metrics"] = {name: one for name, one in found.items() if one is not None}
+        return values
 
     def _values(self, incoming: Incoming, fields: Sequence[Field]) -> dict[str, Any]:
         document, values = incoming.document, dict[str, Any]()
@@ -238,6 +247,8 @@ def _condition(key: str, text: str) -> Callable[[Any], bool] | None:
 
 def _fields(settings: SourceSettings, struct: type[Struct]) -> Iterator[Field]:
     for one in msgspec.structs.fields(struct):
+        if one.name == "metrics":
+            continue  # a table, not a field
         own = getattr(settings, one.name, None)
         if own is not None:
             missing = f"there is nothing, and {one.name} is required" if one.required else ""

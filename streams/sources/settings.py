@@ -79,6 +79,9 @@ class SourceSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     request_id, route, arm, prediction, propensity, epoch, seq, context, predicted_at_ms, shown, \
 unit_id, served : FieldSettings, optional
         Fields of a prediction.
+    metrics : dict of str to FieldSettings
+        What was measured of a prediction, each by its name; what the record does not have is left
+        out.
     label, part, labelled_at_ms, weight : FieldSettings, optional
         Fields of a label, beside ``request_id``.
     """
@@ -103,6 +106,7 @@ unit_id, served : FieldSettings, optional
     shown: FieldSettings | None = None
     unit_id: FieldSettings | None = None
     served: FieldSettings | None = None
+    metrics: dict[str, FieldSettings] = field(default_factory=dict)
     label: FieldSettings | None = None
     part: FieldSettings | None = None
     labelled_at_ms: FieldSettings | None = None

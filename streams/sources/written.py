@@ -16,22 +16,24 @@ FIELDS: Final[Mapping[Kind, type[Struct]]] = {
     "prediction": Prediction,
     "ground-truth": GroundTruth,
 }
-# Of whoever writes a record, and so ours.
-_OWN: Final = "schema_version"
+# Of whoever writes a record, and so ours; and a table, not a field.
+_OTHERS: Final = frozenset({"schema_version", "metrics"})
 _NAMES: Final = tuple(
     dict.fromkeys(
         one.name
         for kind in FIELDS.values()
         for one in msgspec.structs.fields(kind)
-        if one.name != _OWN
+        if one.name not in _OTHERS
     )
 )
 
 
 def written_fields(settings: SourceSettings) -> Iterator[tuple[str, FieldSettings]]:
-    """Yield each field that is written, parts too, with its key in the settings."""
+    """Yield each field that is written, parts and metrics too, with its key in the settings."""
     for name in (*_NAMES, "parts_of"):
         if (one := getattr(settings, name)) is not None:
             yield name, one
     for part, one in settings.parts.items():
         yield f"parts.{part}", one
+    for metric, one in settings.metrics.items():
+        yield f"metrics.{metric}", one

@@ -212,6 +212,7 @@ def test_wire_page_lists_every_cause() -> None:
         "arms": evidence.ArmEvidence,
         "recent": evidence.RecentEvidence,
         "in_shadow": evidence.ShadowEvidence,
+        "metrics": evidence.MetricEvidence,
         "record": causes.Coordinates,
         "since": causes.Version,
     }

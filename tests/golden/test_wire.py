@@ -60,6 +60,7 @@ EXAMPLES: dict[str, list[msgspec.Struct]] = {
         ),
         Prediction(request_id="x", route="r", arm="a", prediction=1, unit_id="user-1"),
         Prediction(request_id="x", route="r", arm="b", prediction=0, served=False),
+        Prediction(request_id="x", route="r", arm="a", prediction=1, metrics={"latency_ms": 120.0}),
     ],
     "ground-truth": [
         GroundTruth(request_id="x", label=None),

@@ -45,6 +45,18 @@ def test_fields_come_from_paths_headers_keys_and_constants() -> None:
     )
 
 
+def test_metrics_come_from_their_places() -> None:
+    """Each metric that a record has, as a number; one that is none names its path."""
+    metrics = {"latency_ms": "payload.took", "cost": {"header": "cost"}}
+    given = mapping(**PREDICTION, metrics=metrics)
+    [one] = mapped(given, payload(took=12), headers=(*HEADERS, ("cost", b"0.5")))
+    assert decode(Prediction, one.value).metrics == {"latency_ms": 12.0, "cost": 0.5}
+    [one] = mapped(given, payload(), headers=HEADERS)
+    assert not decode(Prediction, one.value).metrics
+    found = fault(given, payload(took="long"), headers=HEADERS)
+    assert (found.reason, found.path) == ("unmappable", "payload.took")
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "ms"),
     [

@@ -16,15 +16,16 @@ __all__ = ["demo"]
         "leverframe demo --scenario shadow",
         "leverframe demo --scenario labels --requests 5000",
         "leverframe demo --scenario estate",
+        "leverframe demo --scenario gateway",
     )
 )
 @click.option(
     "--scenario",
-    type=click.Choice(["rollback", "shadow", "labels", "estate"]),
+    type=click.Choice(["rollback", "shadow", "labels", "estate", "gateway"]),
     default="rollback",
     show_default=True,
     help="A model that wins and breaks, one that is proved at no traffic, a day of labels, or "
-    "topics that were there first.",
+    "topics that were there first, or services that decide over HTTP.",
 )
 @click.option(
     "--duration",
@@ -71,6 +72,9 @@ def demo(
     With --scenario estate: decisions in Avro, keyed by customer, and outcomes off a database table
     become predictions and labels by twenty lines of settings, and move the traffic.
 
+    With --scenario gateway: a service in Node and one in Python decide through OpenFeature, labels
+    are posted by curl, and both see a rollback.
+
     Exit code 0 only if the shift and the rollback really happened, or no statistic differs.
     """
     try:
@@ -84,6 +88,9 @@ def demo(
         return
     if scenario == "estate":
         _estate(seed, rate or 300.0, duration, output)
+        return
+    if scenario == "gateway":
+        _gateway(seed, rate or 200.0, duration, output)
         return
     summary = run_demo(
         DemoOptions(
@@ -117,6 +124,17 @@ def _estate(seed: int, rate: float, duration: float, output: Path) -> None:
     options = EstateOptions(seed=seed, rate=rate, duration_s=duration, output=output)
     if not run_estate(options, console):
         raise click.ClickException(f"something did not come to what it must; see {output}")
+
+
+def _gateway(seed: int, rate: float, duration: float, output: Path) -> None:
+    from rich.console import Console
+
+    from leverframe.experiments.demo.gateway_run import GatewayOptions, run_gateway_demo
+
+    console = Console(highlight=False, width=None if Console().is_terminal else 160)
+    options = GatewayOptions(seed=seed, rate=rate, duration_s=duration, output=output)
+    if not run_gateway_demo(options, console):
+        raise click.ClickException(f"a service did not see the rollback in time; see {output}")
 
 
 def show(summary: object, output: Path) -> None:

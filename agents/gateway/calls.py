@@ -1,8 +1,11 @@
 """What each path of the gateway does: the pure parts, given the state of the process."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qs
+
+from msgspec import Struct
 
 from leverframe.agents.gateway.answers import Answer, as_json
 from leverframe.agents.gateway.evaluation import evaluate, evaluate_all
@@ -15,13 +18,34 @@ from leverframe.agents.gateway.writer import Writer
 from leverframe.serving.subscriber import Subscriber
 from leverframe.streams.topology import Topics
 
-__all__ = ["Calls"]
+__all__ = ["Calls", "Terms"]
 
 Scope = Mapping[str, Any]
 Headers = Mapping[bytes, bytes]
 
 # A client was told of a change by another replica: ours is on its way, too.
 _CATCH_UP_S: Final = 0.5
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """What stays as long as the process.
+
+    Attributes
+    ----------
+    topics : Topics
+        Names of the topics.
+    limits : Limits
+        Of records.
+    events : str or None
+        Path of the event stream, as clients are told; None where there is none.
+    needs_token : bool
+        Whether callers have to show a token.
+    """
+
+    topics: Topics
+    limits: Limits
+    events: str | None
+    needs_token: bool
 
 
 class Calls:
@@ -39,12 +63,8 @@ class Calls:
         Of predictions and labels.
     metrics : GatewayMetrics
         Their page.
-    topics : Topics
-        Names of the topics.
-    limits : Limits
-        Of records.
-    events : str or None
-        Path of the event stream, as clients are told; None where there is none.
+    terms : Terms
+        What stays.
     """
 
     def __init__(
@@ -54,9 +74,7 @@ class Calls:
         notices: Notices,
         writer: Writer,
         metrics: GatewayMetrics,
-        topics: Topics,
-        limits: Limits,
-        events: str | None,
+        terms: Terms,
     ) -> None:
         self._subscriber = subscriber
         self._table = subscriber.table
@@ -64,9 +82,7 @@ class Calls:
         self._notices = notices
         self._writer = writer
         self._metrics = metrics
-        self._topics = topics
-        self._limits = limits
-        self._events = events
+        self._terms = terms
         self.is_stopping = False
 
     def evaluate(self, route: str, headers: Headers, body: bytes) -> Answer:
@@ -80,18 +96,25 @@ class Calls:
             await self._notices.reached(told[0], _CATCH_UP_S)
         known = headers.get(b"if-none-match")
         tag = None if known is None else known.decode("latin-1")
-        return evaluate_all(self._table, self._revision.text, body, tag, self._events)
+        steps = evaluate_all(self._table, self._revision.text, body, tag, self._terms.events)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as ended:
+                answer: Answer = ended.value
+                return answer
+            await asyncio.sleep(0)
 
     async def predictions(self, scope: Scope, headers: Headers, body: bytes) -> Answer:
         """Write predictions."""
         del scope
-        topic = self._topics.predictions
+        topic = self._terms.topics.predictions
         return await self._write("predictions", topic, read_predictions, headers, body)
 
     async def labels(self, scope: Scope, headers: Headers, body: bytes) -> Answer:
         """Write labels."""
         del scope
-        topic = self._topics.ground_truth
+        topic = self._terms.topics.ground_truth
         return await self._write("ground-truth", topic, read_labels, headers, body)
 
     async def _write(
@@ -103,7 +126,7 @@ class Calls:
         body: bytes,
     ) -> Answer:
         media = headers.get(b"content-type", b"").decode("latin-1")
-        records = read(body, media, self._limits)
+        records = read(body, media, self._terms.limits)
         await self._writer.write(topic, records)
         self._metrics.count_records(kind, len(records))
         return as_json(202, {"accepted": len(records)})
@@ -134,4 +157,4 @@ class Calls:
     async def openapi(self, scope: Scope, headers: Headers, body: bytes) -> Answer:
         """Describe all of this."""
         del scope, headers, body
-        return as_json(200, openapi_document())
+        return as_json(200, openapi_document(needs_token=self._terms.needs_token))

@@ -5,6 +5,7 @@ weights held by silence have the reason ``UNKNOWN`` and say ``stale`` in their m
 """
 
 import hashlib
+from collections.abc import Generator
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +20,8 @@ __all__ = ["MOST_UNIT_CHARS", "evaluate", "evaluate_all"]
 
 MOST_UNIT_CHARS: Final = 128
 """As ``unit_id`` of a prediction: who was assigned could not be logged otherwise."""
+
+_ROUTES_A_STEP: Final = 100
 
 
 class _Context(Struct):
@@ -66,11 +69,11 @@ def _asker(body: bytes) -> _Asker:
         )
     request_id = unit if context.request_id is UNSET else context.request_id
     for name, text in (("targetingKey", unit), ("request_id", request_id)):
-        if len(text) > MOST_UNIT_CHARS:
+        if not 0 < len(text) <= MOST_UNIT_CHARS:
             raise _FaultyError(
                 "INVALID_CONTEXT",
-                f"context.{name} has {len(text)} characters, at most {MOST_UNIT_CHARS} can be "
-                "logged with a prediction: use a digest of it",
+                f"context.{name} has {len(text)} characters, 1 to {MOST_UNIT_CHARS} can be logged "
+                "with a prediction: where it is longer, use a digest of it",
             )
     return _Asker(unit, request_id)
 
@@ -125,12 +128,14 @@ def _evaluation(table: RoutingTable, route: str, asker: _Asker) -> dict[str, Any
 
 def evaluate_all(
     table: RoutingTable, revision: str, body: bytes, known: str | None, events: str | None
-) -> Answer:
-    """Answer which arms a unit has on all routes.
+) -> Generator[None, None, Answer]:
+    """Return which arms a unit has on all routes, some hundred routes between two steps.
 
     ``revision`` says what all routes have in force; with the unit it makes the tag, so that
     replicas agree on it. ``known`` is the caller's ``If-None-Match``; ``events`` is where changes
-    are told, if they are.
+    are told, if they are. Ten thousand routes take longer than others want to wait: whoever steps
+    lets them have their turn. What changes meanwhile has a newer revision than the tag tells, so
+    the caller's next question brings it.
     """
     try:
         asker = _asker(body)
@@ -141,8 +146,12 @@ def evaluate_all(
     header = (b"etag", tag.encode())
     if known is not None and _is_known(known, tag):
         return Answer(304, b"", [header])
-    found = (_evaluation(table, route, asker) for route in sorted(table.routes))
-    document: dict[str, Any] = {"flags": [flag for flag in found if flag is not None]}
+    flags: list[dict[str, Any] | None] = []
+    for at, route in enumerate(sorted(table.routes), 1):
+        flags.append(_evaluation(table, route, asker))
+        if at % _ROUTES_A_STEP == 0:
+            yield
+    document: dict[str, Any] = {"flags": flags}
     document["metadata"] = {"revision": revision}
     if events is not None:
         document["eventStreams"] = [{"type": "sse", "endpoint": {"requestUri": events}}]

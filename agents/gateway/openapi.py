@@ -123,7 +123,7 @@ _REFUSED: Final = {
 
 
 @cache
-def openapi_document() -> dict[str, Any]:
+def openapi_document(*, needs_token: bool) -> dict[str, Any]:
     """Return the document, OpenAPI 3.1."""
     (_, _), records = msgspec.json.schema_components(
         [Prediction, GroundTruth], ref_template=_REF + "{name}"
@@ -135,7 +135,7 @@ def openapi_document() -> dict[str, Any]:
             "version": leverframe.__version__,
             "description": "OpenFeature remote evaluation (OFREP 0.3.0), predictions and labels.",
         },
-        "security": [{"bearer": []}, {"key": []}, {}],
+        "security": [{"bearer": []}, {"key": []}] if needs_token else [],
         "paths": {**_evaluations(), **_feedback(), **_watched()},
         "components": {
             "securitySchemes": {

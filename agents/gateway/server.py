@@ -12,11 +12,12 @@ from typing import Any, Final
 import uvicorn
 
 from leverframe.agents.gateway.app import EVENTS, GatewayApp
-from leverframe.agents.gateway.calls import Calls
+from leverframe.agents.gateway.calls import Calls, Terms
 from leverframe.agents.gateway.feedback import Limits
 from leverframe.agents.gateway.guarding import Guard
 from leverframe.agents.gateway.metrics import GatewayMetrics
 from leverframe.agents.gateway.notices import Notices
+from leverframe.agents.gateway.protocol import PlainHttp
 from leverframe.agents.gateway.revision import Revision
 from leverframe.agents.gateway.settings import GatewaySettings, exposure_faults
 from leverframe.agents.gateway.writer import Writer
@@ -66,9 +67,12 @@ async def serve(settings: Settings) -> None:
         notices,
         writer,
         metrics,
-        settings.topic_names,
-        Limits(ours.max_records, settings.app.max_value_bytes),
-        events if ours.max_streams else None,
+        Terms(
+            topics=settings.topic_names,
+            limits=Limits(ours.max_records, settings.app.max_value_bytes),
+            events=events if ours.max_streams else None,
+            needs_token=bool(ours.tokens),
+        ),
     )
     app = GatewayApp(calls, guard, notices, metrics, ours.max_body_bytes, ours.max_streams)
     server = _Server(_configured(app, ours))
@@ -138,7 +142,7 @@ def _listen(ours: GatewaySettings) -> socket.socket:
 def _configured(app: GatewayApp, ours: GatewaySettings) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=PlainHttp,
         ws="none",
         lifespan="off",
         log_config=None,

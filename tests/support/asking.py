@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from leverframe.agents.gateway.app import EVENTS, GatewayApp
-from leverframe.agents.gateway.calls import Calls
+from leverframe.agents.gateway.calls import Calls, Terms
 from leverframe.agents.gateway.feedback import Limits
 from leverframe.agents.gateway.guarding import Guard
 from leverframe.agents.gateway.metrics import GatewayMetrics
@@ -69,9 +69,12 @@ class Asked:
             self.notices,
             writer,
             metrics,
-            Topics("app"),
-            Limits(ours.max_records, 1000),
-            EVENTS,
+            Terms(
+                topics=Topics("app"),
+                limits=Limits(ours.max_records, 1000),
+                events=EVENTS,
+                needs_token=bool(ours.tokens),
+            ),
         )
         self.guard = Guard(ours)
         self.app = GatewayApp(

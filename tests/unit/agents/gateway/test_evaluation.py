@@ -108,6 +108,7 @@ def test_shadows_are_drawn_by_request() -> None:
         (b'{"context":{"targetingKey":7}}', "INVALID_CONTEXT"),
         (b'{"context":{"targetingKey":"' + b"x" * 129 + b'"}}', "INVALID_CONTEXT"),
         (b'{"context":{"targetingKey":"u","request_id":7}}', "INVALID_CONTEXT"),
+        (b'{"context":{"targetingKey":"u","request_id":""}}', "INVALID_CONTEXT"),
     ],
 )
 def test_what_is_wrong_has_its_code(body: bytes, code: str) -> None:

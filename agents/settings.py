@@ -13,7 +13,7 @@ from leverframe.agents.settings_tree import Checks, convert, overlay, read_tree
 from leverframe.schemas.errors import SettingsError
 from leverframe.streams.routes.faults import detector_faults, field_faults
 from leverframe.streams.routes.settings import OTHER_ROUTES, DetectorSettings, RouteSettings
-from leverframe.streams.runtime.kafka import BrokerSettings
+from leverframe.streams.runtime.broker_settings import BrokerSettings, broker_faults
 from leverframe.streams.sources.faults import registry_faults, source_faults, topic_faults
 from leverframe.streams.sources.settings import RegistrySettings, SourceSettings
 from leverframe.streams.topology import DeclaredTopic, Topics
@@ -224,6 +224,7 @@ def _whole_faults(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     own = {topic.name for topic in settings.declared_topics()}
     yield from topic_faults(settings.sources, own)
     yield from registry_faults(settings.sources, settings.registry)
+    yield from broker_faults(settings.broker)
     most = max(settings.topics.partitions, settings.topics.route_partitions)
     if settings.app.lanes < min(settings.app.processes, most):
         yield (

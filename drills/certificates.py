@@ -65,6 +65,35 @@ class Authority:
         store.write_text(key.read_text() + certificate.read_text())
         return store
 
+    def client(self, name: str, password: str = "") -> tuple[Path, Path]:
+        """Make a client's certificate and its key, encrypted where there is a password.
+
+        Parameters
+        ----------
+        name : str
+            Of the client.
+        password : str
+            Of the key.
+
+        Returns
+        -------
+        tuple of Path and Path
+            Of the PEM files: certificate and key.
+        """
+        key, request, certificate = (
+            self._folder / f"{name}.{ending}" for ending in ("key", "csr", "pem")
+        )
+        hidden = ["-passout", f"pass:{password}"] if password else ["-nodes"]
+        self._run(
+            *("req", "-newkey", "rsa:2048", *hidden, "-subj", f"/CN={name}"),
+            *("-keyout", key, "-out", request),
+        )
+        self._run(
+            *("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self._key),
+            *("-CAcreateserial", "-days", 30, "-out", certificate),
+        )
+        return certificate, key
+
     def _run(self, *words: object) -> None:
         command = [shutil.which("openssl") or "openssl", *map(str, words)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -91,7 +91,7 @@ def judge_broker(settings: Settings, facts: Facts) -> list[Finding]:
         *_partitioners(settings, facts),
         *judge_clocks(facts.samples, topics.control),
         *_units(settings, facts),
-        *judge_rights(facts.refused, topics, settings.broker.username, facts.asked),
+        *judge_rights(facts.refused, topics, settings.broker.identity, facts.asked),
         *judge_attendance(facts.group, facts.samples[topics.control]),
         *judge_losses(facts.losses, facts.taken_at_ms),
         *_policies(facts),

@@ -83,7 +83,7 @@ def absent(settings: Settings, missing: Iterable[str], existing: Iterable[str]) 
     if prefix:
         where += f" (prefix {prefix!r})"
     cure = "create them: leverframe topics create"
-    if settings.broker.username:
+    if settings.broker.identity:
         cure += "; or this user may not see them: leverframe doctor"
     if others := other_prefixes(prefix, existing):
         names = " or ".join(repr(each) if each else "none" for each in others)

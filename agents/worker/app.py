@@ -158,7 +158,8 @@ def _charge(
         broker=settings.broker,
         member=Member(
             group=topics.prefix + settings.app.id,
-            user=settings.broker.username,
+            identity=settings.broker.identity,
+            doubt=settings.broker.doubt,
             session_timeout_s=settings.app.session_timeout_s,
         ),
         declared=settings.declared_topics(),
@@ -220,6 +221,7 @@ def _faust_app(settings: Settings, charge: Charge) -> Any:
         topics.prefix + settings.app.id,
         broker=[f"kafka://{server.strip()}" for server in broker.servers.split(",")],
         broker_credentials=_credentials(broker),
+        broker_client_id=broker.client_id or "leverframe",
         datadir=Path(settings.app.datadir).absolute() / "faust",
         store="memory://",
         topic_allow_declare=False,
@@ -260,9 +262,19 @@ def _faust_app(settings: Settings, charge: Charge) -> Any:
 def _credentials(broker: BrokerSettings) -> Any:
     if broker.security == "plaintext":
         return None
-    context = client_options(broker).get("ssl_context")
+    options = client_options(broker)
+    context = options.get("ssl_context")
     if broker.security == "ssl":
         return faust.SSLCredentials(context)
+    if broker.shows_tokens:
+        provider = options["sasl_oauth_token_provider"]
+        return faust.OAuthCredentials(oauth_cb=provider, ssl_context=context)
+    if broker.sasl_mechanism == "GSSAPI":
+        return faust.GSSAPICredentials(
+            kerberos_service_name=broker.kerberos_service,
+            kerberos_domain_name=broker.kerberos_domain or None,
+            ssl_context=context,
+        )
     return faust.SASLCredentials(
         username=broker.username,
         password=broker.password,

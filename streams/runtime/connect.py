@@ -22,6 +22,7 @@ from aiokafka.errors import (
 
 from leverframe.schemas.errors import BrokerError
 from leverframe.streams.runtime.kafka import BrokerSettings, client_options
+from leverframe.streams.runtime.tokens import TokenAwayError, TokenError
 
 __all__ = ["TIMEOUT_MS", "connect", "explain", "find_error"]
 
@@ -32,10 +33,7 @@ _EXPIRED: Final = 10
 _CURES: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
     (
         (SaslAuthenticationFailed, AuthenticationFailedError),
-        (
-            "the broker refuses user {username!r}: [broker] username or password is wrong "
-            "(LEVERFRAME_BROKER__USERNAME, LEVERFRAME_BROKER__PASSWORD)"
-        ),
+        "the broker refuses {identity}: {doubt}",
     ),
     (
         (UnsupportedSaslMechanismError, AuthenticationMethodNotSupported),
@@ -63,8 +61,8 @@ _CURES: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
     (
         (ConnectionResetError, KafkaConnectionError),
         (
-            "something closes the connection: [broker] security is wrong (it is {security}), or "
-            "that is no Kafka broker"
+            "something closes the connection: [broker] security is wrong (it is {security}), it "
+            "wants a certificate of ours (cert_file), or that is no Kafka broker"
         ),
     ),
 )
@@ -80,10 +78,13 @@ def explain(error: BaseException, broker: BrokerSettings) -> str:
             f"cannot talk to Kafka at {broker.servers}: the broker's certificate, or that of its "
             "authority, has expired; it must be renewed there"
         )
+    if isinstance(error, TokenError | TokenAwayError):
+        return f"no token to show to Kafka at {broker.servers}: {error.args[0]}"
     for kinds, text in _CURES:
         if isinstance(error, kinds):
             return f"cannot talk to Kafka at {broker.servers}: " + text.format(
-                username=broker.username,
+                identity=broker.identity or "us",
+                doubt=broker.doubt,
                 mechanism=broker.sasl_mechanism,
                 security=broker.security,
                 error=" ".join(str(error).split()),

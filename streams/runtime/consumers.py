@@ -34,6 +34,7 @@ async def open_consumer(
         **client_options(broker),
         isolation_level="read_committed",
         enable_auto_commit=False,
+        client_rack=broker.rack or None,
         **{"metadata_max_age_ms": _METADATA_AGE_MS, **options},
     )
     try:

@@ -31,6 +31,7 @@ from leverframe.streams.runtime.connect import find_error
 from leverframe.streams.runtime.kafka import BrokerSettings
 from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.runtime.refusals import Member, is_passing, kind_of, refusal
+from leverframe.streams.runtime.tokens import TokenError
 from leverframe.streams.runtime.topic_admin import judge_topic
 from leverframe.streams.topology import DeclaredTopic
 
@@ -212,7 +213,7 @@ class GroupWatch:
         """A password that was changed looks like a broker that is away, to aiokafka."""
         if self.attendance.is_silent(time.monotonic()):
             error = await find_error(self._charge.broker)
-            if isinstance(error, SaslAuthenticationFailed):
+            if isinstance(error, SaslAuthenticationFailed | TokenError):
                 self.fail(error)
 
 

@@ -130,6 +130,9 @@ class MicrobatchThread(AIOKafkaConsumerThread):
         consumer._partition_assignment_strategy = (self._assignor,)  # noqa: SLF001
         consumer._isolation_level = "read_committed"  # noqa: SLF001
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
+        charge: Charge | None = cast("Any", self.consumer.transport).charge
+        if charge is not None and charge.broker.rack:
+            consumer._client_rack = charge.broker.rack  # noqa: SLF001
         consumer._max_partition_fetch_bytes = FETCH_BYTES  # noqa: SLF001
         return consumer
 

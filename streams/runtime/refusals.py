@@ -11,6 +11,7 @@ from aiokafka import errors
 from msgspec import Struct
 
 from leverframe.schemas.errors import BrokerError, GroupError, LeverframeError
+from leverframe.streams.runtime.tokens import TokenError
 
 __all__ = ["Member", "is_passing", "kind_of", "refusal"]
 
@@ -57,7 +58,7 @@ _CURES: Final[tuple[tuple[tuple[type[errors.KafkaError], ...], str], ...]] = (
     ),
     (
         (errors.SaslAuthenticationFailed, errors.AuthenticationFailedError),
-        "the broker refuses {user} now: [broker] username or password is wrong",
+        "the broker refuses {user} now: {doubt}",
     ),
     (
         (errors.InconsistentGroupProtocolError,),
@@ -87,14 +88,17 @@ class Member(Struct, frozen=True, kw_only=True):
     ----------
     group : str
         Its name.
-    user : str
-        As which we came to the broker; empty where nobody asks.
+    identity : str
+        As whom we come to the broker, such as ``user 'alice'``; empty where nobody asks.
+    doubt : str
+        What is wrong, most likely, where the broker refuses us.
     session_timeout_s : float
         As the settings say.
     """
 
     group: str
-    user: str
+    identity: str
+    doubt: str
     session_timeout_s: float
 
 
@@ -118,6 +122,8 @@ def refusal(error: BaseException, member: Member) -> LeverframeError:
     """Return the error that ends the process: with a cure where a person must do something."""
     if isinstance(error, LeverframeError):
         return error
+    if isinstance(error, TokenError):
+        return BrokerError(str(error.args[0]))
     kind = kind_of(error)
     for kinds, text in _CURES:
         if issubclass(kind, kinds):
@@ -125,7 +131,8 @@ def refusal(error: BaseException, member: Member) -> LeverframeError:
                 text.format(
                     session_timeout_s=member.session_timeout_s,
                     group=repr(member.group),
-                    user=f"user {member.user!r}" if member.user else "this worker",
+                    user=member.identity or "this worker",
+                    doubt=member.doubt,
                     what=_names(error),
                     error=" ".join(str(error).split()),
                 )

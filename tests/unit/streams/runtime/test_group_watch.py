@@ -17,7 +17,12 @@ from leverframe.streams.runtime.kafka import BrokerSettings
 from leverframe.streams.runtime.refusals import Member, is_passing, kind_of, refusal
 from leverframe.streams.topology import DeclaredTopic
 
-MEMBER = Member(group="a-leverframe", user="worker", session_timeout_s=2.0)
+MEMBER = Member(
+    group="a-leverframe",
+    identity="user 'worker'",
+    doubt="[broker] username or password is wrong",
+    session_timeout_s=2.0,
+)
 
 
 def quoted(error: Exception) -> errors.KafkaError:

@@ -1,7 +1,9 @@
 """A gateway on a real broker: decides as the subscriber does, pushes changes, takes records."""
 
 import asyncio
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -12,6 +14,7 @@ from gateways import Gateway, arm_of, events, post, publish
 from harness import Deployment, read_all
 from patience import eventually
 
+from drills.certificates import Authority, has_openssl
 from leverframe.schemas.codec import decode
 from leverframe.schemas.control import ControlAck
 from leverframe.serving.assigner import Assigner
@@ -20,6 +23,7 @@ from leverframe.streams.runtime.kafka import partition_of
 pytestmark = pytest.mark.broker
 
 UNITS = [f"user-{number}" for number in range(200)]
+TOKEN = "0123456789abcdef"  # noqa: S105 - of this test
 HALVES = {"a": 0.5, "b": 0.5}
 
 
@@ -85,5 +89,40 @@ def test_takes_predictions_and_labels(deploy: Callable[..., Any]) -> None:
         assert {record.key.decode() for record in found} == {f"q{n}" for n in range(50)}
         (one,) = await read_all(servers, topics.predictions, count)
         assert (one.key, orjson.loads(one.value)) == (b"q1", prediction)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.drill
+@pytest.mark.skipif(not has_openssl(), reason="certificates need the openssl command")
+def test_speaks_tls_and_asks_for_the_token(deploy: Callable[..., Any], tmp_path: Path) -> None:
+    """Beyond loopback: nobody without the token; the certificate is the one that was given."""
+    authority = Authority(tmp_path)
+    pem = str(authority.keystore("gateway"))
+    settings = {
+        "LEVERFRAME_GATEWAY__BIND": "0.0.0.0",  # noqa: S104 - with a token
+        "LEVERFRAME_GATEWAY__TOKEN": TOKEN,
+        "LEVERFRAME_GATEWAY__CERT_FILE": pem,
+        "LEVERFRAME_GATEWAY__KEY_FILE": pem,
+    }
+
+    async def scenario() -> None:
+        deployment: Deployment = await deploy()
+        await publish(deployment, control_message("r", {"a": 1.0}))
+        gateway = Gateway(deployment, **settings).wait()
+        url = gateway.url.replace("http://0.0.0.0", "https://127.0.0.1")
+        trusting = ssl.create_default_context(cafile=authority.certificate)
+        body, flag = {"context": {"targetingKey": "u"}}, f"{url}/ofrep/v1/evaluate/flags/r"
+        connector = aiohttp.TCPConnector(ssl=trusting)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            assert (await post(session, flag, body))[0] == 401
+            shown = {"authorization": f"Bearer {TOKEN}"}
+            assert (await post(session, flag, body, **shown))[1]["value"] == "a"
+            told = await post(session, f"{url}/ofrep/v1/evaluate/flags", body, **shown)
+            stream = told[1]["eventStreams"][0]["endpoint"]["requestUri"]
+            async with events(session, url + stream) as notices:
+                assert (await notices.get())["type"] == "refetchEvaluation"
+                assert await asyncio.to_thread(gateway.stop) == 0
+        assert TOKEN not in deployment.logs()
 
     asyncio.run(scenario())

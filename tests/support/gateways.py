@@ -37,8 +37,7 @@ class Gateway:
             assert self.process.poll() is None, self._deployment.logs()
             return re.search(r"answering on (\S+:\d+)", self._deployment.log(self._name))
 
-        scheme = "http" if "CERT_FILE" not in str(self._deployment.environment) else "https"
-        self.url = f"{scheme}://{until(address, self._deployment.logs)[1]}"
+        self.url = f"http://{until(address, self._deployment.logs)[1]}"
         return self
 
     def stop(self) -> int:

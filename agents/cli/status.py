@@ -117,13 +117,14 @@ class _Board:
 
         from leverframe.agents.cli.route_table import arms_of
         from leverframe.agents.operator.beforehand import prior_lines
+        from leverframe.agents.operator.in_measured import measured_lines
         from leverframe.agents.operator.in_shadow import shadow_lines
         from leverframe.agents.operator.narrate import proposal_text, ramp_text
 
         evidence = self._evidence.get(message.route, message)
         arms = arms_of(evidence)
         lead = "" if self._route is not None else f"{message.route}: "
-        lines = [*shadow_lines(arms), *prior_lines(arms)]
+        lines = [*shadow_lines(arms), *prior_lines(arms), *measured_lines(arms)]
         if ramp := evidence.cause.get("ramp"):
             lines.insert(0, ramp_text(ramp))
         if proposal := evidence.cause.get("proposal"):

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from leverframe.agents.operator.beforehand import prior_lines
 from leverframe.agents.operator.deciding import is_by_reward
+from leverframe.agents.operator.in_measured import measured_lines
 from leverframe.agents.operator.in_shadow import shadow_lines
 from leverframe.agents.operator.narrate import why
 from leverframe.schemas.control import ControlMessage
@@ -81,7 +82,7 @@ def sentences(change: Explained) -> Iterator[str]:
     if not change.is_first and not change.moved:
         yield "  no weight moved"
     arms = message.cause.get("arms", {})
-    for line in [*shadow_lines(arms), *prior_lines(arms)]:
+    for line in [*shadow_lines(arms), *prior_lines(arms), *measured_lines(arms)]:
         yield f"  {line}"
     if record := message.cause.get("record"):
         yield (
@@ -131,6 +132,8 @@ def _since_the_change(cause: Mapping[str, Any], arm: str) -> str:
         if cause.get("compared_with") == arm and cause.get("reference_mean") is not None:
             told = {"mean": cause["reference_mean"], "labels": cause["reference_labels"]}
             return f"{_mean_of(told)} labels meanwhile"
+    if cause.get("why") == "metric" and is_own:
+        return f"{cause['metric']} of {cause['requests']:,} requests convicted it"
     if cause.get("why") == "probation" and is_own and cause.get("mean") is not None:
         return f"{_mean_of(cause)} labels since it fell"
     if cause.get("why") == "drift" and is_own:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from leverframe.agents.operator.in_measured import measured_texts
 from leverframe.agents.operator.in_shadow import in_shadow
 from leverframe.agents.operator.narrate import proposal_text, ramp_text
 from leverframe.agents.web.attention import attention
@@ -67,6 +68,7 @@ def detail(
         "arms": {
             arm: {"weight": weight}
             | {key: arms[arm][key] for key in _ARM_KEYS if key in arms.get(arm, {})}
+            | ({"metrics": told} if (told := measured_texts(arms.get(arm, {}))) else {})
             | ({"in_shadow": said} if (said := in_shadow(arms.get(arm, {}))) else {})
             for arm, weight in newest.weights.items()
         },

@@ -63,6 +63,7 @@ class RouteCollector(Collector):
 
 def _families() -> dict[str, Any]:
     route, arm = ["route"], ["route", "arm"]
+    metric = [*arm, "metric"]
     gauge, counter = GaugeMetricFamily, CounterMetricFamily
     return {
         "weight": gauge("leverframe_arm_weight", "Propensity in force.", labels=arm),
@@ -81,6 +82,22 @@ def _families() -> dict[str, Any]:
         ),
         "verdict": gauge(
             "leverframe_arm_verdict", "1 for the guard's verdict.", labels=[*arm, "verdict"]
+        ),
+        "measured": gauge(
+            "leverframe_arm_metric_mean", "Of a metric of predictions, in its unit.", labels=metric
+        ),
+        "quantile": gauge(
+            "leverframe_arm_metric_quantile",
+            "Of its newest values, where the route looks at one.",
+            labels=metric,
+        ),
+        "requests": gauge(
+            "leverframe_arm_metric_requests", "Requests with the metric.", labels=metric
+        ),
+        "against": gauge(
+            "leverframe_arm_metric_against_nats",
+            "Evidence that the arm is worse than tolerable.",
+            labels=metric,
         ),
         "delay": gauge(
             "leverframe_label_delay_seconds",
@@ -186,6 +203,7 @@ def _of_arm(families: dict[str, Any], route: str, name: str, known: dict[str, An
         if delay_ms is not None:
             families["delay"].add_metric([*arm, quantile], delay_ms / 1000)
     _in_shadow(families, arm, known.get("in_shadow"))
+    _measured(families, arm, known.get("metrics", {}))
     join = known.get("join", {})
     for what in JOIN_COUNTS:
         if what in join:
@@ -195,6 +213,16 @@ def _of_arm(families: dict[str, Any], route: str, name: str, known: dict[str, An
         families["coverage"].add_metric(arm, join["coverage"])
     if join.get("oldest_waiting_ms") is not None:
         families["oldest"].add_metric(arm, join["oldest_waiting_ms"] / 1000)
+
+
+def _measured(families: dict[str, Any], arm: list[str], metrics: dict[str, Any]) -> None:
+    for name, told in metrics.items():
+        metric = [*arm, name]
+        families["requests"].add_metric(metric, told["requests"])
+        families["against"].add_metric(metric, told.get("against", 0.0))
+        for family, key in (("measured", "mean"), ("quantile", "quantile")):
+            if told.get(key) is not None:
+                families[family].add_metric(metric, told[key])
 
 
 def _in_shadow(families: dict[str, Any], arm: list[str], told: dict[str, Any] | None) -> None:

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from browser import Watched, browsing
+from measured import measured, measured_record
 from playwright.async_api import expect
 from records import MAX_VALUE_BYTES, T0, learning_runs, reward_record, routes
 
@@ -21,6 +22,7 @@ from leverframe.agents.web.pages import add_dashboard, protect
 from leverframe.streams.learning.messages import heartbeat
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.learning.step import learn
+from leverframe.streams.routes.metrics import MetricSettings
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -78,7 +80,8 @@ def tell(feed: Feed) -> None:
 
 def tell_in_shadow(feed: Feed) -> None:
     """Five minutes of an arm that serves and one in shadow, which is not yet proved."""
-    rng, table = random.Random(3), routes(label_depends_on_answer=False, shadow_share=1.0)
+    rng, metrics = random.Random(3), {"ms": MetricSettings(role="signal", range=(0, 2000))}
+    table = routes(label_depends_on_answer=False, shadow_share=1.0, metrics=metrics)
     states: dict[str, RouteState] = {}
     route = table.get("r")
     assert route is not None
@@ -93,6 +96,7 @@ def tell_in_shadow(feed: Feed) -> None:
             batch[1] = reward_record(
                 "serving", float(rng.random() < 0.8), at, request_id=name, others={"new": beside}
             )
+        batch.append(measured_record([measured("serving", at, ms=112.0)]))
         outcome = learn(learning_runs(batch), states, table, max_value_bytes=MAX_VALUE_BYTES)
         states |= outcome.states
         for message in outcome.control:
@@ -170,6 +174,8 @@ def test_an_arm_in_shadow_is_shown_like_any_other() -> None:
             row = page.get_by_role("region", name="Arms").get_by_role("row").filter(has_text="new")
             await expect(row).to_contain_text(in_shadow(evidence))
             await expect(row).to_contain_text("in shadow: 299 pairs")
+            arms = page.get_by_role("region", name="Arms")
+            await expect(arms).to_contain_text("ms: mean 112 of 300 requests")
             assert await page.evaluate(STICKING_OUT) == []
             await watched.shot(f"in-shadow-{width}")
 

@@ -103,7 +103,7 @@ export async function detail(main, status, name) {
           return h(
             "tr",
             {},
-            h("td", { class: "name" }, swatch(history.arms.indexOf(arm)), arm, known.in_shadow ? h("div", { class: "muted in-shadow" }, known.in_shadow) : ""),
+            h("td", { class: "name" }, swatch(history.arms.indexOf(arm)), arm, known.in_shadow ? h("div", { class: "muted in-shadow" }, known.in_shadow) : "", ...(known.metrics ?? []).map((text) => h("div", { class: "muted metric" }, text))),
             number("weight", percent(known.weight)),
             h("td", { "data-title": "state" }, state),
             h("td", { "data-title": "verdict" }, known.verdict ? badge(VERDICTS[known.verdict] ?? "notice", known.verdict) : ""),

@@ -17,10 +17,12 @@ def run_connected(
     work: Callable[[], Coroutine[Any, Any, Answer]],
     *,
     counted: bool = False,
+    run: Callable[[Coroutine[Any, Any, Answer]], Answer] = asyncio.run,
 ) -> Answer:
     """Make sure of the broker and the topics that the work needs, then do it.
 
-    ``counted``: the topics must also have the partition counts of the settings. A broker that goes
+    ``counted``: the topics must also have the partition counts of the settings. ``run``: under
+    another event loop. A broker that goes
     away in the middle is a ``BrokerError`` too.
     """
     from aiokafka.errors import KafkaError
@@ -33,7 +35,7 @@ def run_connected(
         return await work()
 
     try:
-        return asyncio.run(checked())
+        return run(checked())
     except BrokenPipeError:
         raise  # of whoever reads our output
     except (KafkaError, OSError) as error:

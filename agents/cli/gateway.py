@@ -44,9 +44,4 @@ def gateway(config: Path | None) -> None:
     set_up_logging(settings.app.log_level, settings.app.log_format)
     topics = settings.topic_names
     needed = [topics.control, topics.control_acks, topics.predictions, topics.ground_truth]
-    run_connected(settings, needed, _nothing)
-    uvloop.run(serve(settings))
-
-
-async def _nothing() -> None:
-    """Topics are there: no more has to be known."""
+    run_connected(settings, needed, lambda: serve(settings), run=uvloop.run)

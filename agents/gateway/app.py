@@ -13,8 +13,11 @@ from leverframe.agents.gateway.guarding import Guard
 from leverframe.agents.gateway.metrics import GatewayMetrics
 from leverframe.agents.gateway.notices import Notices
 from leverframe.serving.tasks import end_task
+from leverframe.streams.runtime.logger import make_logger
 
 __all__ = ["EVENTS", "GatewayApp"]
+
+log = make_logger(__name__)
 
 EVENTS: Final = "/ofrep/v1/events"
 _FLAGS: Final = "/ofrep/v1/evaluate/flags"
@@ -107,12 +110,25 @@ class GatewayApp:
         if scope["method"] != method and (method, scope["method"]) != ("GET", "HEAD"):
             return call, _wrong_method(scope["method"], method)
         try:
-            body = await _body(headers, receive, self._max_body_bytes)
-            if handle is None:
-                return call, self._calls.evaluate(path[len(_FLAG) :], headers, body)
-            return call, await handle(scope, headers, body)
+            return call, await self._called(handle, path, scope, headers, receive)
         except Refused as refused:
             return call, refused.answer
+        except Exception:
+            log.exception("gateway_failed", message=f"no answer to {call}")
+            return call, _failed()
+
+    async def _called(
+        self,
+        handle: Handle | None,
+        path: str,
+        scope: Scope,
+        headers: Mapping[bytes, bytes],
+        receive: Receive,
+    ) -> Answer:
+        body = await _body(headers, receive, self._max_body_bytes)
+        if handle is None:
+            return self._calls.evaluate(path[len(_FLAG) :], body)
+        return await handle(scope, headers, body)
 
     async def _stream(
         self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send
@@ -195,6 +211,12 @@ def _too_large(most_bytes: int) -> Answer:
         "send it in several requests, or raise gateway.max_body_bytes",
         headers=[(b"connection", b"close")],
     )
+
+
+def _failed() -> Answer:
+    told = "this request met a mistake of ours"
+    cure = "send it again; where it lasts, the gateway's log has the trace"
+    return problem(500, told, "it may have had its effect", cure, errorDetails=f"{told}; {cure}")
 
 
 def _cut_off() -> Answer:

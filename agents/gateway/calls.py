@@ -85,9 +85,8 @@ class Calls:
         self._terms = terms
         self.is_stopping = False
 
-    def evaluate(self, route: str, headers: Headers, body: bytes) -> Answer:
+    def evaluate(self, route: str, body: bytes) -> Answer:
         """Which arm a unit has on a route."""
-        del headers
         return evaluate(self._table, route, body)
 
     async def evaluate_all(self, scope: Scope, headers: Headers, body: bytes) -> Answer:

@@ -101,6 +101,12 @@ _ACCEPTED: Final = {
     "properties": {"accepted": {"type": "integer", "minimum": 0}},
 }
 _RETRY: Final = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
+_NO_NUL: Final = r"^[^\u0000]"
+_NAMES: Final = (
+    ("Prediction", "request_id"),
+    ("Prediction", "route"),
+    ("GroundTruth", "request_id"),
+)
 _OPEN: Final[dict[str, Any]] = {"security": []}
 
 
@@ -118,6 +124,7 @@ def _problem(text: str, **more: Any) -> Any:
 _REFUSED: Final = {
     "401": _problem("The token is missing or wrong."),
     "413": _problem("Too large, or too many records."),
+    "500": _problem("A mistake of ours; the log has its trace."),
     "421": _problem("This server has another name."),
 }
 
@@ -128,6 +135,9 @@ def openapi_document(*, needs_token: bool) -> dict[str, Any]:
     (_, _), records = msgspec.json.schema_components(
         [Prediction, GroundTruth], ref_template=_REF + "{name}"
     )
+    # The structs leave it to the steps (schemas/fields.py).
+    for record, name in _NAMES:
+        records[record]["properties"][name]["pattern"] = _NO_NUL
     return {
         "openapi": "3.1.0",
         "info": {

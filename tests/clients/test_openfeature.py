@@ -71,12 +71,13 @@ def gateway(deploy: Callable[..., Any]) -> tuple[Deployment, Gateway]:
     return deployment, Gateway(deployment).wait()
 
 
-def test_python(gateway: tuple[Deployment, Gateway]) -> None:
+@pytest.mark.parametrize("every", [10, pytest.param(1, marks=pytest.mark.drill)])
+def test_python(every: int, gateway: tuple[Deployment, Gateway]) -> None:
     """Value and propensity of each; an unknown route gives the caller's default."""
     api.set_provider(OFREPProvider(gateway[1].url))
     try:
         client = api.get_client()
-        for route, unit, arm, propensity in vectors()[1]:
+        for route, unit, arm, propensity in vectors()[1][::every]:
             found = client.get_string_details(route, "", EvaluationContext(unit))
             assert (found.value, found.error_code) == (arm, None), (route, unit, found)
             assert found.flag_metadata["propensity"] == propensity

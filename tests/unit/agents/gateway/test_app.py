@@ -119,3 +119,14 @@ def test_metrics_are_documented() -> None:
     assert 'leverframe_gateway_requests_total{call="evaluate",status="200"} 1.0' in page
     assert 'leverframe_gateway_requests_total{call="labels",status="400"} 1.0' in page
     assert 'leverframe_gateway_routes{state="in_force"} 1.0' in page
+
+
+def test_a_mistake_of_ours_is_one_answer(caplog: pytest.LogCaptureFixture) -> None:
+    """500 as the protocol has it, its trace in the log, and the next request is answered."""
+    asked = Asked(ROUTE)
+    asked.table._heard_s["r"] = None  # type: ignore[assignment]
+    answered = asked.ask(FLAG, BODY)
+    assert (answered.status, "errorDetails" in answered.document) == (500, True)
+    assert "gateway_failed" in str([vars(record) for record in caplog.records])
+    asked.table._heard_s["r"] = 0.0
+    assert asked.ask(FLAG, BODY).status == 200

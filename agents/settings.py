@@ -37,6 +37,10 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         partition makes many small tables.
     processes : int
         Of one worker, which share its partitions; as many as there are cores for it.
+    instance : str
+        A name of this worker that outlives a restart, such as that of its pod: its partitions wait
+        for it for ``session_timeout_s``, and move to nobody when it is back by then. Two workers
+        never have the same. Empty: a restart shares the partitions out anew.
     lanes : int
         Of each agent: partitions of a lane share one transaction, and one process. More processes
         than lanes have nothing to do. The same for all workers.
@@ -75,6 +79,7 @@ class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     block_cache_mb: Annotated[int, Meta(ge=1, le=65_536)] = 64
     memtable_mb: Annotated[int, Meta(ge=8, le=65_536)] = 128
     processes: Annotated[int, Meta(ge=1, le=256)] = 1
+    instance: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{0,80}$")] = ""
     lanes: Annotated[int, Meta(ge=1, le=4096)] = 4
     web_bind: str = "127.0.0.1"
     web_port: Annotated[int, Meta(ge=0, le=65535)] = 0

@@ -124,13 +124,14 @@ def _family(address: str) -> socket.AddressFamily:
 def own_settings(settings: Settings, number: int) -> Settings:
     """Return the settings of one process of several, by its number from 0.
 
-    Each has a web port of its own; the dashboard is on the first.
+    Each has a web port and an instance of its own; the dashboard is on the first.
     """
     port = settings.app.web_port
     own = structs.replace(
         settings.app,
         web_port=port + number if port else 0,
         dashboard=settings.app.dashboard and number == 0,
+        instance=f"{settings.app.instance}-{number}" if settings.app.instance else "",
     )
     return structs.replace(settings, app=own)
 

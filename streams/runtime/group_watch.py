@@ -21,6 +21,7 @@ from aiokafka.errors import (
     for_code,
 )
 from aiokafka.protocol.admin import DescribeGroupsRequest
+from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from msgspec import Struct
 
@@ -44,6 +45,8 @@ _ANSWER_S: Final = 5.0
 # Who makes a topic anew deletes it first.
 _MISSING_S: Final = 6.0
 _REJOIN_S: Final = 0.5
+# Of a heartbeat: unknown member, fenced instance. Whoever has a lasting name was replaced then.
+_REPLACED: Final = frozenset({25, 82})
 
 
 class Charge(Struct, frozen=True, kw_only=True):
@@ -132,10 +135,20 @@ class GroupWatch:
     async def _guarded(self, request: Any) -> Any:
         """Send to the coordinator; a broker that cannot read it is no broker that is away."""
         try:
-            return await self._send(request)
+            answer = await self._send(request)
         except IncompatibleBrokerVersion as error:
             self.fail(error)
             raise
+        instance = self._charge.member.instance
+        if instance and isinstance(request, HeartbeatRequest) and answer.error_code in _REPLACED:
+            self._charge.on_fatal(
+                GroupError(
+                    f"the group has another member named {instance!r} ([app] instance), or heard "
+                    "nothing of this one for session_timeout_s: no two workers may have one name. "
+                    "Nothing is lost; if this is the only one, start it again"
+                )
+            )
+        return answer
 
     def _note_end(self, task: "asyncio.Task[Any]") -> None:
         if self._consumer._closed:  # noqa: SLF001

@@ -92,7 +92,7 @@ class Member(Struct, frozen=True, kw_only=True):
         As whom we come to the broker, such as ``user 'alice'``; empty where nobody asks.
     doubt : str
         What is wrong, most likely, where the broker refuses us.
-    session_timeout_s : float
+    session_timeout_s, instance
         As the settings say.
     """
 
@@ -100,6 +100,7 @@ class Member(Struct, frozen=True, kw_only=True):
     identity: str
     doubt: str
     session_timeout_s: float
+    instance: str = ""
 
 
 def kind_of(error: BaseException) -> type[BaseException]:

@@ -194,7 +194,7 @@ class Ledger:
             raise LedgerError(
                 f"{self.name}: another worker owns this partition now; this one was fenced. "
                 "Nothing is lost. If it happens often, check for two workers with one datadir or "
-                "for pauses longer than the session timeout."
+                "[app] instance, or for pauses longer than the session timeout."
             ) from error
         except (TimeoutError, KafkaError) as error:
             raise LedgerError(

@@ -32,6 +32,9 @@ class PlainHttp(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """Read the request again, as if nothing had been offered."""
+        if self.parser.get_method() == b"CONNECT":  # an offer by its nature, whatever is left out
+            self.send_400_response("CONNECT is not answered here: this is no proxy")
+            return
         offset = _offset(sys.exc_info()[1])
         kept = [(name, value) for name, value in self.scope["headers"] if name not in _OFFERS]
         head = [self.parser.get_method(), b" ", self.url, b" HTTP/1.1\r\n"]

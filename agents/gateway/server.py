@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
 
@@ -21,11 +21,11 @@ from leverframe.agents.gateway.protocol import PlainHttp
 from leverframe.agents.gateway.revision import Revision
 from leverframe.agents.gateway.settings import GatewaySettings, exposure_faults
 from leverframe.agents.gateway.writer import Writer
+from leverframe.agents.operator.control import subscriber
 from leverframe.agents.settings import Settings
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.errors import SettingsError
 from leverframe.serving.routing import InForce
-from leverframe.serving.subscriber import Subscriber
 from leverframe.streams.runtime.kafka import client_options
 from leverframe.streams.runtime.logger import make_logger
 
@@ -53,16 +53,22 @@ async def serve(settings: Settings) -> None:
     """
     ours = settings.gateway
     listening = _listen(ours)
-    options = dict(client_options(settings.broker))
-    writer = Writer(options, ours.max_waiting_bytes, ours.write_timeout_s)
+    writer = Writer(client_options(settings.broker), ours.max_waiting_bytes, ours.write_timeout_s)
     revision, notices = Revision(), Notices()
-    subscriber = _subscriber(settings, ours, options, _Changes(revision, notices))
-    metrics = GatewayMetrics(subscriber, writer, notices)
+    changes = _Changes(revision, notices)
+    following = subscriber(
+        settings,
+        acks=settings.topic_names.control_acks,
+        replica=_replica(ours),
+        on_routing=changes.on_routing,
+        on_weights=changes.on_weights,
+    )
+    metrics = GatewayMetrics(following, writer, notices)
     guard = Guard(ours)
     ticket = guard.ticket()
     events = f"{EVENTS}?ticket={ticket}" if ticket else EVENTS
     calls = Calls(
-        subscriber,
+        following,
         revision,
         notices,
         writer,
@@ -79,7 +85,7 @@ async def serve(settings: Settings) -> None:
     with contextlib.closing(listening):
         await writer.start()
         try:
-            async with subscriber:
+            async with following:
                 _settle()
                 _on_signals(server, calls, notices)
                 place = "{}:{}".format(*listening.getsockname()[:2])
@@ -111,21 +117,8 @@ class _Changes:
             self._notices.put(self._revision.text, is_urgent=is_urgent)
 
 
-def _subscriber(
-    settings: Settings, ours: GatewaySettings, options: dict[str, Any], changes: _Changes
-) -> Subscriber:
-    topics = settings.topic_names
-    more = {name: value for name, value in options.items() if name != "bootstrap_servers"}
-    return Subscriber(
-        settings.broker.servers,
-        control=topics.control,
-        acks=topics.control_acks,
-        replica=ours.replica or f"gateway-{socket.gethostname()}-{os.getpid()}"[:128],
-        key=settings.control_keys or None,
-        on_routing=changes.on_routing,
-        on_weights=changes.on_weights,
-        options=more,
-    )
+def _replica(ours: GatewaySettings) -> str:
+    return ours.replica or f"gateway-{socket.gethostname()}-{os.getpid()}"[-128:]
 
 
 def _listen(ours: GatewaySettings) -> socket.socket:

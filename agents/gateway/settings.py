@@ -33,7 +33,7 @@ class GatewaySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     cert_file, key_file : str
         PEM files for TLS; plain HTTP when empty.
     replica : str
-        Its name in ``control-acks``; host name and port when empty.
+        Its name in ``control-acks``; ``gateway-HOST-PID`` when empty.
     max_body_bytes : int
         Largest request.
     max_records : int

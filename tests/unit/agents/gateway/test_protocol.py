@@ -69,3 +69,9 @@ def test_an_offer_of_another_protocol_loses_nothing(parts: list[bytes]) -> None:
     for status, body in asyncio.run(answers([*parts, OFFERED, BODY, PLAIN + BODY], 3)):
         assert status == b"200"
         assert b'"value":"a"' in body
+
+
+def test_connect_is_refused() -> None:
+    """It has no body and no path: this is no proxy."""
+    ((status, body),) = asyncio.run(answers([b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n"], 1))
+    assert (status, body) == (b"400", b"CONNECT is not answered here: this is no proxy")

@@ -36,7 +36,7 @@ _TTL_MS: Final = 15_000
 _BEAT_S: Final = 5.0
 _CONNECTIONS: Final = 16
 _LABELS_A_REQUEST: Final = 20
-_A_PART: Final = 1000
+_A_PART: Final = 500
 
 
 def control(route: int, seq: int, **more: Any) -> ControlMessage:

@@ -69,6 +69,7 @@ regret: $(STAMP) ## Regret beside the Lai-Robbins bound, and recovery after a ch
 
 guard: $(STAMP) ## False alarms of the guard and its waits, into docs/guard.md (minutes; ARGS=--json FILE)
 	$(BIN)/python -m bench.guard.probation --write
+	$(BIN)/python -m bench.guard.metrics --write
 	$(BIN)/python -m bench.guard --write $(ARGS)
 
 wheel: $(STAMP) ## Build the wheel; install it elsewhere, beside others, and the client alone

@@ -23,13 +23,14 @@ from leverframe.schemas.alarms import (
     Version,
     WeightsNotFollowed,
 )
-from leverframe.schemas.delivery import MetricCause, ProposalCause, RampCause
+from leverframe.schemas.delivery import BudgetCause, MetricCause, ProposalCause, RampCause
 from leverframe.schemas.evidence import ArmEvidence
 
 __all__ = [
     "ALARMS",
     "Alarm",
     "BetterCause",
+    "BudgetCause",
     "Cause",
     "CommandCause",
     "Coordinates",
@@ -342,6 +343,7 @@ Known: TypeAlias = (
     | RampCause
     | ProposalCause
     | MetricCause
+    | BudgetCause
     | DriftCause
     | RegisteredCause
     | CommandCause

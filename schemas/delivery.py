@@ -1,4 +1,4 @@
-"""Causes of progressive delivery: steps of a ramp, approvals, rollbacks by a metric."""
+"""Causes of progressive delivery: steps of a ramp, approvals, metrics and budgets."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 from leverframe.schemas.alarms import Coordinates, Reason
 from leverframe.schemas.evidence import ArmEvidence
 
-__all__ = ["MetricCause", "ProposalCause", "RampCause"]
+__all__ = ["BudgetCause", "MetricCause", "ProposalCause", "RampCause"]
 
 
 class RampCause(Reason, frozen=True, kw_only=True, tag="ramp"):
@@ -145,4 +145,28 @@ class MetricCause(Reason, frozen=True, kw_only=True, tag="metric"):
     log_evidence: float
     log_threshold: float
     traffic_to: str
+    record: Coordinates | UnsetType = UNSET
+
+
+class BudgetCause(Reason, frozen=True, kw_only=True, tag="budget"):
+    """Weights moved towards cheaper arms, since they were beyond the route's budget.
+
+    Attributes
+    ----------
+    arms : dict of str to ArmEvidence
+        All arms after that.
+    metric : str
+        Of the budget.
+    mean : float
+        Of a request by the weights as they were, in the metric's unit.
+    bound : float
+        What the settings allow.
+    record : Coordinates
+        The deciding record of measurements, on ``rewards``.
+    """
+
+    arms: dict[str, ArmEvidence] | UnsetType = UNSET
+    metric: str
+    mean: float
+    bound: float
     record: Coordinates | UnsetType = UNSET

@@ -61,7 +61,7 @@ class MetricEvidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes
     ----------
     role : str
-        ``guardrail`` or ``signal``.
+        ``guardrail``, ``signal`` or ``budget``.
     verdict : str
         ``harmful`` (proved to be worse than is tolerable), ``inconclusive`` or ``no_data``.
     requests : int

@@ -6,7 +6,7 @@ from typing import Any, Final
 __all__ = ["is_by_reward"]
 
 _BY_REWARD: Final = frozenset(
-    {"policy", "guard", "better", "drift", "probation", "ramp", "proposal", "metric"}
+    {"policy", "guard", "better", "drift", "probation", "ramp", "proposal", "metric", "budget"}
 )
 
 

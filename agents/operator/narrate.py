@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from leverframe.agents.operator.narrate_metrics import budget_sentence, metric_sentence
 from leverframe.schemas.causes import (
     BetterCause,
+    BudgetCause,
     Cause,
     CommandCause,
     DriftCause,
@@ -139,30 +141,6 @@ def _better(cause: BetterCause) -> str:
         f"{cause.arm} became champion: {beside}mean {cause.mean} of {cause.labels:,} labels, "
         f"{cause.compared_with} {cause.reference_mean} of {cause.reference_labels:,}; {ending}"
     )
-
-
-def _metric(cause: MetricCause) -> str:
-    lead = f"{cause.arm} was rolled back by its {cause.metric}: "
-    if cause.test == "bound":
-        beside = f", where {cause.bound:g} is the bound"
-    else:
-        beside = f", {cause.compared_with} {_measured(cause, 'reference_')} meanwhile"
-    return (
-        f"{lead}{_measured(cause)} since it began to look bad{beside}; log evidence "
-        f"{cause.log_evidence:.2f} reached {cause.log_threshold:.2f} (alpha {cause.alpha}); its "
-        f"traffic went to {cause.traffic_to}"
-    )
-
-
-def _measured(cause: MetricCause, whose: str = "") -> str:
-    """What was measured of the arm, or of its reference."""
-    requests, share = getattr(cause, f"{whose}requests"), getattr(cause, f"{whose}share")
-    if isinstance(share, float):
-        limit = cause.bound if cause.test == "bound" else cause.threshold
-        beyond = "worse than its own quantile" if whose else f"worse than {limit:g}"
-        return f"{share:.2%} of {requests:,} requests {beyond}"
-    mean = getattr(cause, f"{whose}mean")
-    return f"mean {mean:g} of {requests:,} requests" if isinstance(mean, float) else "none yet"
 
 
 _SUSPECTED: Final = {
@@ -339,6 +317,7 @@ def _mismatch(cause: PartitionerMismatch) -> str:
 
 _HEADLINES: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     GuardCause: lambda cause: f"{cause.arm} was rolled back: harmful",
+    BudgetCause: lambda cause: f"weights moved into the budget of {cause.metric}",
     MetricCause: lambda cause: f"{cause.arm} was rolled back by its {cause.metric}: harmful",
     BetterCause: lambda cause: f"{cause.arm} became champion: better than {cause.compared_with}",
     PolicyCause: lambda _: "the policy moved weights",
@@ -361,7 +340,8 @@ _HEADLINES: Final[Mapping[type[Any], Callable[[Any], str]]] = {
 }
 _SENTENCES: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     GuardCause: _guard,
-    MetricCause: _metric,
+    MetricCause: metric_sentence,
+    BudgetCause: budget_sentence,
     BetterCause: _better,
     PolicyCause: lambda _: "the policy moved weights on the labels counted so far",
     ProbationCause: _probation,

@@ -2,22 +2,25 @@
 
 ``python -m bench.guard.metrics``: whole routes through the product's own ``judge_measured``, no
 label ever; requests are drawn by given shares, and told in records of so many as a micro-batch has.
+``--write`` puts the tables into docs/delivery.md.
 """
 
 import argparse
 import statistics
+import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from multiprocessing import Pool
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 from leverframe.schemas.measurements import Measured, Measurements
-from leverframe.streams.learning.change import RegisterArm
+from leverframe.streams.learning.change import RegisterArm, RollBack
 from leverframe.streams.learning.metric_guard import judge_measured
 from leverframe.streams.learning.rollout import carry_out
 from leverframe.streams.learning.state import RouteState, new_route
@@ -26,9 +29,8 @@ from leverframe.streams.routes.route import Route, compile_routes
 from leverframe.streams.routes.settings import RouteSettings
 
 Floats = NDArray[np.float64]
-Draw = Callable[[np.random.Generator, int], dict[str, Floats]]
-"""So many requests of an arm: values by metric."""
 
+PAGE: Final = Path("docs/delivery.md")
 RECORD: Final = 20
 """Requests of a record: a micro-batch of a quiet route."""
 T0: Final = 1_700_000_000_000
@@ -36,45 +38,85 @@ ERROR: Final = MetricSettings(role="guardrail", range=(0, 1))
 MEAN: Final = MetricSettings(role="guardrail", range=(0, 2000), margin=20)
 P99: Final = MetricSettings(role="guardrail", range=(0, 2000), margin=20, quantile=0.99)
 ALL: Final = {"error": ERROR, "latency_ms": MEAN, "p99_ms": P99}
+World = Literal["steady", "outages", "rising", "outages, share grows"]
 
 
-def answers(error: float = 0.005, slow: float = 0.0, slow_share: float = 1.0) -> Draw:
-    """Return an arm's answers: a log-normal latency of 100 ms (p99 320 ms), and rare errors.
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """How an arm answers: a log-normal latency of 100 ms (p99 320 ms), and rare errors.
 
-    ``slow`` milliseconds are added to a share of them.
+    Attributes
+    ----------
+    error : float
+        Share of failed requests.
+    slow, slow_share : float
+        Milliseconds that are added to a share of them.
     """
 
-    def draw(rng: np.random.Generator, count: int) -> dict[str, Floats]:
-        latency = 100 * np.exp(0.5 * rng.standard_normal(count))
-        latency += slow * (rng.random(count) < slow_share)
-        failed = (rng.random(count) < error).astype(float)
+    error: float = 0.005
+    slow: float = 0.0
+    slow_share: float = 1.0
+
+    def draw(self, rng: np.random.Generator, badness: Floats) -> dict[str, Floats]:
+        """Return values by metric, of requests in a world that is so bad at their time, 0 to 1."""
+        count = len(badness)
+        latency = 100 * np.exp(0.5 * rng.standard_normal(count)) * (1 + 4 * badness)
+        latency += self.slow * (rng.random(count) < self.slow_share)
+        rate = self.error + (0.5 - self.error) * badness
+        failed = (rng.random(count) < rate).astype(float)
         return {"error": failed, "latency_ms": latency, "p99_ms": latency}
 
-    return draw
+
+GOOD: Final = Answers()
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A row of the table: two arms, the second one's share, and what the route looks at."""
+    """A row of a table: the second of two arms, its share, and what the route looks at."""
 
     name: str
     metrics: dict[str, MetricSettings]
-    suspect: dict[str, float]
+    suspect: Answers = GOOD
     share: float = 0.05
+    world: World = "steady"
     before: int = 2000
-    requests: int = 60_000
+    requests: int = field(default=60_000)
+
+    def share_at(self, served: int) -> float:
+        """The second arm's share after so many requests."""
+        if served < self.before:
+            return 0.0
+        grown = (served - self.before) / self.requests if "grows" in self.world else 0.0
+        return self.share + (0.5 - self.share) * grown
+
+    def badness_at(self, served: int) -> Floats:
+        """How bad the world is for both arms at the next requests, 0 to 1."""
+        at = served + np.arange(RECORD)
+        if self.world == "rising":
+            return 0.3 * at / (self.before + self.requests)
+        if self.world == "steady":
+            return np.zeros(RECORD)
+        # One request in twenty falls into an outage of 50 requests.
+        return ((at % 1000) < 50).astype(float)
 
 
-TAIL: Final = {"slow": 417.0, "slow_share": 0.02}
+TAIL: Final = Answers(slow=417.0, slow_share=0.02)
 """One request in fifty is slower, by so much that the p99 is 200 ms higher; the others are not."""
+SLOW: Final = Answers(slow=200.0)
+ERRS: Final = Answers(error=0.05)
 CASES: Final = (
-    Case("errs 5 % (0.5 %), errors alone", {"error": ERROR}, {"error": 0.05}),
-    Case("errs 5 % (0.5 %), three guardrails", ALL, {"error": 0.05}),
-    Case("200 ms slower everywhere, p99 alone", {"p99_ms": P99}, {"slow": 200.0}),
+    Case("errs on 5 %, one guardrail", {"error": ERROR}, ERRS),
+    Case("errs on 5 %, three guardrails", ALL, ERRS),
+    Case("200 ms slower, all of it, p99 alone", {"p99_ms": P99}, SLOW),
     Case("200 ms slower at p99, 98 % as fast, p99 alone", {"p99_ms": P99}, TAIL),
     Case("200 ms slower at p99, 98 % as fast, three guardrails", ALL, TAIL),
 )
-EQUAL: Final = Case("equal arms, three guardrails", ALL, {}, share=0.2, requests=20_000)
+EQUAL: Final = (
+    Case("steady, 20 %", ALL, share=0.2, requests=8000),
+    Case("outages of both, 20 %", ALL, share=0.2, world="outages", requests=8000),
+    Case("errors and latency of both rise, 20 %", ALL, share=0.2, world="rising", requests=8000),
+    Case("outages of both, 5 to 50 %", ALL, world="outages, share grows", requests=8000),
+)
 
 
 def route_of(metrics: dict[str, MetricSettings]) -> Route:
@@ -97,25 +139,21 @@ def run(case: Case, seed: int) -> tuple[str, int] | None:
     rng = np.random.default_rng([7, seed])
     route = route_of(case.metrics)
     state = new_state(route)
-    good, suspect = answers(), answers(**case.suspect)
     counts = {"a": 0, "b": 0}
     for served in range(0, case.before + case.requests, RECORD):
-        share = case.share if served >= case.before else 0.0
-        is_b = rng.random(RECORD) < share
-        a, b = good(rng, RECORD), suspect(rng, RECORD)
-        measured = [
-            Measured(
-                arm="b" if own else "a",
-                at_ms=T0 + served + at,
-                values={name: float((b if own else a)[name][at]) for name in case.metrics},
-            )
-            for at, own in enumerate(is_b.tolist())
-        ]
-        counts["b"] += int(is_b.sum())
-        counts["a"] += RECORD - int(is_b.sum())
+        badness = case.badness_at(served)
+        is_b = rng.random(RECORD) < case.share_at(served)
+        drawn = {"a": GOOD.draw(rng, badness), "b": case.suspect.draw(rng, badness)}
+        measured = []
+        for at, own in enumerate(is_b.tolist()):
+            arm = "b" if own else "a"
+            counts[arm] += 1
+            values = {name: float(drawn[arm][name][at]) for name in case.metrics}
+            measured.append(Measured(arm=arm, at_ms=T0 + served + at, values=values))
         change, _ = judge_measured(state, route, Measurements(route="r", measured=measured))
         if change is not None:
-            arm = str(change.moves[0].arm)  # type: ignore[union-attr]
+            (move,) = change.moves
+            arm = move.arm if isinstance(move, RollBack) else ""
             return arm, counts[arm]
     return None
 
@@ -131,33 +169,59 @@ def interval(hits: int, of: int) -> tuple[float, float]:
     return low, high
 
 
-def rows(routes: int, pool: Any) -> Iterator[str]:
-    """Yield the tables, line by line."""
-    yield "| arm | off | its requests until then, median | 90 % of routes |"
+def wait_rows(routes: int, pool: Any) -> Iterator[str]:
+    """Yield how many requests of a bad arm are served until it is off."""
+    yield "| the arm | off | its requests until then, median | 90 % of routes |"
     yield "|---|---:|---:|---:|"
     for case in CASES:
-        found = pool.map(_run, [(case, seed) for seed in range(routes)])
+        found = pool.map(_run, [(case, seed) for seed in range(routes)], 1)
         waits = sorted(one[1] for one in found if one is not None and one[0] == "b")
-        median = f"{statistics.median(waits):,.0f}" if waits else "-"
-        most = f"{waits[min(len(waits) - 1, len(waits) * 9 // 10)]:,}" if waits else "-"
-        yield f"| {case.name} | {len(waits)} of {routes} | {median} | {most} |"
-    found = pool.map(_run, [(EQUAL, seed) for seed in range(routes)])
-    false = sum(one is not None for one in found)
-    low, high = interval(false, routes)
-    yield f"| {EQUAL.name}: false | {false} of {routes} ({low:.2%} to {high:.2%}) | | |"
+        waits += [sys.maxsize] * (routes - len(waits))
+        median, most = statistics.median_high(waits), waits[routes * 9 // 10]
+        told = " | ".join(f"{one:,}" if one < sys.maxsize else "more" for one in (median, most))
+        yield f"| {case.name} | {sum(one < sys.maxsize for one in waits)} of {routes} | {told} |"
+
+
+def alarm_rows(routes: int, pool: Any) -> Iterator[str]:
+    """Yield how many routes of equal arms had a rollback in their life."""
+    yield "| world, share of the second arm | rolled back, 95 % interval |"
+    yield "|---|---:|"
+    total = 0
+    for case in EQUAL:
+        found = pool.map(_run, [(case, seed) for seed in range(routes)], 1)
+        false = sum(one is not None for one in found)
+        total += false
+        yield f"| {case.name} | {_share(false, routes)} |"
+    yield f"| all | {_share(total, routes * len(EQUAL))} |"
+
+
+def _share(hits: int, of: int) -> str:
+    low, high = interval(hits, of)
+    return f"{hits} of {of:,} ({low:.2%} to {high:.2%})"
 
 
 def main() -> None:
-    """Print the tables."""
+    """Simulate, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--routes", type=int, default=200)
-    parser.add_argument("--processes", type=int, default=1)
-    chosen = parser.parse_args()
+    parser.add_argument("--detections", type=int, default=200, help="routes with a bad arm")
+    parser.add_argument("--routes", type=int, default=400, help="with equal arms, of each world")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE}")
+    options = parser.parse_args()
     began_s = time.perf_counter()
-    with Pool(chosen.processes) as pool:
-        for line in rows(chosen.routes, pool):
-            print(line, flush=True)
-    print(f"{time.perf_counter() - began_s:.0f} s")
+    parts = []
+    with Pool(options.processes) as pool:
+        for lines in (wait_rows(options.detections, pool), alarm_rows(options.routes, pool)):
+            part = list(lines)
+            print("\n".join(part), flush=True)
+            parts.append("\n".join(part))
+    print(f"{time.perf_counter() - began_s:.0f} s", file=sys.stderr)
+    if options.write:
+        begin, end = (f"<!-- metrics:{word} -->" for word in ("begin", "end"))
+        page = PAGE.read_text(encoding="utf-8")
+        head, tail = page.partition(begin)[0], page.partition(end)[2]
+        text = "\n\n".join(parts)
+        PAGE.write_text(f"{head}{begin}\n{text}\n{end}{tail}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -169,7 +169,7 @@ class _Step:
             at_ms = min(waiting.predicted_at_ms, waiting.arrived_ms)
             unit = served_unit(prediction, prediction.unit_id, at_ms, route.reassign_ms)
             self.out.units.append(unit)
-        if prediction.shown:
+        if route.metrics and prediction.shown:
             measured = measured_by(prediction, route.metrics, waiting.arrived_ms)
             if measured is not None:
                 self.out.measured.append((prediction.route, measured))

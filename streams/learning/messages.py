@@ -6,6 +6,7 @@ from msgspec import UNSET, UnsetType, structs
 
 from leverframe.schemas.causes import (
     BetterCause,
+    BudgetCause,
     Coordinates,
     GuardCause,
     HeartbeatCause,
@@ -46,7 +47,8 @@ def complete_cause(
         | ProbationCause
         | RampCause
         | ProposalCause
-        | MetricCause,
+        | MetricCause
+        | BudgetCause,
     ):
         return structs.replace(cause, arms=arms_now(state, route, now_ms), record=record)
     return structs.replace(cause, record=record)

@@ -17,6 +17,7 @@ from leverframe.policies.units import FROM_NANO, NANO
 from leverframe.schemas.causes import MetricCause
 from leverframe.schemas.evidence import MetricEvidence
 from leverframe.schemas.measurements import Measurements
+from leverframe.streams.learning.budget import propose_budget
 from leverframe.streams.learning.change import Change, RollBack
 from leverframe.streams.learning.heirs import fallback_of, is_safe_to_leave, reference_of
 from leverframe.streams.learning.measured import (
@@ -55,7 +56,7 @@ class _Finding(Struct, frozen=True):
 def judge_measured(
     state: RouteState, route: Route, told: Measurements
 ) -> tuple[Change | None, int]:
-    """Count what was measured, bet on it, and propose to roll back the worst arm.
+    """Count what was measured, bet on it, and propose a rollback, or weights within the budget.
 
     Returns the change with the stream time of the newest prediction, ms since the epoch.
     """
@@ -65,14 +66,16 @@ def judge_measured(
     for one in told.measured:
         if one.arm in state.arms:
             note_measured(known, route, one)
+    # Nothing is new of others: a block closes at a request of the arm itself.
+    asked = dict.fromkeys(one.arm for one in told.measured if one.arm in state.arms)
     now_ms = max((one.at_ms for one in told.measured), default=0)
     found = [
         finding
-        for name in state.arms
+        for name in asked
         for metric in route.metrics
         if (finding := _settle(state, known, route, name, metric)) is not None
     ]
-    return _propose(state, known, route, found), now_ms
+    return _propose(state, known, route, found) or propose_budget(state, route), now_ms
 
 
 # -- bets --------------------------------------------------------------------------------------
@@ -84,7 +87,7 @@ def _settle(
     """Bet on what is new of one arm's metric; return what is proved."""
     sums = known.arms.get(name, {}).get(metric.name)
     arm = state.arms[name]
-    if sums is None or not arm.is_eligible:
+    if sums is None or metric.is_budget or not arm.is_eligible:
         return None
     threshold = _threshold(route, metric, arm.registration)
     if metric.level is not None:
@@ -107,7 +110,8 @@ def _settle(
 
 def _threshold(route: Route, metric: Metric, registration: int) -> float:
     """Nats: metrics of one role share the route's alpha among them, and among all arms."""
-    rivals = sum(one.is_guardrail == metric.is_guardrail for one in route.metrics)
+    role = metric.settings.role
+    rivals = sum(one.settings.role == role for one in route.metrics)
     return math.log(rivals / arm_alpha(route.settings.guard.alpha, registration))
 
 

@@ -9,6 +9,7 @@ from leverframe.policies.base import Policy
 from leverframe.policies.registry import make_policy
 from leverframe.policies.shaping import floor_of, nursery_of, shape
 from leverframe.policies.statistics import ArmStats
+from leverframe.streams.learning.budget import within_budget
 from leverframe.streams.learning.probation import on_probation
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.learning.statistics import arm_stats, corrected_stats
@@ -53,7 +54,9 @@ def reweigh(state: RouteState, route: Route, now_ms: int, newcomer: str | None =
         if state.ramp is not None:
             wanted = with_share(wanted, state.ramp.arm, state.ramp.share)
         wanted = _on_probation(state, route, wanted)
-        state.target = _with_holdout(state, route, wanted)
+        wanted = _with_holdout(state, route, wanted)
+        within = within_budget(state, route, wanted)
+        state.target = wanted if within == wanted else _rounded(within)
     state.shadow = {
         name: _shaped(state, route, policy, stats, state.shadow.get(name, {}), now_ms)
         for name, policy in route.shadow.items()

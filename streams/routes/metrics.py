@@ -14,7 +14,7 @@ __all__ = ["MOST_METRICS", "Metric", "MetricFault", "MetricSettings", "compiled"
 
 MOST_METRICS: Final = 16
 """As many as a prediction may have."""
-MetricRole: TypeAlias = Literal["guardrail", "signal"]
+MetricRole: TypeAlias = Literal["guardrail", "signal", "budget"]
 MetricFault: TypeAlias = tuple[tuple[str, ...], str]
 """Keys concerned, the one to mend first, and what is wrong."""
 
@@ -24,8 +24,9 @@ class MetricSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     Attributes
     ----------
-    role : {"guardrail", "signal"}
-        A guardrail rolls an arm back that is worse, a signal only holds its ramp and its promotion.
+    role : {"guardrail", "signal", "budget"}
+        A guardrail rolls an arm back that is worse, a signal only holds its ramp and its promotion;
+        a budget bounds the weights, so that the mean over all arms stays within ``at_most``.
     worse : {"higher", "lower"}
         Which values are the bad ones.
     range : list of float
@@ -88,6 +89,11 @@ class Metric(Struct, frozen=True, kw_only=True):
         """Whether it rolls back."""
         return self.settings.role == "guardrail"
 
+    @property
+    def is_budget(self) -> bool:
+        """Whether it bounds the weights, and nothing is bet on it."""
+        return self.settings.role == "budget"
+
     def badness_nano(self, value: float) -> int:
         """Map a value to the scale, in 1e-9.
 
@@ -124,6 +130,8 @@ def _compiled(name: str, settings: MetricSettings) -> Metric:
     if settings.bound is None:
         return bare
     bound_nano = bare.badness_nano(settings.bound) + bare.margin_nano
+    if settings.role == "budget":
+        return msgspec.structs.replace(bare, bound_nano=bound_nano)
     level = bound_nano / NANO if settings.quantile is None else 1.0 - settings.quantile
     return msgspec.structs.replace(bare, bound_nano=bound_nano, level=level)
 
@@ -132,6 +140,9 @@ def metric_faults(metrics: Mapping[str, MetricSettings]) -> Iterator[MetricFault
     """Find what is wrong with the metrics of a route beyond single fields."""
     if len(metrics) > MOST_METRICS:
         yield ("metrics",), f"at most {MOST_METRICS} of a route, got {len(metrics)}"
+    budgets = [name for name, settings in metrics.items() if settings.role == "budget"]
+    if len(budgets) > 1:
+        yield ("metrics",), f"one budget of a route, got {', '.join(budgets)}"
     for name, settings in metrics.items():
         if not 0 < len(name) <= 64:
             yield ("metrics",), f"a name has 1 to 64 characters, got {name!r}"
@@ -149,9 +160,21 @@ def _faults(settings: MetricSettings) -> Iterator[tuple[str, str]]:
     key, other = ("at_most", "at_least") if settings.worse == "higher" else ("at_least", "at_most")
     if getattr(settings, other) is not None:
         yield other, f'where worse = "{settings.worse}" the bound is {key}'
+    yield from _budget_faults(settings, key)
     bound = settings.bound
     if bound is None:
         return
     tolerable = bound + (settings.margin if settings.worse == "higher" else -settings.margin)
     if not low < bound < high or not low < tolerable < high:
         yield key, f"must lie within the range {low:g} to {high:g}, its margin too"
+
+
+def _budget_faults(settings: MetricSettings, key: str) -> Iterator[tuple[str, str]]:
+    if settings.role != "budget":
+        return
+    if settings.bound is None:
+        yield key, "missing: what a request may have on average, over all arms"
+    if settings.quantile is not None:
+        yield "quantile", "a budget is a mean"
+    if settings.margin:
+        yield "margin", f"a budget has none: say it in {key}"

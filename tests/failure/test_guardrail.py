@@ -12,11 +12,14 @@ from harness import SHORT_SESSION, Deployment, control_messages
 from patience import eventually
 from two_arms import newest, replayed
 
-from leverframe.agents.operator.replay import read_partition
+from leverframe.agents.operator.replay import read_partition, replay
+from leverframe.agents.worker.learning import input_kinds
 from leverframe.schemas.codec import decode, encode
 from leverframe.schemas.command import Command
 from leverframe.schemas.measurements import Measurements, route_of_metrics
 from leverframe.schemas.prediction import Prediction
+from leverframe.streams.learning.state import state_digest
+from leverframe.streams.routes.route import compile_routes
 
 pytestmark = pytest.mark.broker
 _ROUTE = "LEVERFRAME_ROUTES__R__"
@@ -119,6 +122,15 @@ def test_an_arm_that_errs_is_off_within_150_of_its_requests(
         assert (off.cause["arm"], off.cause["metric"], off.champion) == ("b", "error", "a")
         told = await measured(deployment, off.cause["record"]["offset"])
         assert told.count("b") <= 150
+        records = await read_partition(deployment.settings, "r")
+        there = replay(
+            records,
+            compile_routes(deployment.settings.routes),
+            input_kinds(deployment.settings),
+            max_value_bytes=deployment.settings.app.max_value_bytes,
+            until_reward=off.cause["record"]["offset"],
+        )
+        assert state_digest(there["r"]) == off.state_digest
         shown = await asyncio.to_thread(run, deployment, "explain", "r", "--last", "5")
         assert "b was rolled back by its error: mean 0." in shown.stdout
         assert "--until-reward" in shown.stdout

@@ -80,3 +80,15 @@ def test_a_route_has_few_metrics(tmp_path: Path) -> None:
     table = '[routes.r.metrics.m{}]\nrole = "signal"\nrange = [0, 1]\n'
     with pytest.raises(SettingsError, match=r"routes\.r\.metrics: at most 16 of a route, got 17"):
         metrics_of(tmp_path, "".join(table.format(at) for at in range(17)))
+
+
+def test_a_budget_is_one_mean_with_a_bound(tmp_path: Path) -> None:
+    """What a budget cannot have is refused, key by key."""
+    text = '[routes.r.metrics.{}]\nrole = "budget"\nrange = [0, 1]\nquantile = 0.5\nmargin = 0.1\n'
+    with pytest.raises(SettingsError) as caught:
+        metrics_of(tmp_path, text.format("x") + text.format("y"))
+    lines = str(caught.value)
+    assert "routes.r.metrics: one budget of a route, got x, y" in lines
+    assert "routes.r.metrics.x.at_most: missing" in lines
+    assert "routes.r.metrics.x.quantile: a budget is a mean" in lines
+    assert "routes.r.metrics.y.margin: a budget has none: say it in at_most" in lines

@@ -15,10 +15,12 @@ from harness import Deployment, read_all
 from patience import eventually
 
 from drills.certificates import Authority, has_openssl
+from leverframe.agents.gateway.feedback import Refused, Written
+from leverframe.agents.gateway.writer import Writer
 from leverframe.schemas.codec import decode
 from leverframe.schemas.control import ControlAck
 from leverframe.serving.assigner import Assigner
-from leverframe.streams.runtime.kafka import partition_of
+from leverframe.streams.runtime.kafka import client_options, partition_of
 
 pytestmark = pytest.mark.broker
 
@@ -124,5 +126,34 @@ def test_speaks_tls_and_asks_for_the_token(deploy: Callable[..., Any], tmp_path:
                 assert (await notices.get())["type"] == "refetchEvaluation"
                 assert await asyncio.to_thread(gateway.stop) == 0
         assert TOKEN not in deployment.logs()
+
+    asyncio.run(scenario())
+
+
+def test_a_producer_that_has_ended_is_replaced(deploy: Callable[..., Any]) -> None:
+    """Whoever meets it is told to send again; a moment later it is written."""
+
+    async def scenario() -> None:
+        deployment: Deployment = await deploy()
+        topic = deployment.settings.topic_names.ground_truth
+        writer = Writer(client_options(deployment.settings.broker), 1 << 20, 5.0)
+        await writer.start()
+
+        async def status() -> int:
+            try:
+                await writer.write(topic, [Written(b"a", b'{"request_id":"a","label":1}')])
+            except Refused as refused:
+                return refused.answer.status
+            return 202
+
+        async def is_written() -> bool:
+            return await status() == 202
+
+        assert await is_written()
+        await writer._producer.stop()
+        assert await status() == 503
+        await eventually(is_written, deployment.logs)
+        assert writer.waiting_bytes == 0
+        await writer.stop()
 
     asyncio.run(scenario())

@@ -25,7 +25,7 @@ from leverframe.agents.operator.control import subscriber
 from leverframe.agents.settings import Settings, load_settings
 from leverframe.experiments.demo.gateway import CHALLENGER, CHAMPION, RIGHT, Service
 from leverframe.experiments.demo.processes import demo_broker, running_worker
-from leverframe.schemas.errors import BrokerError
+from leverframe.schemas.errors import BrokerError, SettingsError
 from leverframe.streams.runtime.topic_admin import create_topics
 
 __all__ = ["GatewayOptions", "run_gateway_demo"]
@@ -71,6 +71,8 @@ def run_gateway_demo(options: GatewayOptions, console: Console) -> bool:
     def say(text: str) -> None:
         console.print(f"==> {text}", highlight=False, soft_wrap=True)
 
+    if not _EXAMPLES.is_dir():
+        raise SettingsError("the services are in the repository's examples: run it from a checkout")
     options.output.mkdir(parents=True, exist_ok=True)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # new topics have no leader yet
     with ExitStack() as stack:

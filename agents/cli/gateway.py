@@ -41,7 +41,12 @@ def gateway(config: Path | None) -> None:
     from leverframe.agents.worker.logs import set_up_logging
 
     check_exposure(settings.gateway)
-    set_up_logging(settings.app.log_level, settings.app.log_format)
+
+    async def begin() -> None:
+        # Not before: a broker that is away is one line, and aiokafka's log would add its own.
+        set_up_logging(settings.app.log_level, settings.app.log_format)
+        await serve(settings)
+
     topics = settings.topic_names
     needed = [topics.control, topics.control_acks, topics.predictions, topics.ground_truth]
-    run_connected(settings, needed, lambda: serve(settings), run=uvloop.run)
+    run_connected(settings, needed, begin, run=uvloop.run)

@@ -41,12 +41,8 @@ def proto_file(kind: type[Struct]) -> str:
     Examples
     --------
     >>> from leverframe.schemas.reward import Reward
-    >>> print(proto_file(Reward)[:86])
-    syntax = "proto3";
-    package leverframe;
-    <BLANKLINE>
-    message Reward {
-      optional string request_
+    >>> proto_file(Reward).splitlines()[3:5]
+    ['message Reward {', '  optional string request_id = 1;']
     """
     lines = ['syntax = "proto3";', f"package {_PACKAGE};", "", f"message {kind.__name__} {{"]
     for number, one in enumerate(fields_of(kind), 1):

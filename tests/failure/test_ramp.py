@@ -47,7 +47,7 @@ def test_ramp_goes_on_where_it_was(deploy: Callable[..., Any]) -> None:
             assert message is not None
             assert message.weights == {"a": 0.9, "b": 0.1}
             kills = 0
-            while message.champion != "b":
+            while message.champion != "b" or kills < 2:  # a slow look may miss the steps between
                 share = message.weights["b"]
                 assert serving.sent < 20_000, deployment.logs()
                 await serving.serve(250, share, a=0.9, b=0.9)

@@ -58,6 +58,7 @@ def attention(
         *_alarms(beat),
         *_lately(known.rollback, now_ms, Level.warning, "rolled back"),
         *_arms(known.newest, known.newest_with_arms.cause.get("arms", {})),
+        *_measured(known.newest, known.newest_with_arms.cause.get("arms", {})),
         *_held(beat),
         *_join(beat),
         *_types(beat),
@@ -123,6 +124,18 @@ def _arms(message: ControlMessage, arms: Mapping[str, Any]) -> list[Attention]:
     if message.quarantined:
         text = f"in quarantine: {', '.join(message.quarantined)}"
         found.append(Attention(Level.notice, text))
+    return found
+
+
+def _measured(message: ControlMessage, arms: Mapping[str, Any]) -> list[Attention]:
+    """Arms with traffic that a metric proved to be worse than is tolerable."""
+    found = []
+    for name, known in arms.items():
+        for metric, told in (known.get("metrics") or {}).items():
+            if told.get("verdict") == "harmful" and message.weights.get(name, 0) > 0:
+                is_signal = told.get("role") == "signal"
+                level = Level.notice if is_signal else Level.warning
+                found.append(Attention(level, f"{name} has traffic, and is worse by its {metric}"))
     return found
 
 

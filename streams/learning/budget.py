@@ -28,7 +28,8 @@ def tilted(
 ) -> dict[str, float]:
     """Return the closest weights whose mean cost is at most a bound.
 
-    Where no weights are within it, nearly all goes to the cheapest arm that has any.
+    Where no weights are within it, nearly all goes to the cheapest arm that has any traffic; one
+    that has none gets none.
 
     >>> shares = tilted({"a": 0.5, "b": 0.5}, {"a": 1.0, "b": 3.0}, 1.5)
     >>> {arm: round(share, 3) for arm, share in shares.items()}
@@ -98,16 +99,14 @@ def propose_budget(state: RouteState, route: Route) -> Change | None:
         return None
     costs = _costs(state, metric, state.weights)
     mean = _mean(state.weights, costs)
-    cheapest = min(costs, key=lambda arm: (costs[arm], arm))
-    if (
-        mean <= _most(metric) + _SLACK
-        or state.weights[cheapest] >= 1 - route.settings.min_publish_change
-    ):
+    served = [arm for arm, share in state.weights.items() if share > 0]
+    cheapest = min(served, key=lambda arm: (costs[arm], arm))
+    least = route.settings.min_publish_change
+    if mean <= _most(metric) + _SLACK or state.weights[cheapest] >= 1 - least:
         return None
     cause = BudgetCause(
         metric=metric.name,
         mean=round(metric.value_of(mean), _DIGITS),
         bound=round(metric.value_of(_most(metric)), _DIGITS),
     )
-    least = route.settings.min_publish_change
     return Change(kind="routing", cause=cause, reweighs=True, least_step=least)

@@ -75,6 +75,9 @@ class MetricSums(Struct, array_like=True):
         Whether it has reached its threshold.
     version : int
         Of the metric's settings, by which these sums were made.
+    base : list of int
+        Count and ``side`` of the reference when the first block began that is not settled: its rate
+        as it is known before what is bet on it.
     """
 
     count: int = 0
@@ -92,6 +95,7 @@ class MetricSums(Struct, array_like=True):
     against_micro: int = 0
     is_proved: bool = False
     version: int = 0
+    base: list[int] = field(default_factory=lambda: [0, 0])
 
 
 class RouteMetrics(Struct, array_like=True):
@@ -123,15 +127,15 @@ def measurements_of(record: InputRecord) -> Measurements:
 
 
 def note_measured(known: RouteMetrics, route: Route, one: Measured) -> None:
-    """Count what was measured of a request; of a unit, the first one in each period."""
-    if one.unit_id is not None:
-        known.units = seen_in(known.units, route.unit_period_ms, one.at_ms)
-        if not note_unit(known.units, hash_unit(one.unit_id), one.at_ms // route.unit_period_ms):
-            return
+    """Count what was measured of a request; of a unit, the first one in each period.
+
+    A budget is about requests, whoever makes them: there each one counts.
+    """
+    is_first = one.unit_id is None or _is_new(known, route, one.unit_id, one.at_ms)
     own = known.arms.setdefault(one.arm, {})
     for metric in route.metrics:
         value = one.values.get(metric.name)
-        if value is not None:
+        if value is not None and (is_first or metric.is_budget):
             sums = own.get(metric.name)
             if sums is None or sums.version != metric.version:
                 sums = _new_sums(known, one.arm, metric)
@@ -139,6 +143,12 @@ def note_measured(known: RouteMetrics, route: Route, one: Measured) -> None:
             _count(sums, other, metric, metric.badness_nano(value))
             if metric.settings.quantile is not None and sums.count >= sums.due:
                 _look_anew(known, one.arm, metric, metric.settings.quantile)
+
+
+def _is_new(known: RouteMetrics, route: Route, unit_id: str, at_ms: int) -> bool:
+    """Whether a unit was not counted in this period."""
+    known.units = seen_in(known.units, route.unit_period_ms, at_ms)
+    return note_unit(known.units, hash_unit(unit_id), at_ms // route.unit_period_ms)
 
 
 def _new_sums(known: RouteMetrics, arm: str, metric: Metric) -> MetricSums:
@@ -251,6 +261,7 @@ def begin_anew(sums: MetricSums, reference: str, other: MetricSums | None) -> No
     sums.against_micro, sums.is_proved = 0, False
     sums.won = []
     begin_block(sums, MetricSums() if other is None else other)
+    sums.base = sums.block[2:]
     fresh.since = list(sums.block)
 
 
@@ -267,7 +278,12 @@ def is_suspect(known: RouteMetrics | None, route: Route, arm: str) -> bool:
 def is_held(known: RouteMetrics | None, route: Route, arm: str) -> bool:
     """Whether ramp and promotion wait: a guardrail is doubted, or a signal proved to be worse."""
     own: Mapping[str, MetricSums] = {} if known is None else known.arms.get(arm, {})
-    return any(one.is_proved for one in own.values()) or is_suspect(known, route, arm)
+    is_proved = any(
+        sums.is_proved and not one.is_budget
+        for one in route.metrics
+        if (sums := own.get(one.name)) is not None
+    )
+    return is_proved or is_suspect(known, route, arm)
 
 
 def forget_bets(known: RouteMetrics | None, arm: str) -> None:

@@ -75,7 +75,10 @@ def judge_measured(
         for metric in route.metrics
         if (finding := _settle(state, known, route, name, metric)) is not None
     ]
-    return _propose(state, known, route, found) or propose_budget(state, route), now_ms
+    change = _propose(state, known, route, found)
+    if change is None and asked:
+        change = propose_budget(state, route)
+    return change, now_ms
 
 
 # -- bets --------------------------------------------------------------------------------------
@@ -132,9 +135,7 @@ def _bet_on_blocks(sums: MetricSums, metric: Metric, most: float) -> None:
     """Bet on blocks: on the difference of means, and on how much rarer bad requests are."""
     is_on_means = metric.settings.quantile is None
     margin = metric.margin_nano * FROM_NANO if is_on_means else 0.0
-    # As it was when the first of these blocks began: what is staked is known before.
-    count = sums.block[2] - sum(block[2] for block in sums.closed)
-    side = sums.block[3] - sum(block[3] for block in sums.closed)
+    count, side = sums.base
     rate = (side * FROM_NANO + 0.5) / (count + 1)
     total = [0.0] * len(sums.capital.log_active[0])
     for own, own_bad, others, other_bad in sums.closed:
@@ -146,7 +147,7 @@ def _bet_on_blocks(sums: MetricSums, metric: Metric, most: float) -> None:
         total = [one + more for one, more in zip(total, new, strict=True)]
     growth = [[nats / MICRO_NAT for nats in total]]
     grow(sums.capital, growth, len(sums.closed), list(sums.block), most)
-    sums.closed = []
+    sums.closed, sums.base = [], sums.block[2:]
 
 
 # -- what follows ------------------------------------------------------------------------------

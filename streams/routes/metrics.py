@@ -14,6 +14,7 @@ __all__ = ["MOST_METRICS", "Metric", "MetricFault", "MetricSettings", "compiled"
 
 MOST_METRICS: Final = 16
 """As many as a prediction may have."""
+_BETS: Final = 1  # another number whenever what is bet changes: old capital then begins anew
 MetricRole: TypeAlias = Literal["guardrail", "signal", "budget"]
 MetricFault: TypeAlias = tuple[tuple[str, ...], str]
 """Keys concerned, the one to mend first, and what is wrong."""
@@ -122,7 +123,7 @@ def _compiled(name: str, settings: MetricSettings) -> Metric:
     bare = Metric(
         name=name,
         settings=settings,
-        version=zlib.crc32(msgspec.json.encode(msgspec.structs.replace(settings, role="signal"))),
+        version=_version(settings),
         margin_nano=round(settings.margin / (high - low) * NANO),
         bound_nano=None,
         level=None,
@@ -134,6 +135,12 @@ def _compiled(name: str, settings: MetricSettings) -> Metric:
         return msgspec.structs.replace(bare, bound_nano=bound_nano)
     level = bound_nano / NANO if settings.quantile is None else 1.0 - settings.quantile
     return msgspec.structs.replace(bare, bound_nano=bound_nano, level=level)
+
+
+def _version(settings: MetricSettings) -> int:
+    """What sums and bets depend on; guardrail and signal are bet on alike."""
+    role: MetricRole = "budget" if settings.role == "budget" else "signal"
+    return zlib.crc32(msgspec.json.encode((_BETS, msgspec.structs.replace(settings, role=role))))
 
 
 def metric_faults(metrics: Mapping[str, MetricSettings]) -> Iterator[MetricFault]:

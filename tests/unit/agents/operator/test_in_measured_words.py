@@ -10,7 +10,7 @@ from traffic_loop import Loop
 from leverframe.agents.operator.explain import explain, sentences
 from leverframe.agents.operator.in_measured import measured_lines
 from leverframe.agents.web.history import History
-from leverframe.agents.web.summary import detail
+from leverframe.agents.web.summary import detail, summary
 from leverframe.agents.worker.metrics import metrics_page
 from leverframe.streams.learning.messages import heartbeat
 from leverframe.streams.routes.metrics import MetricSettings
@@ -55,6 +55,10 @@ def test_page_and_prometheus_tell_them() -> None:
         "latency_ms: mean 49.5 of 100 requests, quantile 92",
         "cost: mean 0.1 of 100 requests",
     ]
+    history = History()
+    history.note(beat(0.9))
+    worse = summary(history.routes["r"], T0)["reasons"]
+    assert {"level": "notice", "text": "a has traffic, and is worse by its cost"} in worse
     page = metrics_page(lambda: [told])().decode()
     for line in (
         'leverframe_arm_metric_mean{arm="b",metric="latency_ms",route="r"} 49.5',

@@ -114,3 +114,15 @@ def test_tilted_weights_are_within_the_bound_or_on_the_cheapest(
     mean = math.fsum(share * cost[name] for name, share in made.items())
     least = min(cost[name] for name, share in wanted.items() if share > 0)
     assert mean <= max(most, least) + 1e-3
+
+
+def test_each_request_of_a_unit_costs() -> None:
+    """A budget is about requests, whoever makes them."""
+    loop = loop_of()
+    for at in range(20):
+        loop.take(
+            [measured_record([measured("b", at, "heavy", cost=5), measured("a", at, cost=1)])]
+        )
+    assert loop.state.measured is not None
+    assert loop.state.measured.arms["b"]["cost"].count == 20
+    assert loop.why("budget")

@@ -14,6 +14,7 @@ from leverframe.agents.web.marks import mark_of
 from leverframe.agents.worker.notices import notice_of
 from leverframe.schemas.causes import MetricCause, cause_of
 from leverframe.schemas.measurements import METRICS_KEY
+from leverframe.streams.learning.measured import is_held
 from leverframe.streams.learning.state import decode_route, encode_route, state_digest
 from leverframe.streams.routes.delivery import RampSettings
 from leverframe.streams.routes.metrics import MetricSettings
@@ -258,3 +259,22 @@ def test_the_words_name_the_metric() -> None:
     notice = notice_of(message)
     assert notice is not None
     assert notice.event == "rollback"
+
+
+def test_a_metric_that_left_the_settings_holds_nobody() -> None:
+    """What a signal proved ends with the signal; a role that changes breaks nothing."""
+    signal = MetricSettings(role="signal", range=(0, 2000), at_most=300)
+    loop = Measuring(1, {"latency_ms": signal})
+    loop.measure(600, stalls(100, 900))
+    assert loop.state.measured is not None
+    route = loop.route.get("r")
+    assert route is not None
+    assert is_held(loop.state.measured, route, "b")
+    for role in ("budget", "guardrail"):
+        settings = MetricSettings(role=role, range=(0, 2000), at_most=300)
+        loop.route = routes(metrics={"latency_ms": settings}, policy=HALF, nursery_labels=0)
+        loop.measure(600, stalls(100, 100))
+        assert not loop.why("metric")
+    without = routes().get("r")
+    assert without is not None
+    assert not is_held(loop.state.measured, without, "b")

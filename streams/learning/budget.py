@@ -19,7 +19,7 @@ __all__ = ["propose_budget", "tilted", "within_budget"]
 
 _DIGITS: Final = 6
 _HALVINGS: Final = 60
-_STEEPEST: Final = 1e4  # beyond, all but the cheapest arm has nothing that could be published
+_STEEPEST: Final = 1e6  # beyond, all but the cheapest arm has nothing that could be published
 _SLACK: Final = 0.002  # of the range: means move with each request, and weights need not
 
 

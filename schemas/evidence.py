@@ -61,7 +61,7 @@ class MetricEvidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes
     ----------
     role : str
-        ``guardrail``, ``signal`` or ``budget``.
+        ``guardrail``, ``signal``, ``budget`` or ``reward``.
     verdict : str
         ``harmful`` (proved to be worse than is tolerable), ``inconclusive`` or ``no_data``.
     requests : int

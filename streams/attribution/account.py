@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct, field, structs
 
 from leverframe.schemas.errors import RecordError
-from leverframe.schemas.fields import LabelValue, PredictedValue
+from leverframe.schemas.fields import LabelValue
 from leverframe.schemas.reward import Reward, RewardCause
 from leverframe.streams.attribution.entries import (
     MAX_LABELS_BYTES,
@@ -19,6 +19,7 @@ from leverframe.streams.attribution.entries import (
     Waiting,
     labels_bytes,
     prediction_of,
+    price_of,
     unit_of,
 )
 from leverframe.streams.attribution.parts import combined, with_part
@@ -129,7 +130,7 @@ def _rewarded(
     reward = None
     # A label for an answer that nobody saw is an account of its own, but never a reward.
     if after.value is not None and waiting.shown:
-        reward = _reward_of(waiting.prediction, after.value, route)
+        reward = _reward_of(waiting, after.value, route)
     matured = late = None
     if route.matures_after_ms is not None:
         # Where the sweep is late, what it would have said comes first, so the records agree.
@@ -168,9 +169,11 @@ def _rewarded(
     return movement
 
 
-def _reward_of(prediction: PredictedValue, label: LabelValue, route: Route) -> float:
+def _reward_of(waiting: Waiting, label: LabelValue, route: Route) -> float:
     """Refuse what a reward record cannot hold: learning would have to set our own record aside."""
-    reward = route.reward.reward(prediction, label)
+    reward = route.reward.reward(waiting.prediction, label)
+    if route.prices:
+        reward += price_of(waiting)
     if not -LARGEST_REWARD <= reward <= LARGEST_REWARD:
         raise RecordError("unrewardable", f"the reward would be {reward!r}, beyond all that counts")
     return reward
@@ -216,7 +219,7 @@ def mature(
     due_ms = matures_at_ms(waiting, route)
     if due_ms is None or due_ms >= until_ms:
         return None
-    reward = route.default_reward if account is None else account.reward
+    reward = _default_of(waiting, route) if account is None else account.reward
     if reward is None or (account is not None and account.matured):
         return None
     return _settle(
@@ -230,6 +233,13 @@ def mature(
         before=account,
         is_mature=True,
     )
+
+
+def _default_of(waiting: Waiting, route: Route) -> float | None:
+    default = route.default_reward
+    if default is None or not route.prices:
+        return default
+    return default + price_of(waiting)
 
 
 def _settle(  # noqa: PLR0913 - a record has many fields

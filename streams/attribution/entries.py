@@ -7,7 +7,7 @@ stays readable; see docs/adr/0003-typed-structs.md.
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from leverframe.schemas.fields import LabelValue, PredictedValue
 from leverframe.schemas.prediction import Prediction
@@ -20,6 +20,7 @@ __all__ = [
     "Attributed",
     "EarlyLabel",
     "Entry",
+    "PricedWaiting",
     "ShadowWaiting",
     "Shared",
     "UnitWaiting",
@@ -30,6 +31,8 @@ __all__ = [
     "labels_bytes",
     "labels_of",
     "prediction_of",
+    "price_of",
+    "priced",
     "same_content",
     "unit_of",
     "waiting_of",
@@ -99,6 +102,21 @@ class ShadowWaiting(Waiting, frozen=True, array_like=True, tag=5, gc=False):
     """
 
     unit_id: str | None
+
+
+class PricedWaiting(Waiting, frozen=True, array_like=True, tag=8, gc=False):
+    """The same where metrics are part of the reward.
+
+    Attributes
+    ----------
+    unit_id : str or None
+        As the prediction names it.
+    price : float
+        What they add to the reward.
+    """
+
+    unit_id: str | None
+    price: float
 
 
 class ArrivedLabel(Struct, frozen=True, array_like=True, gc=False):
@@ -171,7 +189,7 @@ class Attributed(Struct, frozen=True, array_like=True, tag=3, gc=False):
         them.
     """
 
-    prediction: Waiting | UnitWaiting | ShadowWaiting
+    prediction: Waiting | UnitWaiting | ShadowWaiting | PricedWaiting
     label: LabelValue
     labelled_at_ms: int
     reward: float | None
@@ -192,11 +210,13 @@ class Shared(Struct, frozen=True, array_like=True, tag=6, gc=False):
         As they came, the newest ``MAX_EARLY_LABELS``: an arm may answer after its label.
     """
 
-    accounts: list[Waiting | UnitWaiting | ShadowWaiting | Attributed]
+    accounts: list[Waiting | UnitWaiting | ShadowWaiting | PricedWaiting | Attributed]
     labels: list[ArrivedLabel] = field(default_factory=list)
 
 
-Entry: TypeAlias = Waiting | UnitWaiting | ShadowWaiting | EarlyLabel | Attributed | Shared
+Entry: TypeAlias = (
+    Waiting | UnitWaiting | ShadowWaiting | PricedWaiting | EarlyLabel | Attributed | Shared
+)
 
 
 def prediction_of(entry: Waiting | Attributed) -> Waiting:
@@ -249,7 +269,21 @@ def unit_of(waiting: Waiting) -> str | None:
     # Every label pays for this: isinstance takes 0.15 microseconds more where it is not.
     if type(waiting) is Waiting:
         return None
-    return waiting.unit_id if isinstance(waiting, UnitWaiting | ShadowWaiting) else None
+    return waiting.unit_id if isinstance(waiting, _OF_UNITS) else None
+
+
+_OF_UNITS: Final = (UnitWaiting, ShadowWaiting, PricedWaiting)
+
+
+def price_of(waiting: Waiting) -> float:
+    """Return what the metrics of a prediction add to its reward."""
+    return waiting.price if type(waiting) is PricedWaiting else 0.0
+
+
+def priced(waiting: Waiting, price: float) -> PricedWaiting:
+    """Return an answer that was served, with what its metrics add to its reward."""
+    said = structs.astuple(waiting)[: len(Waiting.__struct_fields__)]
+    return PricedWaiting(*[*said, unit_of(waiting), price])
 
 
 def waiting_of(arrived_ms: int, prediction: Prediction, window_ms: int) -> Waiting:
@@ -293,7 +327,8 @@ def same_content(a: Waiting, b: Waiting) -> bool:
     is_same = (a.route, a.arm, a.prediction, a.propensity, a.epoch, a.seq, a.context, a.shown) == (
         b.route, b.arm, b.prediction, b.propensity, b.epoch, b.seq, b.context, b.shown,
     )  # fmt: skip
-    return is_same and type(a) is type(b) and unit_of(a) == unit_of(b)
+    is_same = is_same and type(a) is type(b) and unit_of(a) == unit_of(b)
+    return is_same and price_of(a) == price_of(b)
 
 
 def early_labels(early: EarlyLabel) -> list[ArrivedLabel]:

@@ -4,6 +4,7 @@ A value that is no finite number costs its prediction nothing: the rest of the r
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -13,9 +14,10 @@ from leverframe.schemas.codec import DECODE_ERRORS, decoder
 from leverframe.schemas.errors import RecordError
 from leverframe.schemas.measurements import Measured, Measurements
 from leverframe.schemas.prediction import Prediction
+from leverframe.streams.attribution.entries import Waiting, priced
 from leverframe.streams.routes.metrics import MOST_METRICS, Metric
 
-__all__ = ["Measurement", "measured_by", "records_of", "without_bad_metrics"]
+__all__ = ["Measurement", "measured_by", "records_of", "with_price", "without_bad_metrics"]
 
 Measurement = tuple[str, Measured]
 """Route, and what was measured."""
@@ -32,6 +34,14 @@ def measured_by(prediction: Prediction, metrics: Iterable[Metric], at_ms: int) -
     if not values:
         return None
     return Measured(arm=prediction.arm, at_ms=at_ms, values=values, unit_id=prediction.unit_id)
+
+
+def with_price(waiting: Waiting, prediction: Prediction, prices: Iterable[Metric]) -> Waiting:
+    """Return the entry of an answer with what its metrics add to its reward, if it was served."""
+    if not prediction.served:
+        return waiting
+    told = prediction.metrics or {}
+    return priced(waiting, math.fsum(one.price(told.get(one.name)) for one in prices))
 
 
 def records_of(measured: Iterable[Measurement]) -> Iterator[Measurements]:

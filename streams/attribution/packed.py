@@ -15,6 +15,7 @@ from leverframe.streams.attribution.entries import (
     Attributed,
     EarlyLabel,
     Entry,
+    PricedWaiting,
     ShadowWaiting,
     Shared,
     UnitWaiting,
@@ -25,7 +26,7 @@ from leverframe.streams.attribution.entries import (
 
 __all__ = ["Beside", "Packed", "decode_entry", "encode_entry", "pack", "unpack"]
 
-Account: TypeAlias = Waiting | UnitWaiting | ShadowWaiting | Attributed
+Account: TypeAlias = Waiting | UnitWaiting | ShadowWaiting | PricedWaiting | Attributed
 
 _NUMBERED: Final = 1
 """Epoch and seq are those of the whole answer; otherwise there are none."""
@@ -77,7 +78,7 @@ class Packed(Struct, array_like=True, frozen=True, tag=7, gc=False):
         As in ``Shared``.
     """
 
-    whole: Waiting | UnitWaiting | ShadowWaiting | Attributed
+    whole: Waiting | UnitWaiting | ShadowWaiting | PricedWaiting | Attributed
     place: int
     beside: list[Beside]
     labels: list[ArrivedLabel] = field(default_factory=list)
@@ -199,7 +200,14 @@ def _account(one: Beside, whole: Account, other: Waiting) -> ShadowWaiting | Att
 
 
 Stored: TypeAlias = (
-    Waiting | UnitWaiting | ShadowWaiting | EarlyLabel | Attributed | Shared | Packed
+    Waiting
+    | UnitWaiting
+    | ShadowWaiting
+    | PricedWaiting
+    | EarlyLabel
+    | Attributed
+    | Shared
+    | Packed
 )
 
 _encode: Final = msgspec.msgpack.Encoder().encode

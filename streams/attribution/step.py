@@ -49,6 +49,7 @@ from leverframe.streams.attribution.entries import (
 from leverframe.streams.attribution.measured import (
     Measurement,
     measured_by,
+    with_price,
     without_bad_metrics,
 )
 from leverframe.streams.attribution.traffic import (
@@ -136,8 +137,8 @@ class _Step:
         request_id = prediction.request_id
         entry = self.entry(request_id)
         waiting = waiting_of(record.timestamp, prediction, route.window_ms)
+        waiting = with_price(waiting, prediction, route.prices) if route.prices else waiting
         counts = self.out.counts
-        is_served = prediction.served
         counts[event_of("prediction", waiting), prediction.route, prediction.arm] += 1
         if entry is None:
             self.out.entries[request_id] = waiting
@@ -154,7 +155,7 @@ class _Step:
                 self._await_end(request_id, waiting, route)
             shared = Shared([*accounts, waiting], labels_of(entry))
             self._open_shared(record.partition, request_id, shared, route)
-        if is_served:
+        if prediction.served:
             served = tally(self.out.served, prediction, record.timestamp)
             note_prediction(self.out.aged, waiting)
             if prediction.unit_id is not None or route.metrics:
@@ -192,8 +193,7 @@ class _Step:
             raise RecordError(
                 "conflict", "a prediction with this request_id and other content came first"
             )
-        event = event_of("duplicate_prediction", waiting)
-        self.out.counts[event, waiting.route, waiting.arm] += 1
+        self.out.counts[event_of("duplicate_prediction", waiting), waiting.route, waiting.arm] += 1
 
     def _first(
         self,

@@ -129,13 +129,13 @@ def measurements_of(record: InputRecord) -> Measurements:
 def note_measured(known: RouteMetrics, route: Route, one: Measured) -> None:
     """Count what was measured of a request; of a unit, the first one in each period.
 
-    A budget is about requests, whoever makes them: there each one counts.
+    Nobody is judged by a budget, nor by a part of the reward: there each request counts.
     """
     is_first = one.unit_id is None or _is_new(known, route, one.unit_id, one.at_ms)
     own = known.arms.setdefault(one.arm, {})
     for metric in route.metrics:
         value = one.values.get(metric.name)
-        if value is not None and (is_first or metric.is_budget):
+        if value is not None and (is_first or not metric.is_judged):
             sums = own.get(metric.name)
             if sums is None or sums.version != metric.version:
                 sums = _new_sums(known, one.arm, metric)
@@ -279,7 +279,7 @@ def is_held(known: RouteMetrics | None, route: Route, arm: str) -> bool:
     """Whether ramp and promotion wait: a guardrail is doubted, or a signal proved to be worse."""
     own: Mapping[str, MetricSums] = {} if known is None else known.arms.get(arm, {})
     is_proved = any(
-        sums.is_proved and not one.is_budget
+        sums.is_proved and one.is_judged
         for one in route.metrics
         if (sums := own.get(one.name)) is not None
     )

@@ -90,7 +90,7 @@ def _settle(
     """Bet on what is new of one arm's metric; return what is proved."""
     sums = known.arms.get(name, {}).get(metric.name)
     arm = state.arms[name]
-    if sums is None or metric.is_budget or not arm.is_eligible:
+    if sums is None or not (metric.is_judged and arm.is_eligible):
         return None
     threshold = _threshold(route, metric, arm.registration)
     if metric.level is not None:

@@ -35,6 +35,7 @@ def field_faults(settings: RouteSettings) -> Iterator[Fault]:
     yield from _age_faults(settings)
     yield from _policy_faults(settings)
     yield from metric_faults(settings.metrics)
+    yield from _price_faults(settings)
 
 
 def detector_faults(detector: DetectorSettings) -> Iterator[Fault]:
@@ -67,6 +68,17 @@ def _default_faults(settings: RouteSettings) -> Iterator[Fault]:
         limits = f"{low:g} to {high:g}"
         text = f"must lie in the range of {settings.reward.name}, {limits}; got {default:g}"
         yield ("default_reward", "reward"), text
+
+
+def _price_faults(settings: RouteSettings) -> Iterator[Fault]:
+    """Metrics in the reward, where requests are compared whose metrics are not known."""
+    if not any(one.role == "reward" for one in settings.metrics.values()):
+        return
+    if not settings.label_depends_on_answer:
+        text = "must be true where a metric is part of the reward: answers in shadow have no price"
+        yield ("label_depends_on_answer", "metrics"), text
+    if settings.delay_correction:
+        yield ("delay_correction", "metrics"), "does not go with a metric in the reward"
 
 
 def _age_faults(settings: RouteSettings) -> Iterator[Fault]:

@@ -15,7 +15,7 @@ __all__ = ["MOST_METRICS", "Metric", "MetricFault", "MetricSettings", "compiled"
 MOST_METRICS: Final = 16
 """As many as a prediction may have."""
 _BETS: Final = 1  # another number whenever what is bet changes: old capital then begins anew
-MetricRole: TypeAlias = Literal["guardrail", "signal", "budget"]
+MetricRole: TypeAlias = Literal["guardrail", "signal", "budget", "reward"]
 MetricFault: TypeAlias = tuple[tuple[str, ...], str]
 """Keys concerned, the one to mend first, and what is wrong."""
 
@@ -25,9 +25,10 @@ class MetricSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     Attributes
     ----------
-    role : {"guardrail", "signal", "budget"}
+    role : {"guardrail", "signal", "budget", "reward"}
         A guardrail rolls an arm back that is worse, a signal only holds its ramp and its promotion;
-        a budget bounds the weights, so that the mean over all arms stays within ``at_most``.
+        a budget bounds the weights, so that the mean over all arms stays within ``at_most``; with
+        ``reward`` it is part of each request's reward.
     worse : {"higher", "lower"}
         Which values are the bad ones.
     range : list of float
@@ -42,6 +43,9 @@ class MetricSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         Hold the arm to this bound, whatever its reference does; where higher is worse.
     at_least : float, optional
         Likewise, where lower is worse.
+    weight : float, optional
+        With the role ``reward``: what one unit of the metric adds to the reward, in the reward
+        function's unit; below 0 it takes away.
     """
 
     role: MetricRole
@@ -51,6 +55,7 @@ class MetricSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     quantile: Annotated[float, Meta(gt=0, lt=1)] | None = None
     at_most: float | None = None
     at_least: float | None = None
+    weight: float | None = None
 
     @property
     def bound(self) -> float | None:
@@ -92,8 +97,31 @@ class Metric(Struct, frozen=True, kw_only=True):
 
     @property
     def is_budget(self) -> bool:
-        """Whether it bounds the weights, and nothing is bet on it."""
+        """Whether it bounds the weights."""
         return self.settings.role == "budget"
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether arms are held to it, by bets: guardrails and signals."""
+        return self.settings.role in {"guardrail", "signal"}
+
+    @property
+    def price_range(self) -> tuple[float, float]:
+        """The least and the most that it adds to a reward; 0 where it is no part of it."""
+        low, high = (one * (self.settings.weight or 0.0) for one in self.settings.range)
+        return min(low, high), max(low, high)
+
+    def price(self, value: float | None) -> float:
+        """Return what a value adds to the reward; a missing one as little as any can.
+
+        >>> cost = MetricSettings(role="reward", range=(0, 10), weight=-0.3)
+        >>> [round(compiled({"cost": cost})[0].price(one), 3) for one in (2.0, 50.0, None)]
+        [-0.6, -3.0, -3.0]
+        """
+        least, most = self.price_range
+        if value is None:
+            return least
+        return min(most, max(least, value * (self.settings.weight or 0.0)))
 
     def badness_nano(self, value: float) -> int:
         """Map a value to the scale, in 1e-9.
@@ -139,7 +167,7 @@ def _compiled(name: str, settings: MetricSettings) -> Metric:
 
 def _version(settings: MetricSettings) -> int:
     """What sums and bets depend on; guardrail and signal are bet on alike."""
-    role: MetricRole = "budget" if settings.role == "budget" else "signal"
+    role: MetricRole = "signal" if settings.role == "guardrail" else settings.role
     return zlib.crc32(msgspec.json.encode((_BETS, msgspec.structs.replace(settings, role=role))))
 
 
@@ -167,7 +195,7 @@ def _faults(settings: MetricSettings) -> Iterator[tuple[str, str]]:
     key, other = ("at_most", "at_least") if settings.worse == "higher" else ("at_least", "at_most")
     if getattr(settings, other) is not None:
         yield other, f'where worse = "{settings.worse}" the bound is {key}'
-    yield from _budget_faults(settings, key)
+    yield from _role_faults(settings, key)
     bound = settings.bound
     if bound is None:
         return
@@ -176,12 +204,17 @@ def _faults(settings: MetricSettings) -> Iterator[tuple[str, str]]:
         yield key, f"must lie within the range {low:g} to {high:g}, its margin too"
 
 
-def _budget_faults(settings: MetricSettings, key: str) -> Iterator[tuple[str, str]]:
-    if settings.role != "budget":
-        return
-    if settings.bound is None:
+def _role_faults(settings: MetricSettings, key: str) -> Iterator[tuple[str, str]]:
+    """Keys that a role cannot have, or must have."""
+    role = settings.role
+    if (settings.weight is None) == (role == "reward"):
+        yield "weight", 'goes with role = "reward", and is needed there'
+    if role == "budget" and settings.bound is None:
         yield key, "missing: what a request may have on average, over all arms"
-    if settings.quantile is not None:
-        yield "quantile", "a budget is a mean"
-    if settings.margin:
-        yield "margin", f"a budget has none: say it in {key}"
+    if role == "reward" and settings.bound is not None:
+        yield key, "is for guardrails, signals and budgets"
+    if role in {"budget", "reward"}:
+        if settings.quantile is not None:
+            yield "quantile", f"a {role} is a mean"
+        if settings.margin:
+            yield "margin", "is for guardrails and signals"

@@ -29,7 +29,7 @@ class Route(Struct, frozen=True, kw_only=True):
     reward : RewardFunction
         Built from ``settings.reward``.
     reward_low, reward_high : float
-        The reward's range, in its own unit.
+        The reward's range, in its own unit, with what metrics may add.
     policy : Policy
         Built from ``settings.policy``.
     shadow : dict of str to Policy
@@ -53,6 +53,8 @@ class Route(Struct, frozen=True, kw_only=True):
         In which the guard and the mix test count a unit once.
     metrics : tuple of Metric
         Built from ``settings.metrics``.
+    prices : tuple of Metric
+        Those of them that are part of the reward.
     """
 
     settings: RouteSettings
@@ -70,6 +72,7 @@ class Route(Struct, frozen=True, kw_only=True):
     reassign_ms: int | None
     unit_period_ms: int
     metrics: tuple[Metric, ...]
+    prices: tuple[Metric, ...]
 
     def is_holdout(self, arm: str) -> bool:
         """Whether an arm is kept to measure the others by, so that it may be worse than they are.
@@ -113,12 +116,14 @@ class Route(Struct, frozen=True, kw_only=True):
 def _compile(settings: RouteSettings) -> Route:
     reward = make_reward(settings.reward.name, settings.reward.params)
     low, high = reward.range
+    metrics = compiled(settings.metrics)
+    prices = tuple(one for one in metrics if one.settings.role == "reward")
     reassign_ms = None if settings.reassign_units is None else period_ms(settings.reassign_units)
     return Route(
         settings=settings,
         reward=reward,
-        reward_low=low,
-        reward_high=high,
+        reward_low=low + sum(one.price_range[0] for one in prices),
+        reward_high=high + sum(one.price_range[1] for one in prices),
         policy=make_policy(settings.policy.name, settings.policy.params),
         shadow={shadow.name: make_policy(shadow.name, shadow.params) for shadow in settings.shadow},
         detectors=[
@@ -132,7 +137,8 @@ def _compile(settings: RouteSettings) -> Route:
         compares_classes=getattr(reward, "compares_classes", False),
         reassign_ms=reassign_ms,
         unit_period_ms=reassign_ms or DAY_MS,
-        metrics=compiled(settings.metrics),
+        metrics=metrics,
+        prices=prices,
     )
 
 

@@ -26,6 +26,7 @@ from leverframe.streams.attribution.entries import (
     ArrivedLabel,
     Attributed,
     EarlyLabel,
+    PricedWaiting,
     ShadowWaiting,
     Shared,
     UnitWaiting,
@@ -192,6 +193,9 @@ ENTRIES = {
     "waiting_of_unit": _OF_UNIT,
     "attributed_of_unit": Attributed(_OF_UNIT, 1, T0, 1.0, 3, T0 + 7),
     "waiting_in_shadow": _SHADOW,
+    "priced": PricedWaiting(
+        T0, T0 + 1000, "r", "a", 1, 0.5, 1, 2, None, T0 - 5, True, "user-1", -0.75
+    ),
     "shared": Shared(
         [Attributed(_WAITING, 1, T0, 1.0, 0, T0 + 7), _SHADOW], [ArrivedLabel(T0 + 7, 1, T0 + 7)]
     ),

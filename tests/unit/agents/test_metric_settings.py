@@ -91,4 +91,4 @@ def test_a_budget_is_one_mean_with_a_bound(tmp_path: Path) -> None:
     assert "routes.r.metrics: one budget of a route, got x, y" in lines
     assert "routes.r.metrics.x.at_most: missing" in lines
     assert "routes.r.metrics.x.quantile: a budget is a mean" in lines
-    assert "routes.r.metrics.y.margin: a budget has none: say it in at_most" in lines
+    assert "routes.r.metrics.y.margin: is for guardrails and signals" in lines

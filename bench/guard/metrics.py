@@ -204,7 +204,7 @@ def main() -> None:
     """Simulate, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--detections", type=int, default=200, help="routes with a bad arm")
-    parser.add_argument("--routes", type=int, default=400, help="with equal arms, of each world")
+    parser.add_argument("--routes", type=int, default=300, help="with equal arms, of each world")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE}")
     options = parser.parse_args()

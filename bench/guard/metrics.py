@@ -10,7 +10,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import Pool
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -26,7 +26,7 @@ from leverframe.streams.learning.rollout import carry_out
 from leverframe.streams.learning.state import RouteState, new_route
 from leverframe.streams.routes.metrics import MetricSettings
 from leverframe.streams.routes.route import Route, compile_routes
-from leverframe.streams.routes.settings import RouteSettings
+from leverframe.streams.routes.settings import GuardSettings, RouteSettings
 
 Floats = NDArray[np.float64]
 
@@ -80,7 +80,9 @@ class Case:
     share: float = 0.05
     world: World = "steady"
     before: int = 2000
-    requests: int = field(default=60_000)
+    requests: int = 60_000
+    alpha: float = 0.01
+    champion: Answers = GOOD
 
     def share_at(self, served: int) -> float:
         """The second arm's share after so many requests."""
@@ -119,9 +121,11 @@ EQUAL: Final = (
 )
 
 
-def route_of(metrics: dict[str, MetricSettings]) -> Route:
+def route_of(metrics: dict[str, MetricSettings], alpha: float) -> Route:
     """Return a compiled route with these metrics."""
-    route = compile_routes({"r": RouteSettings(metrics=metrics)}).get("r")
+    # No nursery: a beginner takes nothing over, so the champion could not be rolled back.
+    settings = RouteSettings(metrics=metrics, nursery_labels=0, guard=GuardSettings(alpha=alpha))
+    route = compile_routes({"r": settings}).get("r")
     if route is None:
         raise LookupError("r")
     return route
@@ -137,13 +141,13 @@ def new_state(route: Route) -> RouteState:
 def run(case: Case, seed: int) -> tuple[str, int] | None:
     """Return who was rolled back after how many of its requests; None where nobody was."""
     rng = np.random.default_rng([7, seed])
-    route = route_of(case.metrics)
+    route = route_of(case.metrics, case.alpha)
     state = new_state(route)
     counts = {"a": 0, "b": 0}
     for served in range(0, case.before + case.requests, RECORD):
         badness = case.badness_at(served)
         is_b = rng.random(RECORD) < case.share_at(served)
-        drawn = {"a": GOOD.draw(rng, badness), "b": case.suspect.draw(rng, badness)}
+        drawn = {"a": case.champion.draw(rng, badness), "b": case.suspect.draw(rng, badness)}
         measured = []
         for at, own in enumerate(is_b.tolist()):
             arm = "b" if own else "a"

@@ -22,8 +22,7 @@ def run_connected(
     """Make sure of the broker and the topics that the work needs, then do it.
 
     ``counted``: the topics must also have the partition counts of the settings. ``run``: under
-    another event loop. A broker that goes
-    away in the middle is a ``BrokerError`` too.
+    another event loop. A broker that goes away in the middle is a ``BrokerError`` too.
     """
     from aiokafka.errors import KafkaError
 

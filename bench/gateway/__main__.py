@@ -7,6 +7,7 @@ at which a request was due (open loop), so that a stall shows in every request t
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import statistics
@@ -21,60 +22,30 @@ from typing import Any, Final
 
 import numpy as np
 import uvloop
-from aiokafka import AIOKafkaProducer
 
+from bench.gateway.beating import control, publish, settings_of
 from bench.gateway.http import Connection, closed_loop, open_loop, request
 from bench.rig.servers import bench_broker
-from leverframe.agents.settings import Settings, load_settings
-from leverframe.schemas.codec import encode
+from leverframe.agents.settings import Settings
 from leverframe.schemas.control import ControlMessage
 from leverframe.serving.subscriber import Subscriber
 from leverframe.streams.runtime.topic_admin import create_topics
 
 _FLAGS: Final = "/ofrep/v1/evaluate/flags"
-_TTL_MS: Final = 15_000
-_BEAT_S: Final = 5.0
 _CONNECTIONS: Final = 16
 _LABELS_A_REQUEST: Final = 20
 _A_PART: Final = 500
 
 
-def control(route: int, seq: int, **more: Any) -> ControlMessage:
-    """Return a message of a route."""
-    told: dict[str, Any] = {
-        "route": f"route-{route}",
-        "epoch": 1,
-        "seq": seq,
-        "kind": "routing" if seq == 1 else "heartbeat",
-        "weights": {"a": 0.5, "b": 0.5},
-        "champion": "a",
-        "safe_weights": {"a": 1.0},
-        "ttl_ms": _TTL_MS,
-        "issued_at_ms": time.time_ns() // 1_000_000,
-        "salt": f"{route:016x}",
-        "cause": {"why": "heartbeat"},
-        "state_digest": "0" * 16,
-    }
-    return ControlMessage(**{**told, **more})
-
-
-async def publish(settings: Settings, messages: list[ControlMessage]) -> None:
-    """Write control messages, and wait until they are durable."""
-    topic = settings.topic_names.control
-    async with AIOKafkaProducer(
-        bootstrap_servers=settings.broker.servers, max_batch_size=256 << 10, linger_ms=5
-    ) as producer:
-        sent = [await producer.send(topic, encode(m), key=m.route.encode()) for m in messages]
-        await asyncio.gather(*sent)
-
-
-async def beat(settings: Settings, routes: int) -> None:
-    """Keep every route heard, as the job does."""
-    seq = 1
-    while True:
-        seq += 1
-        await publish(settings, [control(route, seq) for route in range(routes)])
-        await asyncio.sleep(_BEAT_S)
+@contextmanager
+def beating(servers: str, prefix: str, routes: int) -> Iterator[None]:
+    """Keep every route heard meanwhile, from a process beside."""
+    words = [sys.executable, "-m", "bench.gateway.beating", servers, prefix, str(routes)]
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
 
 
 @contextmanager
@@ -189,23 +160,21 @@ async def pushes(settings: Settings, port: int, count: int) -> dict[str, Any]:
 async def measure(servers: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Return all figures."""
     prefix = f"gateway-{os.getpid()}-"
-    settings = load_settings(
-        None, {"LEVERFRAME_BROKER": servers, "LEVERFRAME_TOPICS__PREFIX": prefix}
-    )
+    settings = settings_of(servers, prefix)
     await create_topics(settings.broker, settings.declared_topics(), 1)
     await publish(settings, [control(route, 1) for route in range(options.routes)])
     found: dict[str, Any] = {"routes": options.routes}
     with gateway(servers, prefix, folder) as (port, pid):
         connections = [await Connection.open("127.0.0.1", port) for _ in range(_CONNECTIONS)]
         asked = evaluations(options.routes)
-        await closed_loop(connections, asked, 2.0)  # warm
+        gc.freeze()
+        gc.disable()  # what is measured is not this client
+        await closed_loop(connections, asked, 5.0)  # warm, as is the broker then
         found["quiet: p at rate"] = await rated(connections, asked, options, pid)
-        beating = asyncio.create_task(beat(settings, options.routes))
-        found["heartbeats: p at rate"] = await rated(connections, asked, options, pid)
-        most, statuses = await closed_loop(connections, asked, options.seconds)
+        with beating(servers, prefix, options.routes):
+            found["heartbeats: p at rate"] = await rated(connections, asked, options, pid)
+            most, statuses = await closed_loop(connections, asked, options.seconds)
         found["most"] = {"per_s": round(most), "statuses": sorted(statuses)}
-        beating.cancel()
-        await asyncio.wait([beating])
         found["bulk"] = await bulk(connections[0])
         batches = labels(int(options.labels / _LABELS_A_REQUEST * options.seconds))
         before = cpu_s(pid)

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct, field
 from leverframe.agents.gateway.settings import GatewaySettings
 from leverframe.agents.settings_tree import Checks, convert, overlay, read_tree
 from leverframe.schemas.errors import SettingsError
+from leverframe.streams.routes.authority import ActorSettings, actor_faults
 from leverframe.streams.routes.faults import detector_faults, field_faults
 from leverframe.streams.routes.settings import OTHER_ROUTES, DetectorSettings, RouteSettings
 from leverframe.streams.runtime.broker_settings import BrokerSettings, broker_faults
@@ -180,6 +181,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Where the schemas of sources are.
     gateway : GatewaySettings
         Deciding over HTTP (docs/gateway.md).
+    actors : dict of str to ActorSettings
+        Who may command what; anybody anything without them (docs/authority.md).
     """
 
     app: AppSettings = AppSettings()
@@ -192,6 +195,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     sources: dict[str, SourceSettings] = field(default_factory=dict)
     registry: RegistrySettings = RegistrySettings()
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    actors: dict[str, ActorSettings] = field(default_factory=dict)
 
     @property
     def control_key(self) -> bytes | None:
@@ -230,6 +234,7 @@ def _whole_faults(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     yield from topic_faults(settings.sources, own)
     yield from registry_faults(settings.sources, settings.registry)
     yield from broker_faults(settings.broker)
+    yield from actor_faults(settings.actors, settings.app.web_token)
     most = max(settings.topics.partitions, settings.topics.route_partitions)
     if settings.app.lanes < min(settings.app.processes, most):
         yield (

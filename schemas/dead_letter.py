@@ -29,6 +29,7 @@ Reason: TypeAlias = Literal[
     "unrewardable",  # the reward function has no value for this prediction and label
     "unsupported",  # understood, but this version cannot do it yet
     "refused",  # a command that makes no sense in the route's state
+    "forbidden",  # a command that its actor did not sign, or may not give
     "limit",  # more routes or arms than the job accepts
     "bad_metric",  # a prediction's metric is no finite number; the prediction itself counts
     "unmappable",  # a source's record has no such value where the settings look for it

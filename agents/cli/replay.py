@@ -91,10 +91,12 @@ class _Recorded:
         self._route = route
         self.records, self.newest = self._run(self._read)
         # Heavy, and not needed to say that a topic is missing.
+        from leverframe.agents.operator.actors import require_keys
         from leverframe.agents.worker.learning import input_kinds
         from leverframe.streams.routes.route import compile_routes
 
-        self._routes = compile_routes(settings.routes)
+        self._routes = compile_routes(settings.routes, settings.actors)
+        require_keys(self._routes.authority)
         self._kinds = input_kinds(settings)
 
     def state(

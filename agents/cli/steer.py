@@ -38,7 +38,12 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
         config_option,
         json_option,
         click.option("--timeout", default=15.0, show_default=True, help="Seconds to wait."),
-        click.option("--actor", default=None, help="Who asks; your user name when left out."),
+        click.option(
+            "--actor",
+            default=None,
+            envvar="LEVERFRAME_ACTOR",
+            help="Who asks [env LEVERFRAME_ACTOR]; your user name when left out.",
+        ),
     ):
         command = option(command)
     return command

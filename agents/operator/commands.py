@@ -11,6 +11,7 @@ import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from leverframe.agents.operator.actors import secret_of
 from leverframe.agents.operator.topics import unreadable
 from leverframe.agents.settings import Settings
 from leverframe.schemas.codec import decode, encode
@@ -18,7 +19,7 @@ from leverframe.schemas.command import Action, Command
 from leverframe.schemas.control import ControlAck, ControlMessage
 from leverframe.schemas.dead_letter import HEADER_PREFIX
 from leverframe.schemas.errors import BrokerError, LeverframeError, RecordError
-from leverframe.schemas.signing import read_control
+from leverframe.schemas.signing import SIGNATURE_HEADER, read_control, signature_of
 from leverframe.streams.runtime.consumers import open_consumer
 from leverframe.streams.runtime.kafka import client_options
 
@@ -107,6 +108,7 @@ class _Conversation:
         self._broker = settings.broker
         self._topics = settings.topic_names
         self._keys = settings.control_keys
+        self._secret = secret_of(command.actor, settings.actors)
         self._acks: dict[str, tuple[int, int, int]] = {}
 
     async def hold(self, timeout_s: float, acks_s: float) -> Answer:
@@ -125,10 +127,14 @@ class _Conversation:
 
     async def _send(self) -> None:
         key = self._command.route.encode()
+        topic, value = self._topics.commands, encode(self._command)
+        headers = []
+        if self._secret is not None:
+            headers.append((SIGNATURE_HEADER, signature_of(topic, key, value, self._secret)))
         producer = AIOKafkaProducer(**client_options(self._broker))
         await producer.start()
         try:
-            await producer.send_and_wait(self._topics.commands, encode(self._command), key=key)
+            await producer.send_and_wait(topic, value, key=key, headers=headers)
         finally:
             await producer.stop()
 

@@ -215,7 +215,7 @@ class _Pages:
     async def command(self, request: web.Request) -> web.Response:
         """Send a command as the command line does, and wait for its answer."""
         try:
-            await require_token(request.headers, request.host, self._settings.app.web_token)
+            signed_in = await require_token(request.headers, request.host, self._tokens)
         except RefusedError:
             log.warning(
                 "web_command_refused", message=f"a command from {request.remote} was refused"
@@ -229,7 +229,7 @@ class _Pages:
                 asked.action,
                 arm=asked.arm,
                 params={"yes": True} if asked.yes else None,
-                actor=f"{asked.actor.strip()[:100] or 'somebody'} (dashboard)",
+                actor=signed_in or f"{asked.actor.strip()[:100] or 'somebody'} (dashboard)",
                 timeout_s=_ANSWER_S,
                 acks_s=_ACKS_S,
             )
@@ -246,6 +246,13 @@ class _Pages:
             }
         )
 
+    @property
+    def _tokens(self) -> dict[str, str]:
+        """Tokens that may command, and whose they are; nobody's is that of the settings."""
+        actors = {one.token: name for name, one in self._settings.actors.items() if one.token}
+        own = self._settings.app.web_token
+        return actors | ({own: ""} if own else {})
+
     def _known(self, request: web.Request) -> RouteHistory:
         name = request.query.get("name", "")
         known = self._feed.history.routes.get(name)
@@ -258,7 +265,7 @@ class _Pages:
             "app": self._settings.app.id,
             "now_ms": now_ms,
             "share_read": round(self._feed.share_read, 3),
-            "actions": bool(self._settings.app.web_token),
+            "actions": bool(self._tokens),
         }
 
 

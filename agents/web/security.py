@@ -112,24 +112,30 @@ def _host_name(host: str) -> str:
     return host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
 
 
-async def require_token(headers: Mapping[str, str], host: str, token: str) -> None:
-    """Refuse a command that does not come from this page and a person who knows the token.
+async def require_token(headers: Mapping[str, str], host: str, tokens: Mapping[str, str]) -> str:
+    """Return whose token a command has: from this page, by a person who knows one of ``tokens``.
 
     The token travels in a header that no other site's page can set, and is in no cookie: a forged
     request of another site has none. A wrong token costs a second.
 
     Raises ``RefusedError``: with the reason.
     """
-    if not token:
+    if not tokens:
         raise RefusedError(
-            403, "actions are switched off: set app.web_token (LEVERFRAME_APP__WEB_TOKEN)"
+            403,
+            "actions are switched off: set app.web_token (LEVERFRAME_APP__WEB_TOKEN), or a token "
+            "of an actor",
         )
     origin = headers.get("Origin")
     if origin is not None and origin.partition("://")[2] != host:
         raise RefusedError(403, f"this page was not served here but by {origin}")
     scheme, _, given = headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(
-        given.encode("utf-8", "surrogateescape"), token.encode()
-    ):
+    said = given.encode("utf-8", "surrogateescape")
+    # Every pair is compared, so that the time says nothing.
+    found = [name for token, name in tokens.items() if hmac.compare_digest(said, token.encode())]
+    if scheme.lower() != "bearer" or not found:
         await asyncio.sleep(_REFUSAL_S)
-        raise RefusedError(403, "the token is wrong; it is what app.web_token says")
+        raise RefusedError(
+            403, "the token is wrong; it is what app.web_token says, or that of an actor"
+        )
+    return found[0]

@@ -24,6 +24,7 @@ from leverframe.agents.ledgers import (
     lanes_of,
     ledger_settings,
 )
+from leverframe.agents.operator.actors import require_keys
 from leverframe.agents.settings import Settings
 from leverframe.agents.web.server import add_web
 from leverframe.agents.worker.attribution import AttributionShell
@@ -101,7 +102,8 @@ def build_app(
     by_agent: dict[str, tuple[str, ...]] = {one: inputs_of(settings, one) for one in AGENTS}
     sources = agents_of_sources(settings)
     by_agent |= {name: (own.topic,) for name, own in sources.items()}
-    routes = compile_routes(settings.routes)
+    routes = compile_routes(settings.routes, settings.actors)
+    require_keys(routes.authority)
     app: faust.App = _faust_app(settings, _charge(settings, by_agent, on_failure))
     inputs = Inputs(app, settings, by_agent, on_failure)
     attribution = AttributionShell(settings, routes, inputs, told)

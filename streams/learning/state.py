@@ -148,6 +148,8 @@ class RouteState(Struct, array_like=True, tag=3):
         Arms whose promotion was declined, and the stream time until which none is proposed.
     measured : RouteMetrics or None
         What predictions measured, on routes that declare metrics.
+    newest_command_ms : int
+        When the newest command was issued that was taken, where actors sign theirs.
     """
 
     route: str
@@ -180,6 +182,7 @@ class RouteState(Struct, array_like=True, tag=3):
     proposal: Proposal | None = None
     declined: dict[str, int] = field(default_factory=dict)
     measured: RouteMetrics | None = None
+    newest_command_ms: int = 0
 
     @property
     def labels(self) -> int:

@@ -291,10 +291,11 @@ class _Step:
 
     def command(self, command: Command, now_ms: int) -> None:
         route = self._route(command.route)
-        state = self._state(command.route)
         if command.action == "decide":
-            self._decide_on_burst(state, route, command)
+            self._decide_on_burst(self._state(command.route), route, command)
             return
+        is_signed = self._check_actor(command, route)
+        state = self._state(command.route)
         change = propose_command(state, command, route, now_ms)
         if change is None:
             self.out.counts["duplicate_command", command.route] += 1
@@ -302,6 +303,15 @@ class _Step:
         self.out.states[command.route] = state
         self._apply(state, route, change, now_ms)
         remember_command(state, command.command_id)
+        if is_signed:
+            state.newest_command_ms = max(state.newest_command_ms, command.issued_at_ms)
+
+    def _check_actor(self, command: Command, route: Route) -> bool:
+        """Refuse what the actor may not do; return whether it signed, as the settings may ask."""
+        known = self._known(command.route)
+        newest_ms = 0 if known is None else known.newest_command_ms
+        proposes = route.settings.promote == "propose"
+        return self.routes.authority.check(self.record, command, newest_ms, proposes=proposes)
 
     def _decide_before(self, state: RouteState, route: Route) -> None:
         """Decide on a burst that was over before the reward in hand, which is not counted yet."""

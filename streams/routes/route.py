@@ -10,6 +10,7 @@ from leverframe.policies.registry import make_policy
 from leverframe.policies.reward_base import RewardFunction
 from leverframe.policies.rewards import make_reward
 from leverframe.schemas.errors import PolicyError
+from leverframe.streams.routes.authority import ActorSettings, Authority
 from leverframe.streams.routes.faults import route_faults, told
 from leverframe.streams.routes.metrics import Metric, compiled
 from leverframe.streams.routes.periods import DAY_MS, period_ms
@@ -160,6 +161,8 @@ class Routes:
         Routes by name.
     others : RouteSettings, optional
         For any other route; when left out, such a route is unknown (dead letter).
+    authority : Authority, optional
+        Who may command; anybody when left out.
 
     Raises
     ------
@@ -167,7 +170,13 @@ class Routes:
         With everything that is wrong with any of them; see ``streams.routes.faults``.
     """
 
-    def __init__(self, named: Mapping[str, RouteSettings], others: RouteSettings | None) -> None:
+    def __init__(
+        self,
+        named: Mapping[str, RouteSettings],
+        others: RouteSettings | None,
+        authority: Authority | None = None,
+    ) -> None:
+        self.authority = authority or Authority({})
         written = {**named, **({} if others is None else {"*": others})}
         faults = {name: list(route_faults(settings)) for name, settings in written.items()}
         if found := {name: each for name, each in faults.items() if each}:
@@ -189,10 +198,14 @@ class Routes:
         return self._named.get(name, self._others)
 
 
-def compile_routes(written: Mapping[str, RouteSettings]) -> Routes:
+def compile_routes(
+    written: Mapping[str, RouteSettings], actors: Mapping[str, ActorSettings] | None = None
+) -> Routes:
     """Build every route's policy, reward function and detectors, as the settings file has them.
+
+    ``actors`` are those whose commands count; anybody's without them.
 
     Raises ``PolicyError`` where one of them is unknown or has wrong parameters.
     """
     named = {name: route for name, route in written.items() if name != OTHER_ROUTES}
-    return Routes(named, written.get(OTHER_ROUTES))
+    return Routes(named, written.get(OTHER_ROUTES), Authority(actors or {}))

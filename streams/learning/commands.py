@@ -218,8 +218,10 @@ def _newcomer(move: Move) -> str | None:
     return None
 
 
-def remember_command(state: RouteState, command_id: str) -> None:
+def remember_command(state: RouteState, command: Command, *, is_signed: bool) -> None:
     """Note that a command was answered by the newest control message."""
-    state.commands[command_id] = state.seq
+    state.commands[command.command_id] = state.seq
+    if is_signed:
+        state.newest_command_ms = max(state.newest_command_ms, command.issued_at_ms)
     while len(state.commands) > REMEMBERED_COMMANDS:
         del state.commands[next(iter(state.commands))]

@@ -294,7 +294,9 @@ class _Step:
         if command.action == "decide":
             self._decide_on_burst(self._state(command.route), route, command)
             return
-        is_signed = self._check_actor(command, route)
+        is_signed = self.routes.authority.check(
+            self.record, command, self._known(command.route), route.settings.promote
+        )
         state = self._state(command.route)
         change = propose_command(state, command, route, now_ms)
         if change is None:
@@ -302,21 +304,11 @@ class _Step:
             return
         self.out.states[command.route] = state
         self._apply(state, route, change, now_ms)
-        remember_command(state, command.command_id)
-        if is_signed:
-            state.newest_command_ms = max(state.newest_command_ms, command.issued_at_ms)
-
-    def _check_actor(self, command: Command, route: Route) -> bool:
-        """Refuse what the actor may not do; return whether it signed, as the settings may ask."""
-        known = self._known(command.route)
-        newest_ms = 0 if known is None else known.newest_command_ms
-        proposes = route.settings.promote == "propose"
-        return self.routes.authority.check(self.record, command, newest_ms, proposes=proposes)
+        remember_command(state, command, is_signed=is_signed)
 
     def _decide_before(self, state: RouteState, route: Route) -> None:
         """Decide on a burst that was over before the reward in hand, which is not counted yet."""
-        here = self.record.partition, self.record.offset
-        self._place = Coordinates(here[0], max(0, here[1] - 1), burst=True)
+        self._place = Coordinates(self.record.partition, max(0, self.record.offset - 1), burst=True)
         self._decide(state, route, burst_end_ms(state, route))
         self._place = None
 
@@ -329,10 +321,10 @@ class _Step:
         waits = state.labels_since_decision > 0 and due_ms == burst_end_ms(state, route)
         if waits and isinstance(due_ms, int):
             self.out.states[command.route] = state
-            after = (command.params or {}).get("after_reward")
-            self._place = UNSET
-            if isinstance(after, int) and after > 0:
-                self._place = Coordinates(self.record.partition, after - 1, burst=True)
+            told = (command.params or {}).get("after_reward")
+            before = told - 1 if isinstance(told, int) else -1
+            here = Coordinates(self.record.partition, before, burst=True)
+            self._place = UNSET if before < 0 else here
             self._decide(state, route, due_ms)
             self._place = None
 

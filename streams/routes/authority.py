@@ -6,7 +6,7 @@ actors in the settings nothing is asked.
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, Protocol, TypeAlias
 
 from msgspec import Meta, Struct, field
 
@@ -66,6 +66,12 @@ class ActorSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         return self.roles[max(fitting, key=len)] if fitting else "observer"
 
 
+class Commanded(Protocol):
+    """What a route's state tells of the commands that it took."""
+
+    newest_command_ms: int
+
+
 class Authority:
     """Judges commands by the actors of the settings; without any, all may do all."""
 
@@ -77,7 +83,9 @@ class Authority:
         """Actors whose commands cannot be judged here."""
         return [name for name, actor in self._actors.items() if not actor.key]
 
-    def check(self, record: Any, command: Command, newest_ms: int, *, proposes: bool) -> bool:
+    def check(
+        self, record: Any, command: Command, known: Commanded | None, promote: object
+    ) -> bool:
         """Refuse what its actor may not do, or did not sign; return whether it was signed.
 
         Parameters
@@ -86,11 +94,11 @@ class Authority:
             The command as it lies on its topic, with its headers.
         command : Command
             What it says.
-        newest_ms : int
-            When the newest command was issued that the route took: one that is much older is a
-            copy, whose id may be forgotten.
-        proposes : bool
-            Whether promotions of the route wait for an approver.
+        known : RouteState or None
+            The route's, where it has one: when the newest command was issued that it took. One that
+            is much older is a copy, whose id may be forgotten.
+        promote : bool or str
+            As the route's settings say; with ``propose`` promotions wait for an approver.
 
         Raises
         ------
@@ -102,9 +110,9 @@ class Authority:
         name = command.actor
         actor = self._actors.get(name)
         if actor is None or not actor.key:
-            known = ", ".join(sorted(self._actors))
+            names = ", ".join(sorted(self._actors))
             raise RecordError(
-                "forbidden", f"{name!r} is no actor of the settings; they name {known}"
+                "forbidden", f"{name!r} is no actor of the settings; they name {names}"
             )
         keys = [key.encode() for key in (actor.key, actor.key_before) if key]
         try:
@@ -113,13 +121,14 @@ class Authority:
             raise RecordError(
                 "forbidden", f"it says to be of actor {name!r}, but {error}"
             ) from error
+        newest_ms = 0 if known is None else known.newest_command_ms
         if command.issued_at_ms < newest_ms - _LATE_MS:
             raise RecordError(
                 "forbidden",
                 f"actor {name!r} issued it {(newest_ms - command.issued_at_ms) // 1000} s before "
                 "the newest command: it is a copy, or that clock is slow",
             )
-        needed = needed_role(command.action, proposes=proposes)
+        needed = needed_role(command.action, promote)
         role = actor.role_on(command.route)
         if _RANKS.index(role) < _RANKS.index(needed):
             raise RecordError(
@@ -130,9 +139,9 @@ class Authority:
         return True
 
 
-def needed_role(action: Action, *, proposes: bool) -> Role:
+def needed_role(action: Action, promote: object) -> Role:
     """Return the least role that may do it."""
-    if action in _FOR_APPROVERS or (action == "promote" and proposes):
+    if action in _FOR_APPROVERS or (action == "promote" and promote == "propose"):
         return "approver"
     return "operator"
 

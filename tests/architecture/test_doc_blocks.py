@@ -138,7 +138,7 @@ def test_settings_in_the_environment_exist(page: Path) -> None:
     for name in settings_in(page.read_text(encoding="utf-8")):
         section, *keys = name.removeprefix("LEVERFRAME_").lower().split("__")
         kind = {field.name: field.type for field in msgspec.structs.fields(Settings)}[section]
-        if section == "routes":
+        if section in {"routes", "actors"}:
             kind, keys = get_args(kind)[1], keys[1:]
         for key in keys:
             kind = {field.name: field.type for field in msgspec.structs.fields(kind)}[key]

@@ -9,6 +9,7 @@ from leverframe.schemas.codec import encode
 from leverframe.schemas.command import Command
 from leverframe.schemas.errors import RecordError
 from leverframe.schemas.signing import SIGNATURE_HEADER, signature_of
+from leverframe.streams.learning.state import RouteState
 from leverframe.streams.learning.step import learn
 from leverframe.streams.routes.authority import ActorSettings, Authority, Role, actor_faults
 from leverframe.streams.routes.route import compile_routes
@@ -49,9 +50,14 @@ def authority(role: Role = "operator", **more: Any) -> Authority:
 
 
 def check(
-    judge: Authority, asked: Command, key: str | None = KEY, newest_ms: int = 0, **more: Any
+    judge: Authority,
+    asked: Command,
+    key: str | None = KEY,
+    newest_ms: int = 0,
+    promote: object = True,
 ) -> bool:
-    return judge.check(sent(asked, key), asked, newest_ms, proposes=more.get("proposes", False))
+    known = RouteState("r", newest_command_ms=newest_ms)
+    return judge.check(sent(asked, key), asked, known, promote)
 
 
 def test_what_is_signed_by_whoever_may_counts() -> None:
@@ -84,28 +90,28 @@ def test_bytes_that_were_signed_for_another_place_are_refused() -> None:
     record = sent(command())
     record.topic = "other-commands"
     with pytest.raises(RecordError, match="wrong signature"):
-        authority().check(record, command(), 0, proposes=False)
+        authority().check(record, command(), None, True)
 
 
 @pytest.mark.parametrize(
-    ("role", "action", "proposes", "may"),
+    ("role", "action", "promote", "may"),
     [
-        ("observer", "freeze", False, False),
-        ("operator", "promote", False, True),
-        ("operator", "promote", True, False),
-        ("operator", "rollback", True, True),
-        ("approver", "promote", True, True),
-        ("approver", "approve", True, True),
-        ("approver", "rollback", False, True),
+        ("observer", "freeze", True, False),
+        ("operator", "promote", True, True),
+        ("operator", "promote", "propose", False),
+        ("operator", "rollback", "propose", True),
+        ("approver", "promote", "propose", True),
+        ("approver", "approve", "propose", True),
+        ("approver", "rollback", True, True),
     ],
 )
-def test_roles(role: Role, action: Any, proposes: bool, may: bool) -> None:
+def test_roles(role: Role, action: Any, promote: bool | str, may: bool) -> None:
     """Nobody but an approver gets past a proposal; a rollback never waits for one."""
     if may:
-        assert check(authority(role), command(action), proposes=proposes)
+        assert check(authority(role), command(action), promote=promote)
         return
     with pytest.raises(RecordError, match=f"is {role} of 'r'"):
-        check(authority(role), command(action), proposes=proposes)
+        check(authority(role), command(action), promote=promote)
 
 
 def test_a_forged_command_changes_nothing_and_begins_no_route() -> None:

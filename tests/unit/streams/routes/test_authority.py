@@ -54,7 +54,7 @@ def check(
     asked: Command,
     key: str | None = KEY,
     newest_ms: int = 0,
-    promote: object = True,
+    promote: Any = "",
 ) -> bool:
     known = RouteState("r", newest_command_ms=newest_ms)
     return judge.check(sent(asked, key), asked, known, promote)

@@ -25,17 +25,21 @@ PAIRS = 900
 # A busy machine is no reason to call the job silent, or to share the partitions again, which loses
 # counts that were not yet told.
 QUIETLY = {"LEVERFRAME_ROUTES__*__TTL_S": "6", "LEVERFRAME_APP__SESSION_TIMEOUT_S": "60"}
-# Nobody acknowledges or answers in shadow, nothing waits, nothing is wrong: these stay empty.
+# Nobody acknowledges, measures or answers in shadow, nothing waits or is wrong: these stay empty.
 EMPTY = {
     "Alerts A",
     "Better than the champion on them A",
+    "Evidence against A",
     "Labels in shadow A",
+    "Means and quantiles A",
+    "Means and quantiles B",
     "Oldest that waits A",
     "Probations",
     "Ramps",
     "Ramps that wait",
     "Promotions and rollbacks",
     "Replicas A",
+    "Requests measured A",
     "Requests that arm and champion both answered A",
     "Set aside, and labels without a prediction B",
 }

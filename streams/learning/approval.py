@@ -8,6 +8,7 @@ from leverframe.schemas.causes import BetterCause, ProposalCause
 from leverframe.schemas.command import Command
 from leverframe.schemas.errors import RecordError
 from leverframe.streams.learning.change import Change, Move, Promote, Propose
+from leverframe.streams.learning.measured import is_suspect
 from leverframe.streams.learning.proposal import Proposal
 from leverframe.streams.learning.ramping import done_moves
 from leverframe.streams.learning.state import RouteState
@@ -58,6 +59,12 @@ def approval_moves(state: RouteState, command: Command, route: Route) -> tuple[M
     proposal = _asked_for(state, command)
     if state.arms[proposal.arm].verdict == "harmful":
         raise RecordError("refused", f"arm {proposal.arm!r} is harmful by now; reject it")
+    if is_suspect(state.measured, route, proposal.arm):
+        raise RecordError(
+            "refused",
+            f"arm {proposal.arm!r} is doubted by a guardrail by now, which leverframe status "
+            "names; reject the arm, or wait",
+        )
     promote = Promote(proposal.arm, command.actor, proposal.log_evidence)
     if state.ramp is not None and state.ramp.arm == proposal.arm:
         return (Propose(None), *done_moves(state, route, state.ramp, promote))

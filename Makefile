@@ -84,7 +84,7 @@ pins: ## Recompile requirements/*.txt from pyproject.toml (needs uv)
 ratios: $(STAMP) ## A short bench: warns where our rate beside Kafka Streams and getmany has moved
 	$(BIN)/python -m bench --quick --check
 
-ci: lint types test site ratios ## What .ci/run runs
+ci: lint types test ratios ## What .ci/run runs (the tests build the site and check its links)
 	@echo "ci: all green"
 
 clean: ## Remove what the targets made

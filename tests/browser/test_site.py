@@ -25,11 +25,13 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[str]:
-    """Give the address of a site that was just built."""
+    """Give the address of a site that was just built, as strictly as ``make site`` does."""
     find_browser()
     pages, trees = tmp_path / "site", tmp_path / "trees"
-    command = [sys.executable, "-m", "sphinx", "-q", "-d", trees, "-c", "docs", ".", pages]
-    subprocess.run(command, cwd=ROOT, check=True)
+    strict = ["-q", "-W", "--keep-going", "-n"]
+    build = [sys.executable, "-m", "sphinx", *strict, "-d", trees, "-c", "docs", ".", pages]
+    subprocess.run(build, cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "docs/check_site.py", pages], cwd=ROOT, check=True)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(pages)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"

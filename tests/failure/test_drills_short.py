@@ -28,7 +28,10 @@ _POINTS = [
         pytest.param(
             Drill("points", partial(kill_at_points, points=_POINTS)), 2, marks=pytest.mark.drill
         ),
-        (Drill("disks", partial(harm_disks, kinds=["SST flipped", "WAL truncated"])), 2),
+        (Drill("disks", partial(harm_disks, kinds=["WAL truncated"])), 1),
+        pytest.param(
+            Drill("tables", partial(harm_disks, kinds=["SST flipped"])), 1, marks=pytest.mark.drill
+        ),
         # test_rebalance.py has one worker frozen and resumed
         pytest.param(Drill("frozen", freeze), 2, marks=pytest.mark.drill),
     ],

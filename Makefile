@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: ratios experiment regret guard help setup fmt lint types test drills soak fuzz bench docs site demo ci schemas pins wheel clean
+.PHONY: chart sbom ratios experiment regret guard help setup fmt lint types test drills soak fuzz bench docs site demo ci schemas pins wheel clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -54,6 +54,15 @@ docs: $(STAMP) ## Regenerate JSON Schemas, AsyncAPI and the generated tables
 	$(BIN)/python docs/generate_catalogue.py
 	$(BIN)/python docs/generate_rollout.py
 
+chart: $(STAMP) ## Lint the Helm chart, check and pin what its examples render to (builds Helm by Go where there is none)
+	PYTHONPATH=.:tests/support $(BIN)/python docker/helm/generate.py
+	PYTHONPATH=.:tests/support $(BIN)/python tests/golden/test_chart.py
+
+sbom: $(STAMP) ## What the image holds, as CycloneDX: build/sbom.cdx.json
+	@$(PYTHON) -m venv build/sbom
+	build/sbom/bin/pip install --quiet --require-hashes -r requirements/sbom.txt
+	build/sbom/bin/cyclonedx-py requirements --mc-type application --pyproject pyproject.toml --output-reproducible -o build/sbom.cdx.json requirements/worker.txt
+
 site: $(STAMP) ## The documentation as pages: build/site/index.html, links checked
 	$(BIN)/sphinx-build -q -E -W --keep-going -n -d build/doctrees -c docs . build/site
 	$(BIN)/python docs/check_site.py build/site
@@ -80,6 +89,8 @@ pins: ## Recompile requirements/*.txt from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra worker --extra gateway -o requirements/worker.txt pyproject.toml
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/worker.txt -o requirements/client.txt pyproject.toml
 	echo openai-agents==0.3.3 | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-deps -o requirements/beside.txt -
+	printf '%s\n' cython hatchling setuptools 'setuptools-scm[toml]' wheel | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --allow-unsafe -o requirements/build.txt -
+	echo cyclonedx-bom | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/sbom.txt -
 
 ratios: $(STAMP) ## A short bench: warns where our rate beside Kafka Streams and getmany has moved
 	$(BIN)/python -m bench --quick --check

@@ -1,0 +1,108 @@
+"""What the chart's examples render to. Make anew, after a wanted change: ``make chart``."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import helm
+import kube_schemas
+import pytest
+
+MAKE_ANEW = "run `make chart` and read the difference"
+
+
+@pytest.fixture(scope="module")
+def program() -> str:
+    """Give Helm; CI has none, and knows by the digests."""
+    found = helm.find_helm()
+    if found is None:
+        pytest.skip("no helm here: `make chart` builds one where Go is present")
+    return found
+
+
+@pytest.mark.parametrize("values", helm.EXAMPLES, ids=lambda path: path.stem)
+def test_golden_output_is_of_this_chart(values: Path) -> None:
+    """A golden file is made of the chart and the values as they are now, also without Helm."""
+    assert helm.pinned_digest(values) == helm.inputs_digest(values), MAKE_ANEW
+
+
+def test_each_golden_file_has_its_example() -> None:
+    """What is rendered of an example that is gone would be checked for ever."""
+    assert sorted(file.name for file in helm.RENDERED.iterdir()) == [
+        values.name for values in helm.EXAMPLES
+    ]
+
+
+@pytest.mark.parametrize("values", helm.EXAMPLES, ids=lambda path: path.stem)
+def test_helm_renders_the_golden_output(program: str, values: Path) -> None:
+    """Helm itself comes to the golden text."""
+    done = helm.template(program, "--values", values)
+    assert done.returncode == 0, done.stderr
+    text = helm.golden(values).read_text(encoding="utf-8")
+    assert helm.golden_text(values, done.stdout) == text, MAKE_ANEW
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("version", kube_schemas.KUBERNETES)
+@pytest.mark.parametrize("values", helm.EXAMPLES, ids=lambda path: path.stem)
+def test_kubernetes_knows_every_field(program: str, values: Path, version: str) -> None:
+    """API server and operators take each manifest, by their own schemas, and drop nothing of it."""
+    done = helm.template(program, "--values", values)
+    made = helm.manifests(done.stdout)
+    assert [fault for one in made for fault in kube_schemas.faults(one, version)] == []
+    made[0]["metadata"]["lables"] = {}
+    assert kube_schemas.faults(made[0], version)
+
+
+WRONG = {
+    "settings=[app": "settings: not TOML",
+    "settings=app.lanes = 8": "settings: app.lanes is set by the chart",
+    "settings=broker.password = 'geheim'": "LEVERFRAME_BROKER__PASSWORD",
+    "settings=actors.ci.key = 'geheim'": "LEVERFRAME_ACTORS__CI__KEY",
+    "worker.replicas=5": "give work to 4",
+    "worker.lanes=1": "give work to 1",
+    "sizing.eventsPerSecond=1000000": "give work to 4",
+    "sizing.windowS=2592000": "worker.persistence.size: 10Gi, but sizing demands",
+    "worker.replicas=1,sizing.eventsPerSecond=60000": "sizing demands 3",
+    "worker.terminationGracePeriodSeconds=15": "up to 20 s",
+    "worker.autoscaling.enabled=true,worker.autoscaling.maxReplicas=9": "lower it",
+    "worker.autoscaling.enabled=true,worker.autoscaling.minReplicas=5": "minReplicas: 5",
+    "gateway.enabled=true": "LEVERFRAME_GATEWAY__TOKEN",
+    "broker.servers=": "broker.servers: name the brokers",
+    "worker.lane=4": "lane",
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrong_values_are_refused_with_the_cure(program: str, wrong: str) -> None:
+    """What cannot work is told before anything is installed, by the value's name."""
+    minimal = helm.EXAMPLES[0].parent / "minimal.yaml"
+    done = helm.template(program, "--values", minimal, "--set", wrong)
+    assert done.returncode != 0
+    assert WRONG[wrong] in done.stderr
+
+
+def main() -> None:
+    """Lint the chart and render every example, with a Helm that is built where there is none."""
+    program = helm.find_helm(build=True)
+    if program is None:
+        sys.exit("no helm: install it, or Go to build it, then run this again")
+    helm.RENDERED.mkdir(exist_ok=True)
+    for values in helm.EXAMPLES:
+        linted = helm.run(program, "lint", "--strict", helm.CHART, "--values", values)
+        done = helm.template(program, "--values", values)
+        if linted.returncode or done.returncode:
+            sys.exit(f"{values.name}: {linted.stdout}{linted.stderr}{done.stderr}")
+        _refuse_unknown(helm.manifests(done.stdout))
+        helm.golden(values).write_text(helm.golden_text(values, done.stdout), encoding="utf-8")
+        print(f"{values.name}: {len(helm.manifests(done.stdout))} objects")
+
+
+def _refuse_unknown(made: list[dict[str, Any]]) -> None:
+    for version in kube_schemas.KUBERNETES:
+        if faults := [fault for one in made for fault in kube_schemas.faults(one, version)]:
+            sys.exit("\n".join(faults))
+
+
+if __name__ == "__main__":
+    main()

@@ -19,7 +19,14 @@ from leverframe.streams.sources.faults import registry_faults, source_faults, to
 from leverframe.streams.sources.settings import RegistrySettings, SourceSettings
 from leverframe.streams.topology import DeclaredTopic, Topics
 
-__all__ = ["AppSettings", "NotificationSettings", "Settings", "TopicSettings", "load_settings"]
+__all__ = [
+    "AppSettings",
+    "NotificationSettings",
+    "Settings",
+    "TopicSettings",
+    "load_routes",
+    "load_settings",
+]
 
 
 class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -300,6 +307,28 @@ def load_settings(path: Path | None, environment: Mapping[str, str] | None = Non
         count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise SettingsError(f"the settings have {count}:\n  " + "\n  ".join(sorted(faults)))
     return typing.cast("Settings", settings)
+
+
+def load_routes(path: Path) -> dict[str, RouteSettings]:
+    """Read the sections ``[routes.NAME]`` of a file alone; the environment adds nothing.
+
+    Raises ``SettingsError`` with every fault and its path, also where there is no such section, or
+    one that stands for several routes: settings are applied route by route.
+    """
+    tree = read_tree(path).get("routes")
+    faults: list[str] = []
+    if not isinstance(tree, dict) or not tree:
+        raise SettingsError(f"{path} has no section [routes.NAME]")
+    routes = convert(tree, dict[str, RouteSettings], "routes", faults, _CHECKS)
+    if OTHER_ROUTES in tree:
+        faults.append(
+            'routes."*": settings are applied to routes by their names; those of all others stand '
+            "in the workers' settings file"
+        )
+    if faults:
+        count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
+        raise SettingsError(f"{path} has {count}:\n  " + "\n  ".join(sorted(faults)))
+    return typing.cast("dict[str, RouteSettings]", routes)
 
 
 def _sections() -> dict[str, Collection[str]]:

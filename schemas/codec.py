@@ -15,6 +15,7 @@ from leverframe.schemas.errors import RecordError
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
 from leverframe.schemas.reward import Reward
+from leverframe.schemas.route_settings import AppliedSettings
 from leverframe.schemas.traffic import Traffic
 
 __all__ = ["RECORDS", "decode", "decoder", "encode", "encode_reward"]
@@ -29,6 +30,7 @@ RECORDS: Final[dict[str, type[msgspec.Struct]]] = {
     "control": ControlMessage,
     "control-acks": ControlAck,
     "traffic": Traffic,
+    "route-settings": AppliedSettings,
 }
 
 

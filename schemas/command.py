@@ -23,6 +23,7 @@ Action: TypeAlias = Literal[
     "ramp",
     "approve",
     "reject",
+    "configure",
     "decide",
 ]
 
@@ -39,8 +40,8 @@ class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
     action : str
         One of ``register_arm``, ``retire_arm``, ``set_policy``, ``set_weights``, ``promote``,
         ``rollback``, ``release``, ``pin``, ``unpin``, ``freeze``, ``unfreeze``, ``ramp``,
-        ``approve``, ``reject``; ``decide``, which the job itself sends where labels wait for a
-        decision.
+        ``approve``, ``reject``, ``configure``; ``decide``, which the job itself sends where labels
+        wait for a decision.
     arm : str, optional
         The arm meant, where the action needs one.
     params : dict, optional
@@ -49,7 +50,8 @@ class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
         (by arm, together 1) for ``set_weights``; ``yes`` (true) for a ``rollback`` to an arm that
         is worse by the evidence; ``do`` (``begin``, ``pause``, ``resume``, ``skip``, ``abort``)
         for ``ramp``, and where it begins ``steps`` (percentages), ``dwell``, ``min_labels``,
-        ``gate``, ``limit`` and ``at_limit``; ``due_ms`` for ``decide``.
+        ``gate``, ``limit`` and ``at_limit``; ``settings`` for ``configure``: all of
+        ``[routes.NAME]``, or null to go back to the workers' file; ``due_ms`` for ``decide``.
     actor : str
         Who asked, for the record.
     issued_at_ms : int

@@ -93,6 +93,7 @@ TOPICS: Final = (
         cleanup="delete",
         retention_ms=DAY_MS,
     ),
+    TopicSpec(name="route-settings", key="route", partitioned_by="route", cleanup="compact"),
     TopicSpec(name="dead-letters", key="as it came", partitioned_by="route", cleanup="delete"),
     TopicSpec(
         name="attribution-changelog",
@@ -146,6 +147,7 @@ class Topics:
         self.control = names["control"]
         self.control_acks = names["control-acks"]
         self.traffic = names["traffic"]
+        self.route_settings = names["route-settings"]
         self.dead_letters = names["dead-letters"]
         self.attribution_changelog = names["attribution-changelog"]
         self.learning_changelog = names["learning-changelog"]

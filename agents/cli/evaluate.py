@@ -33,12 +33,9 @@ def evaluate(route: str, policy: str, params: str, config: Path | None, *, as_js
     hardly ever tried.
     """
     from leverframe.agents.settings import load_settings
-    from leverframe.schemas.errors import LeverframeError
-    from leverframe.streams.routes.settings import OTHER_ROUTES, NamedParams
+    from leverframe.streams.routes.settings import NamedParams
 
     settings = load_settings(config)
-    if route not in settings.routes and OTHER_ROUTES not in settings.routes:
-        raise LeverframeError(f"route {route!r} has no section in the settings")
     chosen = NamedParams(name=policy, params=_parsed(params))
     known, answer = _answered(settings, route, chosen)
     if as_json:
@@ -73,16 +70,20 @@ def _answered(settings: Any, name: str, policy: Any) -> tuple[Any, Any]:
 
         async def evaluated() -> tuple[Any, Any]:
             # Heavy, and not needed to say that a topic is missing.
+            from leverframe.agents.operator.apply import settings_in_force
             from leverframe.agents.operator.evaluate import evaluate_route
             from leverframe.policies.registry import make_policy
+            from leverframe.schemas.errors import LeverframeError
             from leverframe.streams.routes.route import compile_routes
 
             make_policy(policy.name, policy.params)
-            route = compile_routes(settings.routes).get(name)
-            assert route is not None  # noqa: S101 - the settings name it, or all others
+            in_force = await settings_in_force(settings)
+            route = compile_routes(in_force.routes).get(name)
+            if route is None:
+                raise LeverframeError(f"route {name!r} has no section in the settings")
             return route, await evaluate_route(settings, name, route, policy, report)
 
-        wanted = (topics.rewards, topics.commands, topics.traffic)
+        wanted = (topics.rewards, topics.commands, topics.traffic, topics.route_settings)
         return run_connected(settings, wanted, evaluated, counted=True)
 
 

@@ -14,6 +14,7 @@ __all__ = ["cli", "main"]
 
 # Command -> module that defines it, imported only when it is used, so that --help answers at once.
 _COMMANDS: Final = {
+    "apply": "leverframe.agents.cli.plan",
     "approve": "leverframe.agents.cli.steer",
     "arm": "leverframe.agents.cli.steer",
     "broker": "leverframe.agents.cli.broker",
@@ -28,6 +29,7 @@ _COMMANDS: Final = {
     "gateway": "leverframe.agents.cli.gateway",
     "labels": "leverframe.agents.cli.labels",
     "pin": "leverframe.agents.cli.steer",
+    "plan": "leverframe.agents.cli.plan",
     "promote": "leverframe.agents.cli.steer",
     "ramp": "leverframe.agents.cli.steer",
     "reject": "leverframe.agents.cli.steer",
@@ -48,6 +50,7 @@ _COMMANDS: Final = {
     "worker": "leverframe.agents.cli.worker",
 }
 _HELP: Final = {
+    "apply": "Let a file of routes hold while the job runs.",
     "approve": "Approve a proposed promotion.",
     "arm": "Register or retire an arm.",
     "broker": "A real Apache Kafka for development.",
@@ -62,6 +65,7 @@ _HELP: Final = {
     "gateway": "Answer over HTTP which arm is in force.",
     "labels": "Load labels from a file.",
     "pin": "Send all traffic to one arm.",
+    "plan": "What apply would change.",
     "promote": "Make an arm the champion.",
     "ramp": "Let an arm's share grow step by step.",
     "reject": "Reject a proposed promotion.",

@@ -21,8 +21,10 @@ from leverframe.agents.doctor.sample import Sample
 from leverframe.agents.doctor.units import judge_units
 from leverframe.agents.doctor.workers import judge_attendance
 from leverframe.agents.operator.narrate import ALARM_HEADLINES, CRITICAL_ALARMS
+from leverframe.agents.operator.plan import differences
 from leverframe.agents.settings import Settings
 from leverframe.schemas.errors import BrokerError
+from leverframe.streams.routes.applied import written_out
 from leverframe.streams.routes.settings import OTHER_ROUTES
 from leverframe.streams.topology import TOPICS
 
@@ -95,6 +97,7 @@ def judge_broker(settings: Settings, facts: Facts) -> list[Finding]:
         *judge_attendance(facts.group, facts.samples[topics.control]),
         *judge_losses(facts.losses, facts.taken_at_ms),
         *_policies(facts),
+        *_applied(settings, facts),
         *judge_alarms(facts.samples[topics.control]),
     ]
 
@@ -142,6 +145,26 @@ def _policies(facts: Facts) -> Iterator[Finding]:
                 f"{policy.name} is in force, by command; the settings say {policy.written[0]}"
                 + ("" if policy.name != policy.written[0] else " with other parameters"),
                 "Set policy in the settings too, or: leverframe set-policy ROUTE POLICY",
+            )
+
+
+def _applied(settings: Settings, facts: Facts) -> Iterator[Finding]:
+    """Where the settings file says other than what was applied, which holds."""
+    for route, told in facts.applied.items():
+        written = settings.routes.get(route)
+        if told.settings is None:
+            continue
+        keys = (
+            ["the whole section"]
+            if written is None
+            else [one.key for one in differences(told.settings, written_out(written))]
+        )
+        if keys:
+            yield warning(
+                "settings",
+                f"route {route}",
+                f"what was applied to it differs from the settings file here: {', '.join(keys)}",
+                "What was applied holds. Compare: leverframe plan FILE",
             )
 
 

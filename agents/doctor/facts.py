@@ -24,9 +24,11 @@ from leverframe.agents.doctor.replication import Replicas, replicas_of
 from leverframe.agents.doctor.sample import Sample
 from leverframe.agents.doctor.workers import WAITING_RECORDS, Group, Progress
 from leverframe.agents.ledgers import AGENTS, transactional_id_of
+from leverframe.agents.operator.apply import applied_routes
 from leverframe.agents.operator.preflight import other_prefixes
 from leverframe.agents.operator.standing import PolicyInForce, policies_by_command
 from leverframe.agents.settings import Settings
+from leverframe.schemas.route_settings import AppliedSettings
 from leverframe.serving.patches import read_any_record
 from leverframe.streams.runtime.attendance import owned_partitions
 from leverframe.streams.runtime.connect import TIMEOUT_MS, connect
@@ -71,6 +73,8 @@ class Facts(Struct, frozen=True, kw_only=True):
         Under which an application's topics lie, beside the one of the settings.
     policies : dict of str to PolicyInForce
         Those that commands chose, by route.
+    applied : dict of str to AppliedSettings
+        Settings that were applied, by route.
     losses : dict of str to Loss
         What the ledgers never read, by topic.
     taken_at_ms : int
@@ -89,6 +93,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     group: Group
     other_prefixes: list[str] = []
     policies: dict[str, PolicyInForce] = {}
+    applied: dict[str, AppliedSettings] = {}
     losses: dict[str, Loss] = {}
     taken_at_ms: int = 0
 
@@ -129,6 +134,7 @@ async def gather_facts(settings: Settings) -> Facts:
             group=await _group(settings, admin, name, inputs, read),
             other_prefixes=other_prefixes(topics.prefix, await admin.list_topics()),
             policies=await _policies(settings, partitions, refused),
+            applied=await _applied(settings, partitions, refused),
             losses=await _losses(settings, partitions, refused),
             taken_at_ms=time.time_ns() // 1_000_000,
         )
@@ -177,6 +183,16 @@ async def _policies(
     if changelog not in partitions or any(one.name == changelog for one in refused):
         return {}
     return await policies_by_command(settings, partitions[changelog])
+
+
+async def _applied(
+    settings: Settings, partitions: Mapping[str, int], refused: list[Refusal]
+) -> dict[str, AppliedSettings]:
+    """Those that commands applied; none where that cannot be read, which another check tells."""
+    topic = settings.topic_names.route_settings
+    if topic not in partitions or any(one.name == topic for one in refused):
+        return {}
+    return await applied_routes(settings)
 
 
 async def _losses(

@@ -111,7 +111,7 @@ async def probe_rights(
         What was refused, and how much was tried.
     """
     reads = [topics.predictions, topics.ground_truth, topics.rewards, topics.commands]
-    reads += [topics.control, topics.control_acks, topics.traffic]
+    reads += [topics.control, topics.control_acks, topics.traffic, topics.route_settings]
     reads += [topics.attribution_changelog, topics.learning_changelog]
     writes = {
         ids["attribution"]: [
@@ -125,6 +125,7 @@ async def probe_rights(
             topics.dead_letters,
             topics.learning_changelog,
             topics.commands,
+            topics.route_settings,
         ],
     }
     reads += sorted(sources)

@@ -23,12 +23,15 @@ from leverframe.agents.ledgers import (
     ledger_settings,
     partitions_of,
 )
+from leverframe.agents.operator.apply import applied_routes
 from leverframe.agents.operator.control import newest_messages
 from leverframe.agents.settings import Settings
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.errors import LeverframeError
+from leverframe.schemas.route_settings import AppliedSettings
 from leverframe.streams.learning.restart import RESTART_KEY, carry_over, encode_restart
-from leverframe.streams.learning.state import decode_route, encode_route
+from leverframe.streams.learning.state import decode_route, encode_route, new_route
+from leverframe.streams.routes.applied import stored_form
 from leverframe.streams.runtime.inputs import InputFacts, InputReader
 from leverframe.streams.runtime.kafka import client_options, partition_of
 from leverframe.streams.runtime.ledger import Ledger, Output, Positions
@@ -58,12 +61,15 @@ class Plan(Struct, frozen=True):
         The first of them, by topic and partition.
     routes : dict of str to ControlMessage
         The newest message of each route on ``control``: epochs go above.
+    applied : dict of str to AppliedSettings
+        What was applied to routes: it stays.
     """
 
     count_from: CountFrom
     waiting: dict[str, int]
     starts: dict[str, dict[int, int]]
     routes: dict[str, ControlMessage]
+    applied: dict[str, AppliedSettings]
 
     @property
     def said(self) -> str:
@@ -93,7 +99,8 @@ async def plan_restart(settings: Settings, count_from: CountFrom) -> Plan:
             )
     finally:
         await reader.stop()
-    return Plan(count_from, waiting, starts, await newest_messages(settings))
+    applied = await applied_routes(settings)
+    return Plan(count_from, waiting, starts, await newest_messages(settings), applied)
 
 
 async def _starts(
@@ -189,9 +196,14 @@ async def _begin_learning(
     states = {}
     known = {key.decode(): decode_route(raw) for key, raw in ledger.entries()}
     count = settings.topics.route_partitions
-    own = {name for name in plan.routes if partition_of(name.encode(), count) == ledger.partition}
+    named = plan.routes.keys() | plan.applied.keys()
+    own = {name for name in named if partition_of(name.encode(), count) == ledger.partition}
     for name in sorted(known.keys() | own):
         state = carry_over(known.get(name), plan.routes.get(name), now_ms)
+        told = plan.applied.get(name)
+        if told is not None and told.settings is not None:
+            state = state or new_route(name)
+            state.applied = stored_form(told)
         if state is not None:
             states[name] = state
     mark = encode_restart(

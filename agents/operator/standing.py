@@ -33,7 +33,8 @@ class PolicyInForce(Struct, frozen=True):
     by_command : bool
         Whether a ``set_policy`` command chose it; else the settings do.
     written : tuple of str and dict, optional
-        What the settings say; None where they do not have the route.
+        What the settings say, those that were applied or those of the file; None where they do not
+        have the route.
     """
 
     name: str
@@ -79,12 +80,12 @@ async def standing_of(settings: Settings, route: str) -> Standing:
 
     where = TopicPartition(topics.learning_changelog, partition)
     states = await read_back(settings.broker, where, is_own, found)
-    commanded = _commanded(states[-1].value) if states else None
+    commanded, applied = _kept(states[-1].value) if states else (None, None)
     where = TopicPartition(topics.control_acks, partition)
     acks = await read_back(settings.broker, where, is_own, found)
     ack = acks[-1] if acks else None
     return Standing(
-        policy=_in_force(settings, route, commanded),
+        policy=_in_force(settings, route, commanded, applied),
         acked_at_ms=None if ack is None else ack.timestamp,
         acked_by="" if ack is None else _replica(ack.value),
     )
@@ -99,7 +100,7 @@ async def policies_by_command(settings: Settings, partitions: int) -> dict[str, 
         newest = {record.key: record.value for record in records}
         for key, value in newest.items():
             route = key.decode("utf-8", "replace")
-            policy = _in_force(settings, route, _commanded(value))
+            policy = _in_force(settings, route, *_kept(value))
             if policy is not None and policy.by_command:
                 chosen[route] = policy
     return dict(sorted(chosen.items()))
@@ -116,18 +117,26 @@ def _is_state(record: Any) -> bool:
     return bool(record.value and record.key) and not record.key.startswith(_RESERVED)
 
 
-def _in_force(settings: Settings, route: str, commanded: Named | None) -> PolicyInForce | None:
-    written = written_policy(settings, route)
+def _in_force(
+    settings: Settings, route: str, commanded: Named | None, applied: Named | None
+) -> PolicyInForce | None:
+    written = applied or written_policy(settings, route)
     chosen = commanded or written
     if chosen is None:
         return None
     return PolicyInForce(*chosen, by_command=commanded is not None, written=written)
 
 
-def _commanded(value: bytes) -> Named | None:
+def _kept(value: bytes) -> tuple[Named | None, Named | None]:
+    """The policy that a command chose, and that of settings that were applied."""
     from leverframe.streams.learning.state import decode_route
+    from leverframe.streams.routes.applied import decode_applied
 
-    return decode_route(value).policy
+    state = decode_route(value)
+    if not state.applied:
+        return state.policy, None
+    policy = decode_applied(state.applied).policy
+    return state.policy, (policy.name, dict(policy.params))
 
 
 def _replica(value: bytes) -> str:

@@ -34,6 +34,7 @@ from leverframe.agents.worker.learning import LearningShell
 from leverframe.agents.worker.membership import ConsumerFlow, Membership
 from leverframe.agents.worker.metrics import metrics_page
 from leverframe.agents.worker.notifier import Notifier
+from leverframe.agents.worker.route_settings import SettingsFollower
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.errors import GroupError, LeverframeError
 from leverframe.serving.patches import (
@@ -41,6 +42,7 @@ from leverframe.serving.patches import (
     outlive_brokers,
     shorten_transaction_wait,
 )
+from leverframe.streams.routes.applied import RoutesInForce
 from leverframe.streams.routes.route import compile_routes
 from leverframe.streams.runtime.assignor import assignor_of
 from leverframe.streams.runtime.group_watch import Charge
@@ -104,17 +106,19 @@ def build_app(
     by_agent |= {name: (own.topic,) for name, own in sources.items()}
     routes = compile_routes(settings.routes, settings.actors)
     require_keys(routes.authority)
+    in_force = RoutesInForce(routes)
+    follower = SettingsFollower(settings, in_force, on_failure)
     app: faust.App = _faust_app(settings, _charge(settings, by_agent, on_failure))
     inputs = Inputs(app, settings, by_agent, on_failure)
-    attribution = AttributionShell(settings, routes, inputs, told)
-    learning = LearningShell(settings, routes, inputs, told)
+    attribution = AttributionShell(settings, in_force, inputs, told)
+    learning = LearningShell(settings, in_force, inputs, told)
     ingest = IngestShell(settings, inputs)
     memory = Memory(settings.app.block_cache_mb << 20, settings.app.memtable_mb << 20)
 
     def partitions(name: AgentName, begin: Callable[[Ledger], WorkT]) -> Partitions[WorkT]:
         ledgers = ledger_settings(settings, name, memory)
         flow = ConsumerFlow(app, by_agent[name])
-        opening = partial(_open, ledgers, Lanes(ledgers), inputs)
+        opening = partial(_open, ledgers, Lanes(ledgers), inputs, follower)
         return Partitions(Agent(opening, begin, flow), on_failure)
 
     attributing = partitions("attribution", attribution.begin)
@@ -135,6 +139,7 @@ def build_app(
     membership = Membership(app, agents, by_agent)
     membership.connect(settings.app.tick_s)
     app.task(inputs.watch)
+    app.task(follower.follow)
     if settings.app.web_port > 0:
 
         def newest_heartbeats() -> list[ControlMessage]:
@@ -172,7 +177,14 @@ def _charge(
     )
 
 
-async def _open(settings: LedgerSettings, lanes: Lanes, inputs: Inputs, partition: int) -> Ledger:
+async def _open(
+    settings: LedgerSettings,
+    lanes: Lanes,
+    inputs: Inputs,
+    follower: SettingsFollower,
+    partition: int,
+) -> Ledger:
+    await follower.caught_up()
     ledger = await open_ledger(settings, partition, lanes)
     try:
         await inputs.begin(settings.agent, ledger)

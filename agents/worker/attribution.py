@@ -29,7 +29,7 @@ from leverframe.streams.attribution.traffic import (
     traffic_of,
 )
 from leverframe.streams.attribution.units import NewUnits
-from leverframe.streams.routes.route import Routes
+from leverframe.streams.routes.route import RouteTable
 from leverframe.streams.runtime.kafka import partition_of
 from leverframe.streams.runtime.ledger import Ledger, Output, Positions
 from leverframe.streams.runtime.partition import Idle
@@ -49,7 +49,7 @@ class AttributionShell:
     def __init__(
         self,
         settings: Settings,
-        routes: Routes,
+        routes: RouteTable,
         inputs: Inputs,
         in_their_words: InTheirWords | None = None,
     ) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Final
 
@@ -12,19 +12,27 @@ from leverframe.agents.worker.event_log import DeadLetterLog, log_decisions
 from leverframe.agents.worker.in_their_words import InTheirWords
 from leverframe.agents.worker.inputs import Inputs
 from leverframe.agents.worker.outputs import burst_record, control_output, dead_letter_output
+from leverframe.agents.worker.route_settings import applied_output
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.measurements import route_of_metrics
+from leverframe.schemas.route_settings import AppliedSettings
+from leverframe.streams.learning.configure import again
 from leverframe.streams.learning.decision import burst_end_ms
 from leverframe.streams.learning.messages import heartbeat
+from leverframe.streams.learning.outcome import LearningOutcome
 from leverframe.streams.learning.state import RouteState, decode_route, encode_route
-from leverframe.streams.learning.step import InputKind, LearningOutcome, learn
-from leverframe.streams.routes.route import Route, Routes
+from leverframe.streams.learning.step import InputKind, learn
+from leverframe.streams.routes.applied import RoutesInForce, route_in_force
+from leverframe.streams.routes.route import Route
 from leverframe.streams.runtime.kafka import partition_of
 from leverframe.streams.runtime.ledger import FIRST_KEY, Ledger, Output, Positions
+from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.runtime.partition import Idle
 from leverframe.streams.runtime.runs import Run, own_keys, unseen
 
 __all__ = ["LearningShell", "LearningWork", "input_kinds"]
+
+log = make_logger()
 
 _BURST_S: Final = 1.0  # without another label: the burst is over
 _KNOWN_ROUTES: Final = 16_384
@@ -57,7 +65,7 @@ class LearningShell:
     def __init__(
         self,
         settings: Settings,
-        routes: Routes,
+        in_force: RoutesInForce,
         inputs: Inputs,
         in_their_words: InTheirWords | None = None,
     ) -> None:
@@ -65,7 +73,8 @@ class LearningShell:
         self.in_their_words = in_their_words
         self.topics = settings.topic_names
         self.kinds = input_kinds(settings)
-        self.routes = routes
+        self.routes = in_force.written
+        self.in_force = in_force
         self.route_partitions = settings.topics.route_partitions
         self.max_value_bytes = settings.app.max_value_bytes
         self.max_routes = settings.app.max_routes
@@ -104,6 +113,7 @@ class LearningWork:
         # stream time.
         self._bursts: dict[str, tuple[float, int]] = {}
         self._renewals = shell.inputs.renewals
+        self._told_again: dict[str, bytes] = {}
 
     async def handle(self, runs: list[Run]) -> "asyncio.Future[None] | None":
         """Fold one micro-batch and begin to make it durable."""
@@ -141,12 +151,30 @@ class LearningWork:
             state = None if value is None else decode_route(value)
             if state is not None and state.arms:
                 outcome.states[name] = state
-                outcome.control.append(heartbeat(state, route, now_ms))
+                own = route_in_force(self._shell.routes, name, state.applied) or route
+                outcome.control.append(heartbeat(state, own, now_ms))
+                outcome.applied += self._unknown_to_join(state, now_ms)
         if outcome.control:
             await (await self._commit(outcome, None))
             self.heartbeats.update((message.route, message) for message in outcome.control)
         await self._decide_on_bursts(now_ms)
         return False
+
+    def _unknown_to_join(self, state: RouteState, now_ms: int) -> Iterator[AppliedSettings]:
+        """What the state holds and the topic has lost, as where it was made anew."""
+        if state.applied == self._shell.in_force.raw(state.route):
+            return
+        if self._told_again.get(state.route) != state.applied:
+            # The topic may only be late: once more, and it is told.
+            self._told_again[state.route] = state.applied
+            return
+        log.warning(
+            "route_settings_told_again",
+            message=f"{self._shell.topics.route_settings} does not have what was applied to route "
+            f"{state.route!r}: it is written again",
+            route=state.route,
+        )
+        yield again(state, now_ms)
 
     async def _decide_on_bursts(self, now_ms: int) -> None:
         """Decide where labels have waited long enough for others of their burst.
@@ -191,13 +219,13 @@ class LearningWork:
 
     def _patience_s(self, name: str) -> float:
         """How long labels of a route wait for others; a decision may be due more seldom."""
-        route = self._shell.routes.get(name)
+        route = self._shell.in_force.get(name)
         return max(_BURST_S, 0.0 if route is None else route.settings.decision_interval_ms / 1000)
 
     def _note_bursts(self, states: Mapping[str, RouteState]) -> None:
         now_s = time.monotonic()
         for name, state in states.items():
-            route = self._shell.routes.get(name)
+            route = route_in_force(self._shell.routes, name, state.applied)
             if route is None or not state.labels_since_decision or not state.arms:
                 self._bursts.pop(name, None)
                 continue
@@ -209,7 +237,7 @@ class LearningWork:
         """Routes whose newest message is older than a third of its time to live."""
         found = {}
         for name, at_s in self._published_s.items():
-            route = self._shell.routes.get(name)
+            route = self._shell.in_force.get(name)
             if route is not None and now_s - at_s >= route.settings.ttl_s / 3:
                 found[name] = route
         return found
@@ -229,6 +257,10 @@ class LearningWork:
         outputs += [
             dead_letter_output(letter, shell.topics.dead_letters, shell.route_partitions)
             for letter in outcome.dead_letters
+        ]
+        outputs += [
+            applied_output(one, shell.topics.route_settings, ledger.partition, shell.key)
+            for one in outcome.applied
         ]
         outputs += decided
         changes: dict[bytes, bytes | None] = {

@@ -26,7 +26,7 @@ from leverframe.streams.attribution.entries import (
 )
 from leverframe.streams.attribution.step import EXPIRY_BUCKET_MS
 from leverframe.streams.attribution.traffic import AgedTally, note_settled
-from leverframe.streams.routes.route import Routes
+from leverframe.streams.routes.route import RouteTable
 
 __all__ = [
     "EXPIRY_END",
@@ -107,7 +107,7 @@ class Sweep(msgspec.Struct, kw_only=True):
     aged: AgedTally = msgspec.field(default_factory=dict)
 
 
-def sweep(entries: Mapping[str, Entry | None], now_ms: int, routes: Routes) -> Sweep:
+def sweep(entries: Mapping[str, Entry | None], now_ms: int, routes: RouteTable) -> Sweep:
     """Decide which of the indexed entries have expired."""
     out = Sweep()
     for request_id, found in entries.items():
@@ -135,7 +135,7 @@ def sweep(entries: Mapping[str, Entry | None], now_ms: int, routes: Routes) -> S
     return out
 
 
-def _due_ms(entry: Entry, now_ms: int, routes: Routes) -> int | None:
+def _due_ms(entry: Entry, now_ms: int, routes: RouteTable) -> int | None:
     """When the sweep is to look again; None once every window of an entry has ended."""
     if isinstance(entry, EarlyLabel):
         return entry.expires_ms if entry.expires_ms >= now_ms else None
@@ -155,7 +155,7 @@ def _matured(
     request_id: str,
     entry: Waiting | Attributed | Shared,
     now_ms: int,
-    routes: Routes,
+    routes: RouteTable,
     out: Sweep,
 ) -> Waiting | Attributed | Shared:
     """Tell what a request counts at the time of its default; the account stays open after it."""

@@ -68,7 +68,7 @@ from leverframe.streams.envelope import (
     check_name,
     dead_letter,
 )
-from leverframe.streams.routes.route import Route, Routes
+from leverframe.streams.routes.route import Route, RouteTable
 
 __all__ = ["EXPIRY_BUCKET_MS", "AttributionOutcome", "attribute"]
 
@@ -114,7 +114,7 @@ class AttributionOutcome(msgspec.Struct, kw_only=True):
 class _Step:
     """One micro-batch under way: the entries as they change, and what comes out."""
 
-    def __init__(self, entries: Mapping[str, Entry], routes: Routes, label_topic: str) -> None:
+    def __init__(self, entries: Mapping[str, Entry], routes: RouteTable, label_topic: str) -> None:
         self.before = entries
         self.routes = routes
         self.label_topic = label_topic
@@ -354,7 +354,7 @@ _decode_label = decoder(GroundTruth)
 def attribute(
     batches: Iterable[tuple[bool, Sequence[InputRecord]]],
     entries: Mapping[str, Entry],
-    routes: Routes,
+    routes: RouteTable,
     *,
     max_value_bytes: int,
     label_topic: str = "ground-truth",

@@ -164,6 +164,8 @@ def propose_command(
     """
     if command.command_id in state.commands:
         return None
+    if command.action == "configure" and not state.arms:
+        return None  # nobody is told of a route that has no arms
     if not state.arms and command.action != "register_arm":
         raise RecordError("refused", f"route {command.route!r} has no arms yet; register one first")
     moves = _moves_of(state, command, route, now_ms)
@@ -183,11 +185,13 @@ def propose_command(
         ),
         moves=moves,
         reweighs=kind != "rollback",
-        newcomer=_newcomer(moves[0]),
+        newcomer=_newcomer(moves[0]) if moves else None,
     )
 
 
 def _moves_of(state: RouteState, command: Command, route: Route, now_ms: int) -> tuple[Move, ...]:
+    if command.action == "configure":
+        return ()
     if command.action == "ramp":
         return ramp_moves(state, command, route, now_ms)
     if command.action == "approve":

@@ -123,6 +123,7 @@ def _from_ledger(known: RouteState) -> RouteState:
         last_known_good=list(known.last_known_good),
         commands=dict(known.commands),
         salt_period=known.salt_period,
+        applied=known.applied,
     )
 
 

@@ -150,6 +150,9 @@ class RouteState(Struct, array_like=True, tag=3):
         What predictions measured, on routes that declare metrics.
     newest_command_ms : int
         When the newest command was issued that was taken, where actors sign theirs.
+    applied : bytes
+        The route's settings as they were applied by command (``streams.routes.applied``); empty
+        where those of the settings file hold.
     """
 
     route: str
@@ -183,6 +186,7 @@ class RouteState(Struct, array_like=True, tag=3):
     declined: dict[str, int] = field(default_factory=dict)
     measured: RouteMetrics | None = None
     newest_command_ms: int = 0
+    applied: bytes = b""
 
     @property
     def labels(self) -> int:
@@ -240,4 +244,6 @@ def state_digest(state: RouteState) -> str:
         body += (state.proposal, state.declined)
     if state.measured is not None:
         body += (state.measured,)
+    if state.applied:
+        body += (state.applied,)
     return hashlib.blake2b(msgspec.msgpack.encode(body), digest_size=8).hexdigest()

@@ -4,18 +4,15 @@ Pure, and a fold over single records: the outcome does not depend on how they we
 micro-batches. Statistics move by exactly the difference that a reward record states.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from leverframe.schemas.causes import Alarm, Coordinates, Known, RegisteredCause, wire_form
 from leverframe.schemas.codec import DECODE_ERRORS, decode_error, decoder
 from leverframe.schemas.command import Command
-from leverframe.schemas.control import ControlAck, ControlKind, ControlMessage
-from leverframe.schemas.dead_letter import DeadLetter
+from leverframe.schemas.control import ControlAck, ControlKind
 from leverframe.schemas.errors import RecordError
 from leverframe.schemas.measurements import Measurements, route_of_metrics
 from leverframe.schemas.reward import Reward
@@ -30,6 +27,7 @@ from leverframe.streams.envelope import (
 from leverframe.streams.learning.alarms import arm_alarms, label_alarms
 from leverframe.streams.learning.change import Change, RegisterArm
 from leverframe.streams.learning.commands import propose_command, remember_command
+from leverframe.streams.learning.configure import apply_settings
 from leverframe.streams.learning.counts import count_in_shadow, count_reward
 from leverframe.streams.learning.decision import (
     burst_end_ms,
@@ -44,6 +42,7 @@ from leverframe.streams.learning.linear import RECENT_CONTEXTS
 from leverframe.streams.learning.measured import measurements_of
 from leverframe.streams.learning.messages import complete_cause, control_message
 from leverframe.streams.learning.metric_guard import judge_measured
+from leverframe.streams.learning.outcome import LearningOutcome
 from leverframe.streams.learning.pairs import count_pairs, rewards_beside
 from leverframe.streams.learning.ramping import newcomer_ramp
 from leverframe.streams.learning.restart import is_restart
@@ -51,30 +50,10 @@ from leverframe.streams.learning.rollout import carry_out, check_move
 from leverframe.streams.learning.state import RouteState, new_route
 from leverframe.streams.learning.units import note_label_of_unit
 from leverframe.streams.learning.weights import reweigh
+from leverframe.streams.routes.applied import require_route
 from leverframe.streams.routes.route import Route, Routes
 
-__all__ = ["InputKind", "LearningOutcome", "learn"]
-
-
-class LearningOutcome(msgspec.Struct, kw_only=True):
-    """What one micro-batch changes.
-
-    Attributes
-    ----------
-    states : dict of str to RouteState
-        Changed states by route.
-    control : list of ControlMessage
-        In the order in which they must be published.
-    dead_letters : list of DeadLetter
-        Records that could not be used.
-    counts : Counter of (str, str)
-        ``(what, route)`` to number of events.
-    """
-
-    states: dict[str, RouteState] = msgspec.field(default_factory=dict)
-    control: list[ControlMessage] = msgspec.field(default_factory=list)
-    dead_letters: list[DeadLetter] = msgspec.field(default_factory=list)
-    counts: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+__all__ = ["InputKind", "learn"]
 
 
 InputKind: TypeAlias = Literal["rewards", "commands", "control-acks", "traffic"]
@@ -184,14 +163,8 @@ class _Step:
         return left is None or self.routes.is_named(name) or len(self.begun | {name}) <= left
 
     def _route(self, name: str) -> Route:
-        route = self.routes.get(name)
-        if route is None:
-            raise RecordError(
-                "unknown_route",
-                f"route {name!r} has no section in the settings of the running worker; once it has "
-                "one, restart the worker",
-            )
-        return route
+        known = self._known(name)
+        return require_route(self.routes, name, b"" if known is None else known.applied)
 
     def reward(self, reward: Reward, _: int) -> None:
         route = self._route(reward.route)
@@ -290,19 +263,27 @@ class _Step:
         self._apply(state, route, change, now_ms)
 
     def command(self, command: Command, now_ms: int) -> None:
-        route = self._route(command.route)
         if command.action == "decide":
-            self._decide_on_burst(self._state(command.route), route, command)
+            self._decide_on_burst(self._state(command.route), self._route(command.route), command)
             return
-        is_signed = self.routes.authority.check(
-            self.record, command, self._known(command.route), route.settings.promote
-        )
-        state = self._state(command.route)
+        name, known = command.route, self._known(command.route)
+        # The settings of a route that nobody knows yet may come by command.
+        is_new = command.action == "configure" and self.routes.get(name) is None and known is None
+        promote = None if is_new else self._route(name).settings.promote
+        is_signed = self.routes.authority.check(self.record, command, known, promote)
+        state = self._state(name)
+        if command.command_id in state.commands:
+            self.out.counts["duplicate_command", name] += 1
+            return
+        if command.action == "configure":
+            told = apply_settings(
+                state, command, now_ms, is_written=self.routes.get(name) is not None
+            )
+            self.out.states[name] = state
+            self.out.applied.append(told)
+        route = self._route(name)
         change = propose_command(state, command, route, now_ms)
-        if change is None:
-            self.out.counts["duplicate_command", command.route] += 1
-            return
-        self.out.states[command.route] = state
+        self.out.states[name] = state
         self._apply(state, route, change, now_ms)
         remember_command(state, command, is_signed=is_signed)
 

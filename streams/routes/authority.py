@@ -21,6 +21,8 @@ Secret: TypeAlias = Annotated[str, Meta(pattern=r"^(|[!-~]{16,})$")]
 
 _RANKS: Final[tuple[Role, ...]] = ("observer", "operator", "approver")
 _FOR_APPROVERS: Final[frozenset[Action]] = frozenset({"approve", "reject"})
+# Where a person's yes is asked for: what would get around it.
+_PROPOSED: Final[frozenset[Action]] = frozenset({"promote", "configure"})
 # A clock may be slow, and a command wait behind a backlog of others.
 _LATE_MS: Final = 300_000
 
@@ -39,7 +41,8 @@ class ActorSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         the environment.
     roles : dict of str to {"observer", "operator", "approver"}
         By route, or pattern with ``*``; the longest that fits holds. An operator does all but
-        approve and reject, and promote past a proposal; an observer commands nothing.
+        approve and reject, and promote or configure where promotions are proposed; an observer
+        commands nothing.
     """
 
     key: Secret = ""
@@ -141,7 +144,7 @@ class Authority:
 
 def needed_role(action: Action, promote: object) -> Role:
     """Return the least role that may do it."""
-    if action in _FOR_APPROVERS or (action == "promote" and promote == "propose"):
+    if action in _FOR_APPROVERS or (action in _PROPOSED and promote == "propose"):
         return "approver"
     return "operator"
 

@@ -1,6 +1,7 @@
 """What the settings say about each route, compiled once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -17,7 +18,7 @@ from leverframe.streams.routes.periods import DAY_MS, period_ms
 from leverframe.streams.routes.settings import OTHER_ROUTES, Combine, RouteSettings
 from leverframe.streams.routes.windows import is_open
 
-__all__ = ["Route", "Routes", "compile_routes"]
+__all__ = ["Route", "RouteTable", "Routes", "compile_route", "compile_routes"]
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -114,7 +115,8 @@ class Route(Struct, frozen=True, kw_only=True):
         )
 
 
-def _compile(settings: RouteSettings) -> Route:
+def compile_route(settings: RouteSettings) -> Route:
+    """Build what the settings of a route name, which have no faults."""
     reward = make_reward(settings.reward.name, settings.reward.params)
     low, high = reward.range
     metrics = compiled(settings.metrics)
@@ -152,6 +154,13 @@ def _matures_after_ms(settings: RouteSettings) -> int | None:
     return round((settings.window_s if after_s is None else after_s) * 1000)
 
 
+class RouteTable(Protocol):
+    """Routes as the join looks at them."""
+
+    longest_window_ms: int
+    get: Callable[[str], Route | None]
+
+
 class Routes:
     """All routes, and what holds for a route that the settings do not name.
 
@@ -181,11 +190,13 @@ class Routes:
         faults = {name: list(route_faults(settings)) for name, settings in written.items()}
         if found := {name: each for name, each in faults.items() if each}:
             raise PolicyError(told(found))
-        self._named = {name: _compile(settings) for name, settings in named.items()}
-        self._others = None if others is None else _compile(others)
+        self._named = {name: compile_route(settings) for name, settings in named.items()}
+        self._others = None if others is None else compile_route(others)
         known = [*self._named.values(), *([self._others] if self._others else [])]
         self.longest_window_ms = max((route.window_ms for route in known), default=0)
-        self.get = self._named.get if self._others is None else self._get_or_others
+        self.get: Callable[[str], Route | None] = (
+            self._named.get if self._others is None else self._get_or_others
+        )
 
     def is_named(self, name: str) -> bool:
         """Whether the settings name a route.

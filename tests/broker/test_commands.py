@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 import pytest
+from doc_blocks import ROOT
 from patience import PATIENCE_S
 
 from leverframe.agents.cli.main import cli
@@ -26,7 +27,9 @@ pytestmark = pytest.mark.broker
 LONGEST_S = 10.0
 TRIES = 4
 
+ROUTES = ROOT / "examples" / "routes.toml"
 STEERING = [
+    f"apply {ROUTES} --yes",
     "approve r",
     "arm register r a",
     "arm retire r a",
@@ -48,6 +51,7 @@ READING = [
     "dead-letters show 0:0",
     "evaluate r --policy ucb",
     "explain r",
+    f"plan {ROUTES}",
     "replay r",
     "status",
     "status --follow",

@@ -21,6 +21,7 @@ from leverframe.schemas.control import ControlAck, ControlMessage
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
 from leverframe.schemas.reward import Reward
+from leverframe.schemas.route_settings import AppliedSettings
 from leverframe.schemas.traffic import ServedCount, Traffic
 from leverframe.streams.attribution.entries import (
     ArrivedLabel,
@@ -184,6 +185,16 @@ EXAMPLES: dict[str, list[msgspec.Struct]] = {
             ],
             until_ms=T0 + 2,
         ),
+    ],
+    "route-settings": [
+        AppliedSettings(
+            route="r",
+            settings={"ttl_s": 30.0, "policy": {"name": "ucb", "params": {}}},
+            command_id="c",
+            actor="ada",
+            applied_at_ms=T0,
+        ),
+        AppliedSettings(route="r", settings=None, command_id="c", actor="ada", applied_at_ms=T0),
     ],
 }
 ENTRIES = {

@@ -15,6 +15,7 @@ from leverframe.agents.worker.learning import LearningShell
 from leverframe.schemas.codec import decode
 from leverframe.schemas.control import ControlMessage
 from leverframe.streams.learning.step import learn
+from leverframe.streams.routes.applied import RoutesInForce
 from leverframe.streams.routes.route import Routes
 from leverframe.streams.routes.settings import RouteSettings
 from leverframe.streams.runtime.ledger import Positions
@@ -66,7 +67,8 @@ def test_heartbeats_go_on_when_the_wall_clock_is_set_back(monkeypatch: pytest.Mo
     settings = load_settings(None, {"LEVERFRAME_TOPICS__ROUTE_PARTITIONS": "1"})
     ledger: Any = FakeLedger()
     inputs = Inputs(None, settings, {}, pytest.fail)
-    work = LearningShell(settings, Routes({}, RouteSettings(ttl_s=0.03)), inputs).begin(ledger)
+    routes = RoutesInForce(Routes({}, RouteSettings(ttl_s=0.03)))
+    work = LearningShell(settings, routes, inputs).begin(ledger)
     topic = settings.topic_names.rewards
 
     async def beats() -> list[ControlMessage]:

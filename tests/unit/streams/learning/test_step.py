@@ -17,6 +17,7 @@ from records import (
 
 from leverframe.schemas.control import ControlMessage
 from leverframe.streams.learning.messages import heartbeat
+from leverframe.streams.learning.outcome import LearningOutcome
 from leverframe.streams.learning.state import (
     RouteState,
     decode_route,
@@ -25,7 +26,7 @@ from leverframe.streams.learning.state import (
     state_digest,
 )
 from leverframe.streams.learning.statistics import arm_stats
-from leverframe.streams.learning.step import LearningOutcome, learn
+from leverframe.streams.learning.step import learn
 from leverframe.streams.routes.route import Routes
 from leverframe.streams.routes.settings import GuardSettings, NamedParams
 

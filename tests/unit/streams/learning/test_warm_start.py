@@ -11,10 +11,11 @@ from leverframe.policies.registry import POLICIES
 from leverframe.policies.statistics import ArmStats
 from leverframe.streams.learning.arm import ArmState
 from leverframe.streams.learning.decision import arms_now
+from leverframe.streams.learning.outcome import LearningOutcome
 from leverframe.streams.learning.restart import carry_over
 from leverframe.streams.learning.state import RouteState, decode_route, encode_route, state_digest
 from leverframe.streams.learning.statistics import arm_stats
-from leverframe.streams.learning.step import LearningOutcome, learn
+from leverframe.streams.learning.step import learn
 from leverframe.streams.learning.warm_start import with_priors
 from leverframe.streams.routes.route import Routes
 from leverframe.streams.routes.settings import NamedParams

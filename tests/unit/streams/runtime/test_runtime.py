@@ -290,13 +290,14 @@ def test_partitions_are_those_of_kafkas_default() -> None:
 
 
 def test_topics_are_declared_once_with_prefix_and_application() -> None:
-    """Ten topics, changelogs named after the application, all behind the prefix."""
+    """Eleven topics, changelogs named after the application, all behind the prefix."""
     declared = Topics("app", "p-").declared(partitions=4, route_partitions=2, longest_window_ms=0)
     names = {topic.name: topic.partitions for topic in declared}
     assert names["p-predictions"] == names["p-ground-truth"] == 4
     assert names["p-app-attribution-changelog"] == 4
     assert names["p-rewards"] == names["p-control"] == names["p-app-learning-changelog"] == 2
-    assert len(names) == 10
+    assert names["p-route-settings"] == 2
+    assert len(names) == 11
 
 
 def test_expiry_index_is_read_in_portions() -> None:

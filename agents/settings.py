@@ -17,7 +17,7 @@ from leverframe.streams.routes.settings import OTHER_ROUTES, DetectorSettings, R
 from leverframe.streams.runtime.broker_settings import BrokerSettings, broker_faults
 from leverframe.streams.sources.faults import registry_faults, source_faults, topic_faults
 from leverframe.streams.sources.settings import RegistrySettings, SourceSettings
-from leverframe.streams.topology import DeclaredTopic, Topics
+from leverframe.streams.topology import AUDIT_RETENTION_DAYS, DeclaredTopic, Topics
 
 __all__ = [
     "AppSettings",
@@ -128,6 +128,8 @@ class TopicSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         likewise, to ``rewards-protobuf`` and ``control-protobuf``.
     cloudevents : bool
         Give each record of ``rewards`` and ``control`` the headers of a CloudEvent.
+    audit_retention_days : int
+        For how long the topic ``audit`` is kept, where ``leverframe topics create`` makes it.
     """
 
     prefix: str = ""
@@ -136,6 +138,7 @@ class TopicSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     replication: Annotated[int, Meta(ge=1, le=9)] = 1
     format: Literal["json", "avro", "protobuf"] = "json"
     cloudevents: bool = False
+    audit_retention_days: Annotated[int, Meta(ge=1, le=36_500)] = AUDIT_RETENTION_DAYS
 
 
 class NotificationSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -230,6 +233,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
                 partitions=self.topics.partitions,
                 route_partitions=self.topics.route_partitions,
                 longest_window_ms=round(longest * 1000),
+                audit_retention_days=self.topics.audit_retention_days,
                 form=self.topics.format,
             )
         )

@@ -263,6 +263,9 @@ class CommandCause(Reason, frozen=True, kw_only=True, tag="command"):
         What a ``ramp`` command did: ``begin``, ``pause``, ``resume``, ``skip`` or ``abort``.
     replicas : list of str, optional
         Serving replicas heard lately, whose acknowledgements may be waited for.
+    proposal : dict, optional
+        What an ``approve`` or ``reject`` answers: ``arm``, ``since_ms``, ``until_ms``,
+        ``log_evidence``.
     record : Coordinates
         The command.
     """
@@ -273,6 +276,7 @@ class CommandCause(Reason, frozen=True, kw_only=True, tag="command"):
     arm: str | UnsetType = UNSET
     do: str | UnsetType = UNSET
     replicas: list[str] | UnsetType = UNSET
+    proposal: dict[str, Any] | UnsetType = UNSET
     record: Coordinates | UnsetType = UNSET
 
 

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import msgspec
 import orjson
 
+from leverframe.schemas.audit import AuditEvent
 from leverframe.schemas.command import Command
 from leverframe.schemas.control import ControlAck, ControlMessage
 from leverframe.schemas.errors import RecordError
@@ -31,6 +32,7 @@ RECORDS: Final[dict[str, type[msgspec.Struct]]] = {
     "control-acks": ControlAck,
     "traffic": Traffic,
     "route-settings": AppliedSettings,
+    "audit": AuditEvent,
 }
 
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 __all__ = ["MAX_ENTRY_BYTES", "TOPICS", "DeclaredTopic", "TopicSpec", "Topics", "copies_in"]
 
 DAY_MS: Final = 86_400_000
+AUDIT_RETENTION_DAYS: Final = 365
 # A clock that runs ahead would close the windows of everybody else's requests.
 MAX_CLOCK_AHEAD_MS: Final = 300_000
 # A route with 1,000 arms and all their time buckets is one entry.
@@ -94,6 +95,13 @@ TOPICS: Final = (
         retention_ms=DAY_MS,
     ),
     TopicSpec(name="route-settings", key="route", partitioned_by="route", cleanup="compact"),
+    TopicSpec(
+        name="audit",
+        key="route",
+        partitioned_by="route",
+        cleanup="delete",
+        retention_ms=AUDIT_RETENTION_DAYS * DAY_MS,  # or what the settings say
+    ),
     TopicSpec(name="dead-letters", key="as it came", partitioned_by="route", cleanup="delete"),
     TopicSpec(
         name="attribution-changelog",
@@ -148,6 +156,7 @@ class Topics:
         self.control_acks = names["control-acks"]
         self.traffic = names["traffic"]
         self.route_settings = names["route-settings"]
+        self.audit = names["audit"]
         self.dead_letters = names["dead-letters"]
         self.attribution_changelog = names["attribution-changelog"]
         self.learning_changelog = names["learning-changelog"]
@@ -167,15 +176,20 @@ class Topics:
         partitions: int,
         route_partitions: int,
         longest_window_ms: int,
+        audit_retention_days: int = AUDIT_RETENTION_DAYS,
         form: str = "json",
     ) -> Iterator[DeclaredTopic]:
         """Yield every topic with one of the two partition counts.
 
-        What is deleted by age is kept at least twice as long as the longest attribution window.
+        What is deleted by age is kept at least twice as long as the longest attribution window, but
+        for the audit, which nothing waits for.
         """
         for spec in (*TOPICS, *copies_in(form)):
             count = partitions if spec.partitioned_by == "request" else route_partitions
-            yield DeclaredTopic(self.full_name(spec), count, _config(spec, longest_window_ms))
+            config = _config(spec, longest_window_ms)
+            if spec.name == "audit":
+                config["retention.ms"] = str(audit_retention_days * DAY_MS)
+            yield DeclaredTopic(self.full_name(spec), count, config)
 
 
 def _config(spec: TopicSpec, longest_window_ms: int) -> dict[str, str]:

@@ -13,7 +13,7 @@ import click
 from leverframe.agents.cli.connected import run_connected
 from leverframe.agents.cli.options import GuessingGroup, config_option, examples, json_option
 from leverframe.agents.cli.printable import printable
-from leverframe.agents.cli.times import TIME
+from leverframe.agents.cli.times import TIME, begin_ms
 from leverframe.schemas.dead_letter import REASONS
 from leverframe.schemas.errors import LeverframeError
 
@@ -216,7 +216,7 @@ def _found(settings: Any, chosen: dict[str, Any], last: int | None) -> list[Any]
     from leverframe.agents.operator.dead_letters import newest_letters
 
     reason, topic, since, until = (chosen[name] for name in ("reason", "topic", "since", "until"))
-    begin = 0 if since is None else since - since % 1000 if since % 1000 == _END else since
+    begin = begin_ms(since)
 
     def is_wanted(letter: Any) -> bool:
         at = letter.set_aside_at_ms
@@ -234,10 +234,6 @@ def _found(settings: Any, chosen: dict[str, Any], last: int | None) -> list[Any]
         settings, [settings.topic_names.dead_letters], read, counted=True
     )
     return letters
-
-
-# A time without a fraction means the end of its second, where it says until when.
-_END: Final = 999
 
 
 def _at(settings: Any, places: Sequence[tuple[int, int]]) -> list[Any]:

@@ -1,10 +1,20 @@
 """Times as a person types them."""
 
 from datetime import UTC, datetime, time
+from typing import Final
 
 import click
 
-__all__ = ["TIME"]
+__all__ = ["TIME", "begin_ms"]
+
+# A time without a fraction means the end of its second, where it says until when.
+_END: Final = 999
+
+
+def begin_ms(since_ms: int | None) -> int:
+    """Return the begin of the second that a time names, where it says from when; 0 for None."""
+    since_ms = since_ms or 0
+    return since_ms - _END if since_ms % 1000 == _END else since_ms
 
 
 class _Time(click.ParamType):
@@ -27,7 +37,7 @@ class _Time(click.ParamType):
                 ctx,
             )
         at = at if at.tzinfo else at.replace(tzinfo=UTC)
-        return round(at.timestamp() * 1000) + (999 if not at.microsecond else 0)
+        return round(at.timestamp() * 1000) + (_END if not at.microsecond else 0)
 
 
 def _read(text: str) -> datetime | None:

@@ -126,6 +126,7 @@ async def probe_rights(
             topics.learning_changelog,
             topics.commands,
             topics.route_settings,
+            topics.audit,
         ],
     }
     reads += sorted(sources)

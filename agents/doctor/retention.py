@@ -12,7 +12,7 @@ CHECK: Final = "retention"
 _EDIT: Final = "kafka-configs.sh --alter --entity-type topics --entity-name {} --add-config {}"
 _FOREVER: Final = -1
 # Where compaction would drop what is still needed: their keys come again and again.
-_NEVER_COMPACT: Final = ("predictions", "ground-truth", "commands", "rewards")
+_NEVER_COMPACT: Final = ("predictions", "ground-truth", "commands", "rewards", "audit")
 _MUST_COMPACT: Final = {
     "control": "a serving system that starts finds a history instead of the newest weights",
     "attribution-changelog": "it grows without end, and taking a partition over takes ever longer",
@@ -28,6 +28,7 @@ _WRITTEN: Final = {
     "rewards": _BATCH_BYTES,
     "control": _BATCH_BYTES,
     "traffic": _BATCH_BYTES,
+    "audit": _BATCH_BYTES,
     "dead-letters": MAX_KEPT_BYTES + (16 << 10),
 }
 # Kept by age: what is lost when that is shorter than the longest window.

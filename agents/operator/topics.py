@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -12,7 +12,9 @@ from leverframe.schemas.errors import BrokerError
 from leverframe.streams.runtime.consumers import open_consumer
 from leverframe.streams.runtime.kafka import BrokerSettings
 
-__all__ = ["read_back", "read_to_end", "unreadable"]
+__all__ = ["read_back", "read_since", "read_to_end", "unreadable"]
+
+Kept = TypeVar("Kept")
 
 _SILENCE_S: Final = 30.0
 _FIRST_PORTION: Final = 2_000
@@ -30,6 +32,29 @@ async def read_to_end(broker: BrokerSettings, partitions: Sequence[TopicPartitio
         async for found in _up_to(consumer, ends):
             records += found
         return records
+
+
+async def read_since(
+    broker: BrokerSettings,
+    partitions: Sequence[TopicPartition],
+    since_ms: int,
+    keep: Callable[[Any], Kept | None],
+) -> list[Kept]:
+    """Read partitions from the first record that was written at a time or later, to their ends.
+
+    Returns what ``keep`` makes of each record, in their order within a partition. Raises
+    ``BrokerError`` if no broker answers, or one gives nothing for half a minute.
+    """
+    async with _consumer(broker, partitions) as consumer:
+        ends = await consumer.end_offsets(partitions)
+        found = await consumer.offsets_for_times(dict.fromkeys(partitions, max(0, since_ms)))
+        for tp in partitions:
+            at = found.get(tp)
+            consumer.seek(tp, ends[tp] if at is None else at.offset)
+        kept: list[Kept] = []
+        async for records in _up_to(consumer, ends):
+            kept += (one for record in records if (one := keep(record)) is not None)
+        return kept
 
 
 async def read_back(

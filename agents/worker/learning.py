@@ -11,7 +11,12 @@ from leverframe.agents.settings import Settings
 from leverframe.agents.worker.event_log import DeadLetterLog, log_decisions
 from leverframe.agents.worker.in_their_words import InTheirWords
 from leverframe.agents.worker.inputs import Inputs
-from leverframe.agents.worker.outputs import burst_record, control_output, dead_letter_output
+from leverframe.agents.worker.outputs import (
+    audit_output,
+    burst_record,
+    control_output,
+    dead_letter_output,
+)
 from leverframe.agents.worker.route_settings import applied_output
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.measurements import route_of_metrics
@@ -261,6 +266,10 @@ class LearningWork:
         outputs += [
             applied_output(one, shell.topics.route_settings, ledger.partition, shell.key)
             for one in outcome.applied
+        ]
+        outputs += [
+            audit_output(event, shell.topics.audit, shell.route_partitions)
+            for event in outcome.audit
         ]
         outputs += decided
         changes: dict[bytes, bytes | None] = {

@@ -2,15 +2,25 @@
 
 from msgspec import Struct
 
+from leverframe.schemas.audit import AuditEvent
 from leverframe.schemas.codec import encode
 from leverframe.schemas.command import Command
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.dead_letter import DeadLetter
 from leverframe.schemas.signing import SIGNATURE_HEADER, signature_of
-from leverframe.streams.runtime.kafka import key_partition
+from leverframe.streams.runtime.kafka import key_partition, partition_of
 from leverframe.streams.runtime.ledger import Output
 
-__all__ = ["OwnRecord", "burst_record", "control_output", "dead_letter_output"]
+__all__ = ["OwnRecord", "audit_output", "burst_record", "control_output", "dead_letter_output"]
+
+
+def audit_output(event: AuditEvent, topic: str, partitions: int) -> Output:
+    """Return what is kept of who did what, as an output to a topic with so many partitions.
+
+    Keyed by route, also where a refused command lay in the wrong partition.
+    """
+    key = event.route.encode()
+    return Output(topic, partition_of(key, partitions), key, encode(event))
 
 
 def dead_letter_output(letter: DeadLetter, topic: str, partitions: int) -> Output:

@@ -1,7 +1,7 @@
 """The operators' commands: what each asks to become of a route, and why it may be refused."""
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -13,7 +13,7 @@ from leverframe.schemas.command import Command
 from leverframe.schemas.control import ControlKind
 from leverframe.schemas.errors import PolicyError, RecordError
 from leverframe.streams.envelope import check_name
-from leverframe.streams.learning.approval import approval_moves, rejection_moves
+from leverframe.streams.learning.approval import approval_moves, proposal_summary, rejection_moves
 from leverframe.streams.learning.arm import ArmState
 from leverframe.streams.learning.change import (
     Change,
@@ -182,6 +182,7 @@ def propose_command(
             arm=command.arm or _arm_of(moves) or UNSET,
             do=_said(command),
             replicas=sorted(state.loop.replicas) or UNSET,
+            proposal=_answered(state, command) or UNSET,
         ),
         moves=moves,
         reweighs=kind != "rollback",
@@ -207,6 +208,11 @@ def _moves_of(state: RouteState, command: Command, route: Route, now_ms: int) ->
 def _arm_of(moves: tuple[Move, ...]) -> str | None:
     """Whom a command without an arm promotes."""
     return next((move.arm for move in moves if isinstance(move, Promote)), None)
+
+
+def _answered(state: RouteState, command: Command) -> dict[str, Any] | None:
+    """What an ``approve`` or ``reject`` command answers: it ends with it."""
+    return proposal_summary(state) if command.action in {"approve", "reject"} else None
 
 
 def _said(command: Command) -> str | UnsetType:

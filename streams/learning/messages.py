@@ -18,6 +18,7 @@ from leverframe.schemas.causes import (
     RampCause,
     wire_form,
 )
+from leverframe.schemas.command import Command
 from leverframe.schemas.control import ControlKind, ControlMessage
 from leverframe.streams.health.closed_loop import loop_summary
 from leverframe.streams.learning.approval import proposal_summary
@@ -28,9 +29,16 @@ from leverframe.streams.learning.ramping import ramp_summary
 from leverframe.streams.learning.state import RouteState, salt_of, state_digest
 from leverframe.streams.routes.route import Route
 
-__all__ = ["complete_cause", "control_message", "heartbeat"]
+__all__ = ["burst_place", "complete_cause", "control_message", "heartbeat"]
 
 _QUANTILES = (0.5, 0.9, 0.99)
+
+
+def burst_place(command: Command, partition: int) -> Coordinates | UnsetType:
+    """Where the last reward lies that was counted before the job's own ``decide``, if any was."""
+    told = (command.params or {}).get("after_reward")
+    before = told - 1 if isinstance(told, int) else -1
+    return UNSET if before < 0 else Coordinates(partition, before, burst=True)
 
 
 def complete_cause(

@@ -4,6 +4,7 @@ from collections import Counter
 
 from msgspec import Struct, field
 
+from leverframe.schemas.audit import AuditEvent
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.dead_letter import DeadLetter
 from leverframe.schemas.route_settings import AppliedSettings
@@ -23,6 +24,8 @@ class LearningOutcome(Struct, kw_only=True):
         In the order in which they must be published.
     applied : list of AppliedSettings
         Settings that hold from here on, likewise.
+    audit : list of AuditEvent
+        What was asked and decided, likewise.
     dead_letters : list of DeadLetter
         Records that could not be used.
     counts : Counter of (str, str)
@@ -32,5 +35,6 @@ class LearningOutcome(Struct, kw_only=True):
     states: dict[str, RouteState] = field(default_factory=dict)
     control: list[ControlMessage] = field(default_factory=list)
     applied: list[AppliedSettings] = field(default_factory=list)
+    audit: list[AuditEvent] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)

@@ -7,12 +7,12 @@ micro-batches. Statistics move by exactly the difference that a reward record st
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 
-from leverframe.schemas.causes import Alarm, Coordinates, Known, RegisteredCause, wire_form
+from leverframe.schemas.causes import Alarm, Coordinates, Known, RegisteredCause
 from leverframe.schemas.codec import DECODE_ERRORS, decode_error, decoder
 from leverframe.schemas.command import Command
-from leverframe.schemas.control import ControlAck, ControlKind
+from leverframe.schemas.control import ControlAck, ControlKind, ControlMessage
 from leverframe.schemas.errors import RecordError
 from leverframe.schemas.measurements import Measurements, route_of_metrics
 from leverframe.schemas.reward import Reward
@@ -25,6 +25,7 @@ from leverframe.streams.envelope import (
     dead_letter,
 )
 from leverframe.streams.learning.alarms import arm_alarms, label_alarms
+from leverframe.streams.learning.audit import AuditTrail
 from leverframe.streams.learning.change import Change, RegisterArm
 from leverframe.streams.learning.commands import propose_command, remember_command
 from leverframe.streams.learning.configure import apply_settings
@@ -40,7 +41,7 @@ from leverframe.streams.learning.drift import note_label
 from leverframe.streams.learning.guard import note_first_label
 from leverframe.streams.learning.linear import RECENT_CONTEXTS
 from leverframe.streams.learning.measured import measurements_of
-from leverframe.streams.learning.messages import complete_cause, control_message
+from leverframe.streams.learning.messages import burst_place, complete_cause, control_message
 from leverframe.streams.learning.metric_guard import judge_measured
 from leverframe.streams.learning.outcome import LearningOutcome
 from leverframe.streams.learning.pairs import count_pairs, rewards_beside
@@ -114,6 +115,7 @@ class _Step:
         self._place: Coordinates | UnsetType | None = None
         self.routes = routes
         self.out = LearningOutcome()
+        self.trail = AuditTrail(self.out.audit)
         self.kinds: dict[InputKind, tuple[Callable[[bytes], Any], Callable[[Any, int], None]]] = {
             "rewards": (_decode_reward, self.reward),
             "commands": (_decode_command, self.command),
@@ -131,13 +133,14 @@ class _Step:
     def set_aside(self, record: InputRecord, error: RecordError) -> None:
         """Set a record aside, unless it is one that lies among rewards by right, and is none."""
         # Looked at here alone, so that rewards pay nothing for it.
-        if is_restart(record) or self._has_measured(record):
-            return
-        self._letter(record, error)
+        if not (is_restart(record) or self._has_measured(record)):
+            self._letter(record, error)
 
     def _letter(self, record: InputRecord, error: RecordError) -> None:
         self.out.dead_letters.append(dead_letter(record, error))
         self.out.counts["dead_letter:" + error.reason, ""] += 1
+        if self.kind == "commands":
+            self.trail.refuse(record, error, self._known)
 
     def _known(self, name: str) -> RouteState | None:
         return self.out.states.get(name) or self.before.get(name)
@@ -197,7 +200,11 @@ class _Step:
             self._decide(state, route, now_ms)
 
     def _decide(self, state: RouteState, route: Route, now_ms: int) -> None:
-        self._apply(state, route, decide(state, route, now_ms), now_ms)
+        verdicts = self.trail.verdicts(state)
+        change = decide(state, route, now_ms)
+        verdicts.compare(state, self.place)
+        self._apply(state, route, change, now_ms)
+        verdicts.tell(state, route, now_ms)
         self._raise(state, route, arm_alarms(state, route, now_ms), now_ms)
 
     def _count(self, state: RouteState, reward: Reward, route: Route) -> int | None:
@@ -268,23 +275,23 @@ class _Step:
             return
         name, known = command.route, self._known(command.route)
         # The settings of a route that nobody knows yet may come by command.
-        is_new = command.action == "configure" and self.routes.get(name) is None and known is None
+        is_written = self.routes.get(name) is not None
+        is_new = command.action == "configure" and not is_written and known is None
         promote = None if is_new else self._route(name).settings.promote
         is_signed = self.routes.authority.check(self.record, command, known, promote)
+        self.trail.signed = self.record if is_signed else None
         state = self._state(name)
         if command.command_id in state.commands:
             self.out.counts["duplicate_command", name] += 1
             return
         if command.action == "configure":
-            told = apply_settings(
-                state, command, now_ms, is_written=self.routes.get(name) is not None
-            )
+            self.out.applied.append(apply_settings(state, command, now_ms, is_written=is_written))
             self.out.states[name] = state
-            self.out.applied.append(told)
         route = self._route(name)
         change = propose_command(state, command, route, now_ms)
         self.out.states[name] = state
         self._apply(state, route, change, now_ms)
+        self.trail.done(command, self.record, state, route)
         remember_command(state, command, is_signed=is_signed)
 
     def _decide_before(self, state: RouteState, route: Route) -> None:
@@ -298,15 +305,11 @@ class _Step:
 
         The next reward would decide the same before it counts: when this comes changes nothing.
         """
-        due_ms = (command.params or {}).get("due_ms")
-        waits = state.labels_since_decision > 0 and due_ms == burst_end_ms(state, route)
-        if waits and isinstance(due_ms, int):
+        asked_ms = (command.params or {}).get("due_ms")
+        if state.labels_since_decision and asked_ms == burst_end_ms(state, route):
             self.out.states[command.route] = state
-            told = (command.params or {}).get("after_reward")
-            before = told - 1 if isinstance(told, int) else -1
-            here = Coordinates(self.record.partition, before, burst=True)
-            self._place = UNSET if before < 0 else here
-            self._decide(state, route, due_ms)
+            self._place = burst_place(command, self.record.partition)
+            self._decide(state, route, burst_end_ms(state, route))
             self._place = None
 
     def ack(self, ack: ControlAck, now_ms: int) -> None:
@@ -338,7 +341,7 @@ class _Step:
     ) -> None:
         for name, alarm in alarms.items():
             self.out.counts["alarm:" + name, state.route] += 1
-            self._announce(state, route, "routing", alarm, now_ms)
+            self._publish(state, route, "routing", alarm, now_ms)
 
     def _apply(self, state: RouteState, route: Route, change: Change | None, now_ms: int) -> None:
         """The one place where a change is carried out, weighed and published."""
@@ -350,14 +353,15 @@ class _Step:
             if step < change.least_step:
                 return
         state.weights = dict(state.target)
-        cause = complete_cause(change.cause, state, route, now_ms, self.place)
-        state.cause = wire_form(cause)
         self.out.counts["control:" + change.kind, state.route] += 1
-        self.out.control.append(control_message(state, route, change.kind, cause, now_ms))
+        state.cause = self._publish(state, route, change.kind, change.cause, now_ms).cause
 
-    def _announce(
+    def _publish(
         self, state: RouteState, route: Route, kind: ControlKind, cause: Known, now_ms: int
-    ) -> None:
-        """Publish what changes no weight."""
+    ) -> ControlMessage:
+        """Say what is in force, and why."""
         cause = complete_cause(cause, state, route, now_ms, self.place)
-        self.out.control.append(control_message(state, route, kind, cause, now_ms))
+        message = control_message(state, route, kind, cause, now_ms)
+        self.out.control.append(message)
+        self.trail.note(message)
+        return message

@@ -46,6 +46,7 @@ STEERING = [
     "weights r a=1.0",
 ]
 READING = [
+    "audit",
     "dead-letters list",
     "dead-letters redrive 0:0 --yes",
     "dead-letters show 0:0",
@@ -177,7 +178,7 @@ def test_without_its_topics(
     for ended in run_all(lines, environment, tmp_path):
         text = ended.out + ended.err
         assert ended.code == (1 if ended.line == "doctor" else 2), ended
-        assert re.search(f"{prefix}(control|dead-letters|rewards|.*-changelog)", text), ended
+        assert re.search(f"{prefix}(audit|control|dead-letters|rewards|.*-changelog)", text), ended
         assert "leverframe topics create" in text, ended
         assert (
             "correct [topics] prefix" in text and repr(unique_prefix) in text
@@ -190,7 +191,7 @@ def test_without_a_worker(deploy: Callable[..., Any], tmp_path: Path) -> None:
     import asyncio
 
     deployment = asyncio.run(deploy())
-    quiet = {"status", "watch --no-follow", "dead-letters list", "doctor", "topics check"}
+    quiet = {"audit", "status", "watch --no-follow", "dead-letters list", "doctor", "topics check"}
     lines = [line for line in [*READING, *CHECKING] if line not in UNTIL_TOLD]
     for ended in run_all(lines, deployment.environment, tmp_path):
         assert ended.code == (0 if ended.line in quiet else 1), ended

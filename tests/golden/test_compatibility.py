@@ -19,7 +19,12 @@ from leverframe.streams.copies.protobuf import proto_file
 
 FOLDER = Path(__file__).parent
 VERSIONS = sorted((FOLDER / "versions").iterdir())
-CASES = [(version, topic) for version in VERSIONS for topic in RECORDS]
+# Topics that a version had; one that came later has no records of it.
+CASES = [
+    (version, file.name.removesuffix(".schema.json"))
+    for version in VERSIONS
+    for file in sorted(version.glob("*.schema.json"))
+]
 
 
 def cases() -> Any:

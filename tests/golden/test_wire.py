@@ -15,6 +15,7 @@ import msgspec
 from records import MAX_VALUE_BYTES, T0, command_record, learning_runs, reward_record, routes
 
 from leverframe.agents.cli.schemas import documents
+from leverframe.schemas.audit import AuditEvent
 from leverframe.schemas.codec import RECORDS, decode, encode
 from leverframe.schemas.command import Command
 from leverframe.schemas.control import ControlAck, ControlMessage
@@ -195,6 +196,35 @@ EXAMPLES: dict[str, list[msgspec.Struct]] = {
             applied_at_ms=T0,
         ),
         AppliedSettings(route="r", settings=None, command_id="c", actor="ada", applied_at_ms=T0),
+    ],
+    "audit": [
+        AuditEvent(
+            route="r",
+            event="rollback",
+            actor="leverframe",
+            arm="b",
+            epoch=1,
+            seq=2,
+            at_ms=T0,
+            evidence={"why": "guard", "arm": "b"},
+            state_digest="0123456789abcdef",
+        ),
+        AuditEvent(
+            route="r",
+            event="command",
+            outcome="refused",
+            actor="ada",
+            signed=True,
+            action="ramp",
+            command_id="c",
+            params={"do": "skip"},
+            reason="refused",
+            detail="no ramp is under way",
+            epoch=1,
+            seq=2,
+            at_ms=T0,
+            state_digest="",
+        ),
     ],
 }
 ENTRIES = {

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from records import MAX_VALUE_BYTES, Record, learning_runs, reward_record
 
+from leverframe.schemas.audit import AuditEvent
 from leverframe.schemas.control import ControlMessage
 from leverframe.streams.learning.state import RouteState, decode_route, encode_route
 from leverframe.streams.learning.step import learn
@@ -20,6 +21,7 @@ class Loop:
         self.every_ms = every_ms
         self.states: dict[str, RouteState] = {}
         self.messages: list[ControlMessage] = []
+        self.audit: list[AuditEvent] = []
         self.records: list[Record] = []
         self.at = 0
 
@@ -39,6 +41,7 @@ class Loop:
         # As a ledger keeps them.
         self.states |= {name: decode_route(encode_route(s)) for name, s in outcome.states.items()}
         self.messages += outcome.control
+        self.audit += outcome.audit
         return [letter.reason for letter in outcome.dead_letters]
 
     def begin(self, *arms: str) -> None:

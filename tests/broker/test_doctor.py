@@ -226,7 +226,7 @@ def test_passwords_and_rights_are_told_apart(tmp_path: Path) -> None:
         asyncio.run(create_topics(settings.broker, settings.declared_topics(), 1))
         full = doctor(as_user("admin", "a-secret"), folder=tmp_path)
         assert full.returncode == 0, full.stdout
-        assert "user 'admin' may do all 20 things a worker does" in full.stdout
+        assert "user 'admin' may do all 22 things a worker does" in full.stdout
 
         bare = doctor(as_user("worker", "w-secret"), "--json", folder=tmp_path)
         assert bare.returncode == 1

@@ -58,10 +58,13 @@ chart: $(STAMP) ## Lint the Helm chart, check and pin what its examples render t
 	PYTHONPATH=.:tests/support $(BIN)/python docker/helm/generate.py
 	PYTHONPATH=.:tests/support $(BIN)/python tests/golden/test_chart.py
 
-sbom: $(STAMP) ## What the image holds, as CycloneDX: build/sbom.cdx.json
-	@$(PYTHON) -m venv build/sbom
+sbom: $(STAMP) ## What the image holds, with versions and licences, as CycloneDX: build/sbom.cdx.json
+	@rm -rf build/image build/sbom && $(PYTHON) -m venv --without-pip build/image && $(PYTHON) -m venv build/sbom
+	$(BIN)/pip --python build/image/bin/python install --quiet --require-hashes -r requirements/worker.txt
+	$(BIN)/pip --python build/image/bin/python install --quiet --no-deps .
 	build/sbom/bin/pip install --quiet --require-hashes -r requirements/sbom.txt
-	build/sbom/bin/cyclonedx-py requirements --mc-type application --pyproject pyproject.toml --output-reproducible -o build/sbom.cdx.json requirements/worker.txt
+	build/sbom/bin/cyclonedx-py environment --mc-type application --pyproject pyproject.toml --output-reproducible -o build/sbom.cdx.json build/image/bin/python
+	@rm -rf build/image build/sbom
 
 site: $(STAMP) ## The documentation as pages: build/site/index.html, links checked
 	$(BIN)/sphinx-build -q -E -W --keep-going -n -d build/doctrees -c docs . build/site

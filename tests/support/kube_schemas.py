@@ -6,15 +6,12 @@ definitions. Judged strictly: a field that a schema does not know is a fault, as
 
 import functools
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import jsonschema
 import yaml
+from go_modules import fetched
 
 __all__ = ["KUBERNETES", "faults"]
 
@@ -45,7 +42,7 @@ def faults(manifest: Mapping[str, Any], version: str) -> list[str]:
 def _schemas(version: str) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     """Return all definitions, and one of them, by apiVersion and kind."""
     told = json.loads(
-        (_module(f"k8s.io/kubernetes@{version}") / "api/openapi-spec/swagger.json").read_text()
+        (fetched(f"k8s.io/kubernetes@{version}") / "api/openapi-spec/swagger.json").read_text()
     )
     known = {name: _strict(schema) for name, schema in told["definitions"].items()}
     return {
@@ -59,7 +56,7 @@ def _schemas(version: str) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
 def _operators() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     found = {}
     for module, files in _OPERATORS.items():
-        folder = _module(module)
+        folder = fetched(module)
         for file in files:
             made = yaml.safe_load((folder / file).read_text(encoding="utf-8"))["spec"]
             for version in made["versions"]:
@@ -67,21 +64,6 @@ def _operators() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
                 schema["properties"]["metadata"] = {}
                 found[f"{made['group']}/{version['name']} {made['names']['kind']}"] = ({}, schema)
     return found
-
-
-def _module(name: str) -> Path:
-    go = shutil.which("go")
-    if go is None:
-        raise FileNotFoundError("Go is not installed, and its module proxy serves the schemas")
-    places = os.environ | {"GOTOOLCHAIN": "local"}
-    done = subprocess.run(
-        [go, "mod", "download", "-json", name],
-        env=places,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return Path(json.loads(done.stdout)["Dir"])
 
 
 def _strict(schema: dict[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,7 @@ def record_of(
     propensity: float | None,
     state: InForce,
     unit_id: str | None = None,
+    replica: str | None = None,
 ) -> Prediction:
     """Return the record for ``predictions``; its key must be the request id.
 
@@ -73,6 +74,8 @@ def record_of(
         That held when the arm was drawn.
     unit_id : str, optional
         For whom it was drawn, where that is not the request.
+    replica : str, optional
+        Who answered: the name with which it acknowledges.
 
     Returns
     -------
@@ -92,4 +95,5 @@ def record_of(
         seq=None if safe else message.seq,
         predicted_at_ms=time.time_ns() // 1_000_000,
         unit_id=unit_id,
+        replica=replica,
     )

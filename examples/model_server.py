@@ -29,11 +29,12 @@ from leverframe.serving.subscriber import Subscriber
 log = logging.getLogger("uvicorn.error")  # the logger that uvicorn shows
 since: dict[str, datetime] = {}  # by route: from when on its weights hold
 unsent: set[asyncio.Task[None]] = set()
+REPLICA = f"{socket.gethostname()}-{os.getpid()}"
 routing = Subscriber(
     BROKER,
     control=f"{PREFIX}control",
     acks=f"{PREFIX}control-acks",
-    replica=f"{socket.gethostname()}-{os.getpid()}",
+    replica=REPLICA,
     key=KEY,
     shadows_per_s=200.0,
     on_rollback=lambda news: log.error("ROLLBACK on %s: %s", news.route, news.cause),
@@ -73,7 +74,8 @@ async def predict(route: str, question: Question) -> dict[str, Any]:
         raise HTTPException(503, str(error)) from error
     # For a model that takes longer than these: await asyncio.to_thread(ask, ...).
     answer = ask(arm, [question.features])[0]
-    beside(send(record_of(request_id, arm, answer, propensity, state, question.unit_id)))
+    said = record_of(request_id, arm, answer, propensity, state, question.unit_id, REPLICA)
+    beside(send(said))
     if others := [one for one in routing.shadows(route, request_id, arm) if one in MODELS]:
         beside(answer_in_shadow(others, question.features, request_id, state))
     return {"request_id": request_id, "arm": arm, "prediction": answer, "propensity": propensity}

@@ -71,6 +71,8 @@ class RollbackNotEffective(Reason, frozen=True, kw_only=True, tag="rollback_not_
         The message that took it off.
     replicas_behind : list of str
         Replicas that have not acknowledged that message.
+    served_by : dict of str to int, optional
+        Whose predictions they are, where predictions name their replica.
     record : Coordinates
         The traffic that shows it.
     """
@@ -80,6 +82,7 @@ class RollbackNotEffective(Reason, frozen=True, kw_only=True, tag="rollback_not_
     grace_s: float
     since: Version
     replicas_behind: list[str]
+    served_by: dict[str, int] | UnsetType = UNSET
     record: Coordinates | UnsetType = UNSET
 
 
@@ -96,6 +99,8 @@ class WeightsNotFollowed(Reason, frozen=True, kw_only=True, tag="weights_not_fol
         Predictions of the arm, and of all arms, in the portion that tipped the scale.
     log_evidence, log_threshold : float
         Nats.
+    replica : str, optional
+        That does not follow, where predictions name theirs; the numbers are then its own.
     record : Coordinates
         The traffic that shows it.
     """
@@ -106,6 +111,7 @@ class WeightsNotFollowed(Reason, frozen=True, kw_only=True, tag="weights_not_fol
     served_of: int
     log_evidence: float
     log_threshold: float
+    replica: str | UnsetType = UNSET
     record: Coordinates | UnsetType = UNSET
 
 

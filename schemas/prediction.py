@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 from leverframe.schemas.fields import (
     ArmName,
     EpochMs,
+    Identifier,
     Metrics,
     PredictedValue,
     Propensity,
@@ -54,6 +55,9 @@ class Prediction(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
     metrics : dict of str to float, optional
         What was measured of the answer, up to 16 values by name: latency, cost, whether it failed.
         The route says what each is for.
+    replica : str, optional
+        Who answered, by the name with which it acknowledges control messages: the job then says
+        which replica does not follow.
     schema_version : int
         Of the record's layout, 1 when left out. Fields are only added, with a default: a reader of
         any version reads records of any other, as far as it knows them.
@@ -72,4 +76,5 @@ class Prediction(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
     unit_id: UnitId | None = None
     served: bool = True
     metrics: Metrics | None = None
+    replica: Identifier | None = None
     schema_version: SchemaVersion = 1

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from leverframe.schemas.fields import ArmName, EpochMs, RouteName, SchemaVersion, Serial
+from leverframe.schemas.fields import ArmName, EpochMs, Identifier, RouteName, SchemaVersion, Serial
 
 __all__ = [
     "CHECKED",
@@ -53,6 +53,8 @@ class ServedCount(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
         Hashes (32 bits) of units that the worker met for the first time in a period.
     unit_period : int, optional
         Which period, counted in the route's periods since the epoch.
+    replica : str, optional
+        That answered, where predictions name it.
     """
 
     arm: ArmName
@@ -63,6 +65,7 @@ class ServedCount(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     of_units: Annotated[int, Meta(ge=0, le=MOST)] = 0
     units: list[Annotated[int, Meta(ge=0, lt=2**32)]] = []
     unit_period: Serial | None = None
+    replica: Identifier | None = None
 
 
 class AgedCount(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -94,7 +97,7 @@ class Traffic(Struct, frozen=True, kw_only=True, omit_defaults=True):
     route : str
         The record's key.
     served : list of ServedCount
-        By arm and control message.
+        By arm, control message and replica.
     until_ms : int
         Newest record time, ms since the epoch.
     joins : dict of str to int

@@ -291,13 +291,17 @@ def _not_effective(cause: RollbackNotEffective) -> str:
     )
     if cause.replicas_behind:
         said += f"; replicas that have not applied it: {', '.join(cause.replicas_behind)}"
+    if isinstance(cause.served_by, dict):
+        named = sorted(cause.served_by.items(), key=lambda one: -one[1])
+        said += f"; served by {', '.join(f'{name} ({count:,})' for name, count in named)}"
     return said
 
 
 def _not_followed(cause: WeightsNotFollowed) -> str:
+    where = f" at replica {cause.replica}" if isinstance(cause.replica, str) else ""
     return (
-        f"arms do not answer in the published shares: {cause.arm} has weight {cause.weight:.3f} "
-        f"and answered {cause.served:,} of {cause.served_of:,}; log evidence "
+        f"arms do not answer in the published shares{where}: {cause.arm} has weight "
+        f"{cause.weight:.3f} and answered {cause.served:,} of {cause.served_of:,}; log evidence "
         f"{cause.log_evidence:.2f} reached {cause.log_threshold:.2f}"
     )
 

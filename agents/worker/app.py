@@ -148,7 +148,9 @@ def build_app(
 
         shells = (attribution, learning, ingest)
         set_aside = [shell.set_aside.counts for shell in shells]
-        render_metrics = metrics_page(newest_heartbeats, set_aside, inputs.lost, ingest.counts)
+        render_metrics = metrics_page(
+            newest_heartbeats, set_aside, inputs.lost, ingest.counts, learning.moved
+        )
         add_web(app, settings, render_metrics, membership.why_not_ready, inputs.lost)
     if settings.notifications.url:
         app.task(Notifier(settings).follow)

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Final
@@ -85,6 +86,8 @@ class LearningShell:
         self.max_routes = settings.app.max_routes
         self.key = settings.control_key
         self.set_aside = DeadLetterLog()
+        # Rollbacks and promotions since the start, by kind, route and cause.
+        self.moved: Counter[tuple[str, str, str]] = Counter()
         # Asked for every record, and murmur2 in Python takes as long as counting one.
         self._known_partition = lru_cache(maxsize=_KNOWN_ROUTES)(
             partial(partition_of, partitions=self.route_partitions)
@@ -277,6 +280,11 @@ class LearningWork:
         }
         durable = await ledger.begin_commit(changes, outputs, positions)
         shell.set_aside.note(outcome.dead_letters)
+        shell.moved.update(
+            (message.kind, message.route, message.cause["why"])
+            for message in outcome.control
+            if message.kind in {"rollback", "promotion"}
+        )
         log_decisions(outcome.control, ledger.partition)
         self._note_bursts(outcome.states)
         now_s = time.monotonic()

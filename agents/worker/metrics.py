@@ -26,7 +26,8 @@ class RouteCollector(Collector):
 
     ``newest`` returns the newest heartbeat of each route of this worker; ``set_aside`` counts dead
     letters by reason since its start, one live mapping for each agent, ``lost`` records by topic,
-    ``ingested`` records of sources by what became of them.
+    ``ingested`` records of sources by what became of them, ``moved`` rollbacks and promotions by
+    kind, route and cause.
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class RouteCollector(Collector):
         set_aside: Sequence[Mapping[str, int]] = (),
         lost: Mapping[str, int] | None = None,
         ingested: Mapping[tuple[str, str], int] | None = None,
+        moved: Mapping[tuple[str, str, str], int] | None = None,
     ) -> None:
         self._newest = newest
         self._set_aside = set_aside
         self._lost = {} if lost is None else lost
         self._ingested = {} if ingested is None else ingested
+        self._moved = {} if moved is None else moved
 
     def collect(self) -> Iterator[Metric]:
         """Yield all families; what is not known of a route or an arm is left out."""
@@ -50,6 +53,11 @@ class RouteCollector(Collector):
                 families["weight"].add_metric([message.route, arm], weight)
             for arm, known in message.cause.get("arms", {}).items():
                 _of_arm(families, message.route, arm, known)
+        self._count(families)
+        yield from families.values()
+
+    def _count(self, families: dict[str, Any]) -> None:
+        """Add what this worker counted since its start."""
         if self._set_aside:
             for reason in REASONS:
                 count = sum(counts.get(reason, 0) for counts in self._set_aside)
@@ -58,7 +66,8 @@ class RouteCollector(Collector):
             families["lost"].add_metric([topic], count)
         for (source, what), count in self._ingested.items():
             families["source"].add_metric([source, what], count)
-        yield from families.values()
+        for (kind, route, why), count in self._moved.items():
+            families[kind].add_metric([route, why], count)
 
 
 def _families() -> dict[str, Any]:
@@ -130,6 +139,16 @@ def _families() -> dict[str, Any]:
             "leverframe_lost_records",
             "Records that retention removed before they were read, since the worker started.",
             labels=["topic"],
+        ),
+        "rollback": counter(
+            "leverframe_rollbacks",
+            "Rollbacks since the worker started, by their cause.",
+            labels=["route", "why"],
+        ),
+        "promotion": counter(
+            "leverframe_promotions",
+            "Promotions since the worker started, by their cause.",
+            labels=["route", "why"],
         ),
         "source": counter(
             "leverframe_source_records",
@@ -239,11 +258,12 @@ def metrics_page(
     set_aside: Sequence[Mapping[str, int]] = (),
     lost: Mapping[str, int] | None = None,
     ingested: Mapping[tuple[str, str], int] | None = None,
+    moved: Mapping[tuple[str, str, str], int] | None = None,
 ) -> Callable[[], bytes]:
     """Return what renders the page in Prometheus' text format, anew each time.
 
     The arguments are those of ``RouteCollector``.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(RouteCollector(newest, set_aside, lost, ingested))
+    registry.register(RouteCollector(newest, set_aside, lost, ingested, moved))
     return lambda: generate_latest(registry)

@@ -146,6 +146,7 @@ def _answer(
                     served=drawn_with is not None,
                     epoch=message.epoch,
                     seq=message.seq,
+                    replica=f"replica-{options.replica}",
                 )
             )
     return predictions

@@ -29,12 +29,14 @@ __all__ = [
     "merge_ages",
     "note_prediction",
     "note_settled",
+    "served_key",
     "tally",
     "traffic_of",
 ]
 
 _MOST_KEYS: Final = 2000
-# Three lists of so many names of up to 128 characters stay below Kafka's limit of 1 MB.
+# Three lists of so many names of up to 128 characters, one of them with replicas, stay below
+# Kafka's limit of 1 MB.
 _ITEMS_OF_A_RECORD: Final = 200
 _NEARBY: Final = {
     "orphan_label": NEARBY_ORPHAN_LABELS,
@@ -60,16 +62,22 @@ class AgedCounts(Struct, gc=False):
     settled: int = 0
 
 
-ServedKey: TypeAlias = tuple[str, str, int | None, int | None]
-"""Route, arm, epoch and seq."""
+ServedKey: TypeAlias = tuple[str, str, int | None, int | None, str | None]
+"""Route, arm, epoch, seq and replica."""
 ServedTally: TypeAlias = dict[ServedKey, ServedCounts]
 AgedTally: TypeAlias = dict[tuple[str, str, int], AgedCounts]
 """By route, arm and second (its start, ms)."""
 
 
+def served_key(prediction: Prediction) -> ServedKey:
+    """Return under what a prediction is counted."""
+    one = prediction
+    return one.route, one.arm, one.epoch, one.seq, one.replica
+
+
 def tally(served: ServedTally, prediction: Prediction, at_ms: int) -> ServedCounts:
     """Count a new prediction, no duplicate, at its record time; return where it was counted."""
-    key = prediction.route, prediction.arm, prediction.epoch, prediction.seq
+    key = served_key(prediction)
     counts = served.get(key)
     if counts is None:
         counts = served.setdefault(_counted_as(served, key), ServedCounts(0, at_ms, at_ms))
@@ -94,7 +102,9 @@ def merge(served: ServedTally, more: ServedTally) -> None:
 
 def _counted_as(served: ServedTally, key: ServedKey) -> ServedKey:
     """Names come from producers: beyond ``_MOST_KEYS`` all others of a route count as one."""
-    return key if key in served or len(served) < _MOST_KEYS else (key[0], OTHER_ARMS, None, None)
+    if key in served or len(served) < _MOST_KEYS:
+        return key
+    return key[0], OTHER_ARMS, None, None, None
 
 
 def note_prediction(aged: AgedTally, waiting: Waiting) -> None:
@@ -142,7 +152,7 @@ def traffic_of(
     parts: dict[str, list[ServedCount]] = {}
     newest: dict[str, int] = {}
     for key, counts in served.items():
-        route, arm, epoch, seq = key
+        route, arm, epoch, seq, replica = key
         period, new = (None, []) if units is None else units.get(key, (None, []))
         parts.setdefault(route, []).append(
             ServedCount(
@@ -154,6 +164,7 @@ def traffic_of(
                 of_units=counts.of_units,
                 units=new,
                 unit_period=period,
+                replica=replica,
             )
         )
         newest[route] = max(newest.get(route, 0), counts.newest_ms)

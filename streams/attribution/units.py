@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from leverframe.policies.guard.mix import MOST_MIX_UNITS
 from leverframe.policies.guard.seen import SeenUnits, hash_unit, note_unit
 from leverframe.schemas.prediction import Prediction
-from leverframe.streams.attribution.traffic import ServedKey
+from leverframe.streams.attribution.traffic import ServedKey, served_key
 
 __all__ = ["NewUnits", "ServedUnit", "UnitsOfKey", "served_unit"]
 
@@ -28,7 +28,7 @@ def served_unit(
 
     Where units are never drawn anew there is one period for ever: they are one draw for ever.
     """
-    key = prediction.route, prediction.arm, prediction.epoch, prediction.seq
+    key = served_key(prediction)
     return key, 0 if reassign_ms is None else at_ms // reassign_ms, hash_unit(unit_id)
 
 

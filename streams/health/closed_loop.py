@@ -8,9 +8,9 @@ a second, and both may be lost without harm.
 import math
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, field, structs
 
 from leverframe.policies.guard.capital import Capital, grow, in_micro, new_capital, wealth_of
 from leverframe.policies.guard.mix import MOST_MIX_UNITS, ODDS_RATIOS, log_growth_of_mix
@@ -26,12 +26,14 @@ from leverframe.schemas.causes import (
 )
 from leverframe.schemas.control import ControlAck
 from leverframe.schemas.traffic import ServedCount, Traffic
+from leverframe.streams.health.replicas import Stray, Watching, asleep, watch
 from leverframe.streams.routes.route import Route
 
 __all__ = ["ClosedLoop", "RaisedAlarm", "loop_summary"]
 
 _PUBLISHED: Final = 4
 _REPLICAS: Final = 256
+_NAMED: Final = 32  # of those that serve what was rolled back
 _FORGOTTEN_MS: Final = 180_000
 _ALARM_MS: Final = 60_000
 _REMEMBERED_ROLLBACKS: Final = 16
@@ -50,13 +52,21 @@ class Published(Struct, array_like=True, frozen=True):
     weights: dict[str, float]
 
 
+Grouped: TypeAlias = tuple[Published, Counter[str], Counter[str], dict[str, Counter[str]]]
+"""Weights, predictions by arm, and draws by arm: of all, and of each replica that is named."""
+
+
 class RolledBack(Struct, array_like=True):
-    """An arm that must have no traffic, since when, and what it got after the grace time."""
+    """An arm that must have no traffic, since when, and what it got after the grace time.
+
+    ``served_by`` tells by which replicas, of those that are named.
+    """
 
     epoch: int
     seq: int
     at_ms: int
     served_after: int = 0
+    served_by: dict[str, int] = field(default_factory=dict)
 
 
 class RaisedAlarm(Struct, array_like=True):
@@ -102,6 +112,8 @@ class ClosedLoop(Struct, array_like=True):
         Stream time of the newest traffic in which labels came; 0 before there was any.
     unlabelled : int
         Predictions since then.
+    watching : Watching
+        The mix test of each replica, where predictions name theirs.
     """
 
     published: list[Published] = field(default_factory=list)
@@ -114,6 +126,7 @@ class ClosedLoop(Struct, array_like=True):
     units: SeenUnits = field(default_factory=SeenUnits)
     labelled_ms: int = 0
     unlabelled: int = 0
+    watching: Watching = field(default_factory=lambda: Watching({}))
 
     def publish(
         self, version: Order, weights: dict[str, float], off: list[str], at_ms: int
@@ -197,12 +210,18 @@ class ClosedLoop(Struct, array_like=True):
             if gone is None or served.from_ms <= gone.at_ms + grace_ms:
                 continue
             gone.served_after = min(_MOST, gone.served_after + served.count)
+            if served.replica is not None and (
+                served.replica in gone.served_by or len(gone.served_by) < _NAMED
+            ):
+                known = gone.served_by.get(served.replica, 0)
+                gone.served_by[served.replica] = min(_MOST, known + served.count)
             found = RollbackNotEffective(
                 arm=served.arm,
                 served_after_grace=gone.served_after,
                 grace_s=route.settings.following.grace_s,
                 since=Version(gone.epoch, gone.seq),
                 replicas_behind=self.behind((gone.epoch, gone.seq)),
+                served_by=dict(gone.served_by) or UNSET,
             )
         return found
 
@@ -214,7 +233,8 @@ class ClosedLoop(Struct, array_like=True):
         worst: tuple[float, WeightsNotFollowed] | None = None
         self.units = seen_in(self.units, route.reassign_ms or 0, traffic.until_ms)
         self.mix = {arm: capital for arm, capital in self.mix.items() if arm not in self.off}
-        for weights, counts, draws in self._by_weights(traffic.served, registered):
+        grouped = self._by_weights(traffic.served, registered)
+        for weights, counts, draws, _ in grouped:
             total = sum(draws.values())
             if weights is newest:
                 for arm, count in counts.items():
@@ -242,17 +262,33 @@ class ClosedLoop(Struct, array_like=True):
                     worst = evidence, found
         if worst is not None:
             # What was found is said; what is bet from here on tells whether it goes on.
-            self.mix = {arm: _asleep(capital) for arm, capital in self.mix.items()}
-        return None if worst is None else worst[1]
+            self.mix = {arm: asleep(capital) for arm, capital in self.mix.items()}
+        strayed = self._strayed(grouped, route, traffic.until_ms)
+        return strayed or (None if worst is None else worst[1])
 
-    def _by_weights(
-        self, served: list[ServedCount], registered: dict[str, int]
-    ) -> list[tuple[Published, Counter[str], Counter[str]]]:
+    def _strayed(
+        self, grouped: list[Grouped], route: Route, now_ms: int
+    ) -> WeightsNotFollowed | None:
+        """The replica that does not follow by its own predictions, where they name it."""
+        following = route.settings.following
+        found: Stray | None = None
+        if following.check_mix:
+            for weights, _, _, by_replica in grouped:
+                one = watch(self.watching, weights.weights, by_replica, following.alpha, now_ms)
+                found = one or found
+        if found is None:
+            return None
+        strayed = self.watching.replicas[found.replica]
+        strayed.bets = asleep(strayed.bets)
+        return WeightsNotFollowed(**structs.asdict(found))
+
+    def _by_weights(self, served: list[ServedCount], registered: dict[str, int]) -> list[Grouped]:
         """Group by the weights that their control message carried, where these are known.
 
-        Predictions by arm, and those that were draws of their own: one of each unit and period.
+        Predictions by arm, and those that were draws of their own: one of each unit and period; the
+        latter also by replica.
         """
-        found: dict[int, tuple[Counter[str], Counter[str]]] = {}
+        found: dict[int, tuple[Counter[str], Counter[str], dict[str, Counter[str]]]] = {}
         for part in served:
             if part.epoch is None or part.seq is None or not self.published:
                 continue
@@ -261,10 +297,13 @@ class ClosedLoop(Struct, array_like=True):
                 at for at, known in enumerate(self.published) if (known.epoch, known.seq) <= version
             ]
             if places:
-                counts, draws = found.setdefault(places[-1], (Counter(), Counter()))
+                counts, draws, by_replica = found.setdefault(places[-1], (Counter(), Counter(), {}))
                 arm = part.arm if part.arm in registered else OTHERS
                 counts[arm] += part.count
-                draws[arm] += max(0, part.count - part.of_units) + self._new_units(part)
+                drawn = max(0, part.count - part.of_units) + self._new_units(part)
+                draws[arm] += drawn
+                if part.replica is not None:
+                    by_replica.setdefault(part.replica, Counter())[arm] += drawn
         return [(self.published[at], *counted) for at, counted in sorted(found.items())]
 
     def _new_units(self, part: ServedCount) -> int:
@@ -273,12 +312,6 @@ class ClosedLoop(Struct, array_like=True):
         if period is None:
             return 0
         return sum(note_unit(self.units, unit, period, MOST_MIX_UNITS) for unit in part.units)
-
-
-def _asleep(capital: Capital) -> Capital:
-    fresh = new_capital(1, len(ODDS_RATIOS))
-    fresh.starts = capital.starts
-    return fresh
 
 
 def loop_summary(loop: ClosedLoop, version: Order) -> dict[str, Any]:

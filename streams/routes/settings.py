@@ -97,7 +97,8 @@ class FollowingSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
         assigned is a user with several requests and predictions do not name it (``unit_id``): such
         a mix scatters more than a coin's.
     alpha : float
-        Chance of any false ``weights_not_followed`` over the life of the route.
+        Chance of any false ``weights_not_followed`` over the life of the route; once more the same
+        for all its replicas together, where predictions name theirs.
     """
 
     grace_s: Annotated[float, Meta(gt=0)] = 5.0

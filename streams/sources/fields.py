@@ -37,7 +37,7 @@ __all__ = [
 Reader: TypeAlias = Callable[[Incoming], Any]
 """From a record to a field's value; None where the record has none. Raises ``FieldError``."""
 
-_TEXTS: Final = frozenset({"request_id", "route", "arm", "unit_id", "part"})
+_TEXTS: Final = frozenset({"request_id", "route", "arm", "unit_id", "replica", "part"})
 _TIMES: Final = frozenset({"predicted_at_ms", "labelled_at_ms"})
 _NUMBERS: Final = frozenset({"propensity", "epoch", "seq", "weight", "metrics"})
 _BOOLS: Final = frozenset({"shown", "served"})

@@ -77,7 +77,7 @@ class SourceSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     parts_of : FieldSettings, optional
         Likewise, of an object: each of its members is a part.
     request_id, route, arm, prediction, propensity, epoch, seq, context, predicted_at_ms, shown, \
-unit_id, served : FieldSettings, optional
+unit_id, served, replica : FieldSettings, optional
         Fields of a prediction.
     metrics : dict of str to FieldSettings
         What was measured of a prediction, each by its name; what the record does not have is left
@@ -106,6 +106,7 @@ unit_id, served : FieldSettings, optional
     shown: FieldSettings | None = None
     unit_id: FieldSettings | None = None
     served: FieldSettings | None = None
+    replica: FieldSettings | None = None
     metrics: dict[str, FieldSettings] = field(default_factory=dict)
     label: FieldSettings | None = None
     part: FieldSettings | None = None

@@ -38,6 +38,8 @@ EMPTY = {
     "Ramps",
     "Ramps that wait",
     "Promotions and rollbacks",
+    "Rollbacks and promotions, by cause A",
+    "Rollbacks and promotions, by cause B",
     "Replicas A",
     "Requests measured A",
     "Requests that arm and champion both answered A",

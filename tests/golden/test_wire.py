@@ -64,6 +64,7 @@ EXAMPLES: dict[str, list[msgspec.Struct]] = {
         Prediction(request_id="x", route="r", arm="a", prediction=1, unit_id="user-1"),
         Prediction(request_id="x", route="r", arm="b", prediction=0, served=False),
         Prediction(request_id="x", route="r", arm="a", prediction=1, metrics={"latency_ms": 120.0}),
+        Prediction(request_id="x", route="r", arm="a", prediction=1, replica="web-1"),
     ],
     "ground-truth": [
         GroundTruth(request_id="x", label=None),
@@ -182,7 +183,8 @@ EXAMPLES: dict[str, list[msgspec.Struct]] = {
             served=[
                 ServedCount(
                     arm="a", count=2, from_ms=T0, of_units=2, units=[7, 2**32 - 1], unit_period=3
-                )
+                ),
+                ServedCount(arm="a", count=2, from_ms=T0, replica="web-1"),
             ],
             until_ms=T0 + 2,
         ),

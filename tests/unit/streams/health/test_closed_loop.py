@@ -383,7 +383,9 @@ def test_heartbeat_tells_the_join_of_each_arm() -> None:
 def test_traffic_of_hostile_names_stays_below_the_limit_of_a_record() -> None:
     """Thousands of arms with the longest names, all of them escaped: no record of 1 MB."""
     names = [f"{at:04d}".ljust(128, "\x01") for at in range(3000)]
-    served: ServedTally = {("r", name, 2**62, 2**62): ServedCounts(10**8, T0, T0) for name in names}
+    served: ServedTally = {
+        ("r", name, 2**62, 2**62, name): ServedCounts(10**8, T0, T0) for name in names
+    }
     joins = {(what, "r", name): 10**8 for what in JOIN_COUNTS for name in names}
     aged = {("r", name, T0): AgedCounts(10**8, 10**8) for name in names}
     told = traffic_of(served, joins, aged, T0)

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import re
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
@@ -273,3 +274,12 @@ def test_settings_of_the_examples_load(example: str, tmp_path: Path) -> None:
             found = load_settings(file, plain | secret)
             assert found.topics.partitions == values["topics"]["partitions"]
             assert found.broker.servers == values["broker"]["servers"]
+
+
+def test_values_that_the_page_names_exist() -> None:
+    """Each `section.value` of docs/production.md that begins like a value is one."""
+    page = (ROOT / "docs" / "production.md").read_text("utf-8")
+    named = set(re.findall(r"`([a-zA-Z]+(?:\.[a-zA-Z]+)+)`", page))
+    ours = {name for name in named if name.split(".")[0] in VALUES}
+    assert len(ours) > 10
+    assert ours - set(keys(VALUES)) == set()

@@ -1,12 +1,16 @@
 """What the chart's examples render to. Make anew, after a wanted change: ``make chart``."""
 
+import re
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import helm
 import kube_judge
 import kube_schemas
 import pytest
+from doc_blocks import blocks_of
 
 MAKE_ANEW = "run `make chart` and read the difference"
 
@@ -35,11 +39,16 @@ def test_each_golden_file_has_its_example() -> None:
 
 @pytest.mark.parametrize("values", helm.EXAMPLES, ids=lambda path: path.stem)
 def test_helm_renders_the_golden_output(program: str, values: Path) -> None:
-    """Helm itself comes to the golden text."""
+    """Helm itself comes to the golden objects, whatever blank lines its version puts between."""
     done = helm.template(program, "--values", values)
     assert done.returncode == 0, done.stderr
     text = helm.golden(values).read_text(encoding="utf-8")
-    assert helm.golden_text(values, done.stdout) == text, MAKE_ANEW
+    made = helm.manifests(helm.golden_text(values, done.stdout))
+    assert by_name(made) == by_name(helm.manifests(text)), MAKE_ANEW
+
+
+def by_name(made: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(one["kind"], one["metadata"]["name"]): one for one in made}
 
 
 @pytest.mark.drill
@@ -93,6 +102,28 @@ def test_wrong_values_are_refused_with_the_cure(program: str, wrong: str) -> Non
     done = helm.template(program, "--values", minimal, "--set", wrong)
     assert done.returncode != 0
     assert WRONG[wrong] in done.stderr
+
+
+def test_the_page_installs_what_it_says(program: str, tmp_path: Path) -> None:
+    """Helm's lines of docs/production.md, up to the cluster, with its settings and values."""
+    page = helm.ROOT / "docs" / "production.md"
+    (settings,) = (block.text for block in blocks_of(page) if block.language == "toml")
+    (tmp_path / "leverframe.toml").write_text(settings, encoding="utf-8")
+    (tmp_path / "docker").symlink_to(helm.ROOT / "docker")
+    lines = [line for block in blocks_of(page) for line in block.text.splitlines()]
+    ours = [line for line in lines if line.startswith(("cp ", "helm lint ", "helm template "))]
+    for line in ours:
+        command = re.sub(r"^helm ", f"{program} ", line)
+        done = subprocess.run(  # noqa: S602 - our own page's line, with its redirection
+            command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+    (made,) = (
+        one
+        for one in helm.manifests((tmp_path / "made.yaml").read_text(encoding="utf-8"))
+        if one["metadata"]["name"] == "leverframe-settings"
+    )
+    assert made["data"]["leverframe.toml"].strip() == settings.strip()
 
 
 def main() -> None:

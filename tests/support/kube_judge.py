@@ -1,4 +1,7 @@
-"""What an API server of Kubernetes 1.37 says of manifests, by its own code (tests/support/kube)."""
+"""What an API server of Kubernetes 1.37 says of manifests, by its own code (tests/support/kube).
+
+And whether a namespace with the Pod Security Standard "restricted" takes the pods.
+"""
 
 import hashlib
 import os

@@ -1,4 +1,5 @@
-// Judges manifests as an API server does before it stores them: strict decoding, defaults, validation.
+// Judges manifests as an API server does before it stores them: strict decoding, defaults, validation, and the Pod
+// Security Standard "restricted".
 //
 // Reads YAML documents, prints a line for each fault, and ends with 1 where there was one. Kinds of
 // operators are passed over: their schemas are in kube_schemas.py.
@@ -11,6 +12,8 @@ import (
 	"io"
 	"os"
 
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -33,7 +36,12 @@ import (
 	"k8s.io/kubernetes/pkg/apis/policy"
 	_ "k8s.io/kubernetes/pkg/apis/policy/install"
 	policyvalidation "k8s.io/kubernetes/pkg/apis/policy/validation"
+	podsecurity "k8s.io/pod-security-admission/api"
+	podpolicy "k8s.io/pod-security-admission/policy"
 )
+
+// standard is what a namespace labelled pod-security.kubernetes.io/enforce=restricted demands.
+var standard = podsecurity.LevelVersion{Level: podsecurity.LevelRestricted, Version: podsecurity.LatestVersion()}
 
 // faults returns what the API server would refuse an object of ours for.
 func faults(object runtime.Object) (field.ErrorList, error) {
@@ -74,6 +82,34 @@ func complete(object runtime.Object) error {
 	return nil
 }
 
+// insecurity returns why such a namespace would refuse the pods of an object.
+func insecurity(text []byte) error {
+	object, _, err := legacyscheme.Codecs.UniversalDeserializer().Decode(text, nil, nil)
+	if err != nil {
+		return err
+	}
+	var pod corev1.PodTemplateSpec
+	switch made := object.(type) {
+	case *appsv1.StatefulSet:
+		pod = made.Spec.Template
+	case *appsv1.Deployment:
+		pod = made.Spec.Template
+	case *corev1.Pod:
+		pod.ObjectMeta, pod.Spec = made.ObjectMeta, made.Spec
+	default:
+		return nil
+	}
+	evaluator, err := podpolicy.NewEvaluator(podpolicy.DefaultChecks(), nil)
+	if err != nil {
+		return err
+	}
+	result := podpolicy.AggregateCheckResults(evaluator.EvaluatePod(standard, &pod.ObjectMeta, &pod.Spec))
+	if !result.Allowed {
+		return fmt.Errorf("restricted: %s", result.ForbiddenDetail())
+	}
+	return nil
+}
+
 func judge(document []byte, decoder runtime.Decoder) error {
 	text, err := yaml.ToJSON(document)
 	if err != nil || string(text) == "null" {
@@ -96,7 +132,7 @@ func judge(document []byte, decoder runtime.Decoder) error {
 	if len(found) > 0 {
 		return fmt.Errorf("%s: %w", kind.Kind, found.ToAggregate())
 	}
-	return nil
+	return insecurity(text)
 }
 
 func main() {

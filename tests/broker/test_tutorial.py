@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -114,10 +115,12 @@ class Reader:
         subprocess.run(words, env=self.environment, capture_output=True, check=False)
 
     def dashboard(self, path: str) -> Any:
-        with urllib.request.urlopen(
-            f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE_S
-        ) as answer:
-            return json.load(answer)
+        address = f"http://127.0.0.1:{self.port}{path}"
+        try:
+            with urllib.request.urlopen(address, timeout=PATIENCE_S) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{path}: {error}\n{self.logs()}") from error
 
     def detail(self) -> Any:
         """What the page of the route shows, as its script gets it."""

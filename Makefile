@@ -48,14 +48,15 @@ fuzz: $(STAMP) ## Coverage-guided fuzzing of every decoder (ARGS="--seconds 300"
 bench: $(STAMP) ## Throughput beside Kafka Streams, Quix, Bytewax, Faust and the ceilings (ARGS=--quick for a short form)
 	$(BIN)/python -m bench $(ARGS)
 
-docs: $(STAMP) ## Regenerate JSON Schemas, AsyncAPI and the generated tables
+docs: $(STAMP) ## Regenerate JSON Schemas, AsyncAPI, the generated tables, the chart's copies
 	$(BIN)/python -m leverframe.agents.cli.main schemas write
 	$(BIN)/python docs/generate_settings.py
 	$(BIN)/python docs/generate_catalogue.py
 	$(BIN)/python docs/generate_rollout.py
+	PYTHONPATH=. $(BIN)/python docker/helm/generate.py
 
 chart: $(STAMP) ## Lint the Helm chart, check and pin what its examples render to (builds Helm by Go where there is none)
-	PYTHONPATH=.:tests/support $(BIN)/python docker/helm/generate.py
+	PYTHONPATH=. $(BIN)/python docker/helm/generate.py
 	PYTHONPATH=.:tests/support $(BIN)/python tests/golden/test_chart.py
 
 sbom: $(STAMP) ## What the image holds, with versions and licences, as CycloneDX: build/sbom.cdx.json

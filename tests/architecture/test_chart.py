@@ -13,7 +13,7 @@ import helm
 import jsonschema
 import pytest
 import yaml
-from alerting import ROOT, alert_rules
+from alerting import ROOT
 
 from bench.growth.results import read_growth
 from bench.sizing.__main__ import GROWTH, STARTING
@@ -245,11 +245,11 @@ def test_monitoring_finds_the_job_that_the_alerts_name() -> None:
         assert selected <= of_kind("full", "Service", part)["metadata"]["labels"].items()
 
 
-def test_rules_of_the_operator_are_ours() -> None:
-    """The PrometheusRule holds docker/prometheus/alerts.yml, with addresses for its runbook."""
-    said = json.dumps(of_kind("full", "PrometheusRule")["spec"]["groups"])
-    runbook = values_of("full")["prometheusRule"]["runbook"]
-    assert json.loads(said.replace(runbook, "docs/runbook.md"))[0]["rules"] == alert_rules()
+@pytest.mark.parametrize("file", ["alerts.yml", "dashboard.json"])
+def test_operators_get_whole_files(file: str) -> None:
+    """Golden output names rules and board where Helm put them in, whole."""
+    text = helm.golden(helm.EXAMPLES[0].with_stem("full")).read_text("utf-8")
+    assert re.search(rf"^ +# all of files/{file}$", text, re.MULTILINE)
 
 
 SECRETS = {

@@ -10,6 +10,7 @@ import helm
 import kube_judge
 import kube_schemas
 import pytest
+from alerting import alert_rules
 from doc_blocks import blocks_of
 
 MAKE_ANEW = "run `make chart` and read the difference"
@@ -45,6 +46,20 @@ def test_helm_renders_the_golden_output(program: str, values: Path) -> None:
     text = helm.golden(values).read_text(encoding="utf-8")
     made = helm.manifests(helm.golden_text(values, done.stdout))
     assert by_name(made) == by_name(helm.manifests(text)), MAKE_ANEW
+
+
+def test_rules_of_the_operator_are_ours(program: str) -> None:
+    """The PrometheusRule holds docker/prometheus/alerts.yml, with addresses for its runbook."""
+    (values,) = (example for example in helm.EXAMPLES if example.stem == "full")
+    made = helm.manifests(helm.template(program, "--values", values).stdout)
+    (rule,) = (one for one in made if one["kind"] == "PrometheusRule")
+    (group,) = rule["spec"]["groups"]
+    where = "https://docs.example.org/leverframe/runbook.html#"
+    for one in group["rules"]:
+        notes = one["annotations"]
+        assert notes["runbook_url"].startswith(where)
+        notes["runbook_url"] = notes["runbook_url"].replace(where, "docs/runbook.md#")
+    assert group["rules"] == alert_rules()
 
 
 def by_name(made: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,7 +18,8 @@ EXAMPLES: Final = sorted((ROOT / "docker" / "helm" / "examples").glob("*.yaml"))
 RENDERED: Final = ROOT / "tests" / "golden" / "chart"
 HELM: Final = "helm.sh/helm/v4/cmd/helm@v4.3.1"
 _MARK: Final = "# made of "
-# Whole files in a manifest, which the golden output names instead of repeating them.
+# Whole files in a manifest, which the golden output names instead of repeating them: a new alert
+# or panel changes no golden file.
 _EMBEDDED: Final = ((CHART / "files" / "dashboard.json", 4), (CHART / "files" / "alerts.yml", 2))
 
 
@@ -51,9 +53,11 @@ def template(program: str, *arguments: str | Path) -> subprocess.CompletedProces
 
 
 def inputs_digest(values: Path) -> str:
-    """Digest all that an example's rendering is made of."""
+    """Digest all that an example's golden file is made of."""
     digest = hashlib.sha256()
-    for path in [*sorted(file for file in CHART.rglob("*") if file.is_file()), values]:
+    named = {file for file, _ in _EMBEDDED}
+    parts = sorted(file for file in CHART.rglob("*") if file.is_file() and file not in named)
+    for path in [*parts, values]:
         digest.update(f"{path.relative_to(ROOT)}\0".encode())
         digest.update(path.read_bytes() + b"\0")
     return digest.hexdigest()
@@ -67,11 +71,18 @@ def golden(values: Path) -> Path:
 def golden_text(values: Path, rendered: str) -> str:
     """Return the golden file's text for a rendering."""
     for file, indent in _EMBEDDED:
-        said = file.read_text(encoding="utf-8").strip()
+        said = with_runbook(file.read_text(encoding="utf-8").strip(), rendered)
         pad = " " * indent
         whole = "\n".join(f"{pad}{line}" for line in said.split("\n"))
         rendered = rendered.replace(f"{whole}\n", f"{pad}# all of {file.relative_to(CHART)}\n")
     return f"{_MARK}{inputs_digest(values)}\n{rendered}"
+
+
+def with_runbook(rules: str, rendered: str) -> str:
+    """Return rules with the address of the runbook that they were rendered with."""
+    found = re.search(r"runbook_url: (\S+)#", rendered)
+    where = found[1] if found else "docs/runbook.md"
+    return rules.replace("runbook_url: docs/runbook.md", f"runbook_url: {where}")
 
 
 def pinned_digest(values: Path) -> str:

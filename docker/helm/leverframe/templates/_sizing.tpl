@@ -1,5 +1,5 @@
 {{/*
-The formula of docs/sizing.md, with its coefficients from files/sizing.json (tests/golden/test_chart_values.py compares).
+The formula of docs/sizing.md, with its coefficients from files/sizing.json (tests/architecture/test_chart.py compares).
 Routes that a micro-batch touches for each event: R (1 - exp(-n / R)) / n, exp by sixteen squarings. Takes (list routes n).
 */}}
 {{- define "leverframe.touched" -}}
@@ -74,7 +74,7 @@ Routes that a micro-batch touches for each event: R (1 - exp(-n / R)) / n, exp b
 
 {{/*
 Processor: what is used, never below what small transactions take, so that the wanted share of it is in use.
-Memory: a process has measured 174 to 382 MB with up to 1,000 arms, 803 MB with 10,000 routes (docs/sizing.md); both caches are counted in full.
+Memory: a process has measured 174 to 382 MB with up to 1,000 arms, 803 MB with 10,000 routes of 4 (docs/sizing.md); both caches are counted in full.
 No limit of processor time: a throttled worker misses its session.
 */}}
 {{- define "leverframe.workerResources" -}}
@@ -89,7 +89,7 @@ No limit of processor time: a throttled worker misses its session.
 {{- $cores := maxf (divf $used (float64 .Values.sizing.used)) (mulf $known.light_cores $processes) -}}
 {{- $caches := addf (include "leverframe.setting" (list . "app" "block_cache_mb" 64) | float64) (include "leverframe.setting" (list . "app" "memtable_mb" 128) | float64) -}}
 {{- $routes := divf (float64 .Values.sizing.routes) $all -}}
-{{- $states := mulf $routes (addf 0.06 (mulf 0.015 (float64 .Values.sizing.arms))) -}}
+{{- $states := mulf $routes 0.015 (float64 .Values.sizing.arms) -}}
 {{- $memory := mulf $processes (addf 250.0 $caches $states) -}}
 requests:
   cpu: {{ mulf $cores 1000.0 | ceil | int }}m

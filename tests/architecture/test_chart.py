@@ -11,6 +11,7 @@ from typing import Any
 
 import helm
 import jsonschema
+import msgspec
 import pytest
 import yaml
 from alerting import ROOT
@@ -20,7 +21,7 @@ from bench.sizing.__main__ import GROWTH, STARTING
 from bench.sizing.coefficients import Coefficients, fitted
 from bench.sizing.event_costs import Need, event_us
 from bench.sizing.formula import plan
-from leverframe.agents.settings import load_settings
+from leverframe.agents.settings import Settings, load_settings
 
 CHART = ROOT / "docker" / "helm" / "leverframe"
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
@@ -274,6 +275,21 @@ def test_settings_of_the_examples_load(example: str, tmp_path: Path) -> None:
             found = load_settings(file, plain | secret)
             assert found.topics.partitions == values["topics"]["partitions"]
             assert found.broker.servers == values["broker"]["servers"]
+
+
+def test_chart_refuses_every_secret_among_the_settings() -> None:
+    """What settings call a password, a token, a secret or a key is named in the chart's checks."""
+    checks = (CHART / "templates" / "_checks.tpl").read_text("utf-8")
+    secret = re.compile(r"(.*_)?(password|token|secret|key)(_before)?")
+    found = {
+        f"{section.name}.{field.name}"
+        for section in msgspec.structs.fields(Settings)
+        if isinstance(section.type, type) and issubclass(section.type, msgspec.Struct)
+        for field in msgspec.structs.fields(section.type)
+        if secret.fullmatch(field.name) and field.type is not bool
+    }
+    assert len(found) > 8
+    assert {path for path in found if f'"{path}"' not in checks} == set()
 
 
 def test_values_that_the_page_names_exist() -> None:

@@ -52,6 +52,11 @@ def test_image_holds_every_package() -> None:
     assert links <= set(image.copied(TEXT))
 
 
+def test_platform_is_what_the_engine_says() -> None:
+    """A default of TARGETARCH would beat BuildKit's own value, and ARM would lack its compiler."""
+    assert re.findall(r"^ARG TARGET\w+.*$", TEXT, re.MULTILINE) == ["ARG TARGETARCH"]
+
+
 def test_versions_agree() -> None:
     """The label's version is the package's."""
     from leverframe import __version__

@@ -68,7 +68,7 @@ def build(
 ) -> dict[str, Stage]:
     """Execute all stages below a folder; return them by name.
 
-    Raises ``CalledProcessError`` where a RUN fails.
+    Raises ``AssertionError``, with what was said, where a RUN fails.
     """
     stages: dict[str, Stage] = {}
     stage = Stage(place)

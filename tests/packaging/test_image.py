@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import helm
 import image
 import jsonschema
 import pytest
@@ -98,11 +99,16 @@ def stages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.mark.drill
 @pytest.mark.broker
 def test_image_runs_as_the_chart_runs_it(deploy: Callable[..., Any], stages: Any) -> None:
-    """All RUN lines work; the worker works as nobody special, on a root it cannot write to."""
+    """All RUN lines work; what the chart's containers start works, on a root that is read-only."""
     stage = stages["worker"]
     assert stage.user == "10001:10001"
     deployment = asyncio.run(deploy())
-    env = deployment.environment | stage.env | {"LEVERFRAME_APP__WEB_PORT": str(free_ports(1)[0])}
+    env = stage.env | chart_environment(stage.root) | deployment.environment
+    env |= {
+        "LEVERFRAME_BROKER__SERVERS": deployment.settings.broker.servers,
+        "LEVERFRAME_TOPICS__REPLICATION": "1",
+        "LEVERFRAME_APP__WEB_PORT": str(free_ports(1)[0]),
+    }
 
     def inside(*command: str) -> subprocess.CompletedProcess[str]:
         line = image.sealed(stage, *command)
@@ -110,15 +116,31 @@ def test_image_runs_as_the_chart_runs_it(deploy: Callable[..., Any], stages: Any
 
     assert inside("id", "-u").stdout == "10001\n"
     assert "Read-only" in inside("touch", "/opt/leverframe/written").stderr
-    entry = json.loads(stage.told["ENTRYPOINT"]) + json.loads(stage.told["CMD"])
+    entry = json.loads(stage.told["ENTRYPOINT"])
+    created = inside(*entry, "topics", "create")
+    assert created.returncode == 0, created.stdout + created.stderr
     probe = json.loads(stage.told["HEALTHCHECK"].partition("CMD ")[2])
     assert inside(*probe).returncode == 1
-    worker = subprocess.Popen(image.sealed(stage, *entry), env=env)
+    worker = subprocess.Popen(image.sealed(stage, *entry, *json.loads(stage.told["CMD"])), env=env)
     try:
         until(lambda: inside(*probe).returncode == 0, "the healthcheck passes")
+        until(lambda: inside(*entry, "doctor").returncode == 0, "the doctor finds no fault")
     finally:
         worker.send_signal(signal.SIGTERM)
     assert worker.wait(PATIENCE_S) == 0
+
+
+def chart_environment(root: Path) -> dict[str, str]:
+    """Mount the minimal example's settings, and return the environment of its first worker."""
+    made = helm.manifests((helm.RENDERED / "minimal.yaml").read_text("utf-8"))
+    settings = next(one["data"] for one in made if one["kind"] == "ConfigMap")["leverframe.toml"]
+    (root / "etc" / "leverframe").mkdir()
+    (root / "etc" / "leverframe" / "leverframe.toml").write_text(settings, encoding="utf-8")
+    pod = next(one["spec"]["template"]["spec"] for one in made if one["kind"] == "StatefulSet")
+    told = {one["name"]: one.get("value") for one in pod["containers"][0]["env"]}
+    unnamed = [name for name, value in told.items() if value is None]
+    assert unnamed == ["LEVERFRAME_APP__INSTANCE"]
+    return told | {"LEVERFRAME_APP__INSTANCE": "leverframe-worker-0"}
 
 
 @pytest.mark.drill

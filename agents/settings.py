@@ -4,7 +4,7 @@ import os
 import typing
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
@@ -27,6 +27,16 @@ __all__ = [
     "load_routes",
     "load_settings",
 ]
+
+
+NoticeKind: TypeAlias = Literal[
+    "rollback", "ramp", "ramp_held", "proposal", "probation", "alarm", "promotion", "critical"
+]
+
+_PAGERS: Final[Mapping[str, str]] = {
+    "pagerduty": "https://events.pagerduty.com/v2/enqueue",
+    "opsgenie": "https://api.opsgenie.com/v2/alerts",
+}
 
 
 class AppSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -148,25 +158,47 @@ class NotificationSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_o
     ----------
     url : str
         Of a webhook; nobody is told when empty. It may be a secret: give it by the environment.
+        With ``pagerduty`` and ``opsgenie`` their own address when empty.
     format : str
-        ``json``, or ``slack`` for incoming webhooks of Slack and those like it.
+        ``json``; ``slack`` for incoming webhooks of Slack and those like it; ``pagerduty`` for its
+        Events API v2; ``opsgenie`` for its alerts.
     key : str
-        Signs what is posted; unsigned when empty. Give it by the environment.
-    events : list of str
+        Signs what is posted; unsigned when empty. PagerDuty's routing key, Opsgenie's API key:
+        nobody is paged when empty. Give it by the environment.
+    events : list of str, optional
         Of ``rollback``, ``ramp``, ``ramp_held``, ``proposal``, ``probation``, ``alarm``,
-        ``promotion``.
+        ``promotion``, ``critical`` (the job rolled back, or an alarm says that users are harmed).
+        Left out: ``rollback``, ``ramp_held``, ``proposal`` and ``alarm``; with ``pagerduty`` and
+        ``opsgenie`` ``critical``.
     """
 
     url: Annotated[str, Meta(pattern=r"^(|https?://[!-~]+)$")] = ""
-    format: Literal["json", "slack"] = "json"
+    format: Literal["json", "slack", "pagerduty", "opsgenie"] = "json"
     key: str = ""
-    events: list[
-        Literal["rollback", "ramp", "ramp_held", "proposal", "probation", "alarm", "promotion"]
-    ] = field(default_factory=lambda: ["rollback", "ramp_held", "proposal", "alarm"])
+    events: list[NoticeKind] | None = None
 
     def __repr__(self) -> str:
         """Leave the address and the key out."""
         return f"NotificationSettings(format={self.format!r}, events={self.events!r})"
+
+    @property
+    def is_paging(self) -> bool:
+        """Whether it is a tool for people on call, which hears when something is over."""
+        return self.format in _PAGERS
+
+    @property
+    def address(self) -> str:
+        """Where to post; empty where nobody is to be told."""
+        if self.is_paging and not self.key:
+            return ""
+        return self.url or _PAGERS.get(self.format, "")
+
+    @property
+    def told(self) -> list[NoticeKind]:
+        """The kinds that are told."""
+        if self.events is not None:
+            return self.events
+        return ["critical"] if self.is_paging else ["rollback", "ramp_held", "proposal", "alarm"]
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -182,6 +214,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         The topics.
     notifications : NotificationSettings
         Who is told of what happens.
+    paging : NotificationSettings
+        Who is told beside them, such as people on call; the same keys.
     routes : dict of str to RouteSettings
         Routes by name; ``"*"`` stands for every other route. Without any, all routes are accepted
         with the defaults.
@@ -199,6 +233,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     broker: BrokerSettings = BrokerSettings()
     topics: TopicSettings = TopicSettings()
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
+    paging: NotificationSettings = field(default_factory=NotificationSettings)
     routes: dict[str, RouteSettings] = field(
         default_factory=lambda: {OTHER_ROUTES: RouteSettings()}
     )

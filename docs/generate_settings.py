@@ -38,6 +38,7 @@ _SECTIONS: Final[tuple[tuple[str, type[Struct]], ...]] = (
     ("broker", BrokerSettings),
     ("topics", TopicSettings),
     ("notifications", NotificationSettings),
+    ("paging", NotificationSettings),
     ("routes.NAME", RouteSettings),
     ("routes.NAME.guard", GuardSettings),
     ("routes.NAME.metrics.METRIC", MetricSettings),

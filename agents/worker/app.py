@@ -33,7 +33,7 @@ from leverframe.agents.worker.inputs import Inputs
 from leverframe.agents.worker.learning import LearningShell
 from leverframe.agents.worker.membership import ConsumerFlow, Membership
 from leverframe.agents.worker.metrics import metrics_page
-from leverframe.agents.worker.notifier import Notifier
+from leverframe.agents.worker.notifier import SECTIONS, Notifier
 from leverframe.agents.worker.route_settings import SettingsFollower
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.errors import GroupError, LeverframeError
@@ -152,8 +152,10 @@ def build_app(
             newest_heartbeats, set_aside, inputs.lost, ingest.counts, learning.moved
         )
         add_web(app, settings, render_metrics, membership.why_not_ready, inputs.lost)
-    if settings.notifications.url:
-        app.task(Notifier(settings).follow)
+    for name in SECTIONS:
+        notifier = Notifier(settings, name)
+        if notifier.is_wanted:
+            app.task(notifier.follow)
     return app
 
 

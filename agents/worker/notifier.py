@@ -1,4 +1,4 @@
-"""Tells a webhook of rollbacks, held ramps and alarms; at least once, through a group of its own.
+"""Tells a webhook, or people on call, what happens; at least once, through a group of its own.
 
 The workers share the partitions of ``control`` in a consumer group that commits what was
 delivered, so neither a restart nor a webhook that is away loses a notification.
@@ -6,21 +6,35 @@ delivered, so neither a restart nor a webhook that is away loses a notification.
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 import aiohttp
 
+from leverframe.agents.operator.topics import read_since
 from leverframe.agents.settings import NotificationSettings, Settings
+from leverframe.agents.worker.conditions import Conditions
 from leverframe.agents.worker.notices import Notice, body_of, notice_of, signature_of
+from leverframe.agents.worker.pagers import (
+    Posting,
+    is_critical,
+    page_of,
+    page_over,
+    posting_of,
+)
+from leverframe.schemas.control import ControlMessage
+from leverframe.schemas.errors import SettingsError
 from leverframe.schemas.signing import read_control
 from leverframe.streams.runtime.consumers import open_consumer
 from leverframe.streams.runtime.logger import make_logger
 
-__all__ = ["Notifier"]
+__all__ = ["SECTIONS", "Notifier"]
 
 log = make_logger()
+
+SECTIONS: Final[tuple[Literal["notifications", "paging"], ...]] = ("notifications", "paging")
+"""Of the settings, that name somebody to tell."""
 
 _FIRST_WAIT_S: Final = 1.0
 _LONGEST_WAIT_S: Final = 60.0
@@ -33,15 +47,34 @@ _COME_AGAIN: Final = frozenset({408, 425, 429})
 
 
 class Notifier:
-    """Follows ``control`` and posts to ``notifications.url``, which is set.
+    """Follows ``control`` and posts to who is named in a section of the settings.
 
     ``clock_s`` gives seconds since the epoch.
     """
 
-    def __init__(self, settings: Settings, clock_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        section: Literal["notifications", "paging"] = "notifications",
+        clock_s: Callable[[], float] = time.time,
+    ) -> None:
         self._settings = settings
-        self._how: NotificationSettings = settings.notifications
+        self._section = section
+        self._how: NotificationSettings = getattr(settings, section)
         self._clock_s = clock_s
+        self._deployment = f"{settings.topics.prefix}{settings.app.id}"
+        self._conditions = Conditions()
+        self._recalled: set[Any] = set()
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there is somebody to tell; ``SettingsError`` for a pager without its key."""
+        if self._how.is_paging and not self._how.key:
+            raise SettingsError(
+                f"[{self._section}] format {self._how.format!r} needs its key, or nobody would be "
+                f"paged: set LEVERFRAME_{self._section.upper()}__KEY"
+            )
+        return bool(self._how.address)
 
     async def follow(self) -> None:
         """Deliver for ever; an outage of the broker is waited out."""
@@ -59,7 +92,7 @@ class Notifier:
         consuming = open_consumer(
             settings.broker,
             settings.topic_names.control,
-            group_id=f"{settings.topics.prefix}{settings.app.id}-notifications",
+            group_id=f"{self._deployment}-{self._section}",
             # No notifications of the past when they are switched on.
             auto_offset_reset="latest",
             # A webhook may be away for long; the partition stays here meanwhile.
@@ -77,12 +110,13 @@ class Notifier:
     async def _deliver_some(self, consumer: Any, session: aiohttp.ClientSession) -> int:
         delivered = 0
         fetched = await consumer.getmany(timeout_ms=1000, max_records=200)
+        if self._how.is_paging:
+            await self._recall(consumer, fetched)
         for records in fetched.values():
             for record in records:
                 try:
-                    notice = self._notice_in(record)
-                    if notice is not None:
-                        await self.deliver(notice, session)
+                    for posting, name in self._postings_of(record):
+                        await self._post_until_taken(posting, name, session)
                         delivered += 1
                 except Exception:
                     # It would be met again at every start, and nothing behind it delivered.
@@ -93,18 +127,62 @@ class Notifier:
                     )
         return delivered
 
-    def _notice_in(self, record: Any) -> Notice | None:
-        message = read_control(record, self._settings.control_keys)
-        notice = None if message is None else notice_of(message)
-        return notice if notice is not None and notice.event in self._how.events else None
+    async def _recall(self, consumer: Any, fetched: Mapping[Any, Sequence[Any]]) -> None:
+        """Look up what was in force before partitions came here: its end is to be told."""
+        self._recalled &= set(consumer.assignment())
+        longest_s = max((route.ttl_s for route in self._settings.routes.values()), default=15.0)
+        for tp in fetched.keys() - self._recalled:
+            first = fetched[tp][0]
+            # A route has a heartbeat in each third of its time to live.
+            since_ms = first.timestamp - round(longest_s * 1000)
+            before = await read_since(
+                self._settings.broker, [tp], since_ms, self._message_in, {tp: first.offset}
+            )
+            for message in before:
+                self._conditions.recall(message)
+                notice = self._notice_of(message)
+                if notice is not None:
+                    self._conditions.open(notice)
+            self._recalled.add(tp)
 
-    async def deliver(self, notice: Notice, session: aiohttp.ClientSession) -> bool:
+    def _message_in(self, record: Any) -> ControlMessage | None:
+        return read_control(record, self._settings.control_keys)
+
+    def _notice_of(self, message: ControlMessage) -> Notice | None:
+        notice, told = notice_of(message), self._how.told
+        if notice is None:
+            return None
+        is_told = notice.event in told or ("critical" in told and is_critical(notice))
+        return notice if is_told else None
+
+    def _postings_of(self, record: Any) -> Iterator[tuple[Posting, Notice]]:
+        """Yield what is to be posted of a record, and of which notice or heartbeat."""
+        message = self._message_in(record)
+        if message is None:
+            return
+        how, notice = self._how, self._notice_of(message)
+        if not how.is_paging:
+            if notice is not None:
+                yield Posting(how.address, body_of(notice, how.format), {}), notice
+            return
+        pages = [
+            page_over(message, kind, self._deployment) for kind in self._conditions.close(message)
+        ]
+        if notice is not None:
+            self._conditions.open(notice)
+            pages.append(page_of(notice, self._deployment))
+        for page in pages:
+            told = Notice(page.kind, page.text, message)
+            yield posting_of(page, how.format, how.address, how.key), told
+
+    async def _post_until_taken(
+        self, posting: Posting, notice: Notice, session: aiohttp.ClientSession
+    ) -> bool:
         """Post until it is taken, refused for good, or an hour has passed; say if it was taken."""
-        body = body_of(notice, self._how.format)
         about = {"route": notice.message.route, "notification": notice.id}
         began_s, wait_s = time.monotonic(), _FIRST_WAIT_S
         while True:
-            trouble = await self._post(body, notice, session)
+            trouble = await self._post(posting, notice, session)
             if trouble is None:
                 log.info("notification_sent", message=f"notified of {notice.id}", **about)
                 return True
@@ -125,16 +203,17 @@ class Notifier:
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
     async def _post(
-        self, body: bytes, notice: Notice, session: aiohttp.ClientSession
+        self, posting: Posting, notice: Notice, session: aiohttp.ClientSession
     ) -> tuple[str, bool] | None:
         headers = {"Content-Type": "application/json", "Leverframe-Id": quote(notice.id)}
-        if self._how.key:
+        headers |= posting.headers
+        if self._how.key and not self._how.is_paging:
             headers["Leverframe-Signature"] = signature_of(
-                body, self._how.key, int(self._clock_s())
+                posting.body, self._how.key, int(self._clock_s())
             )
         try:
             async with session.post(
-                self._how.url, data=body, headers=headers, allow_redirects=False
+                posting.url, data=posting.body, headers=headers, allow_redirects=False
             ) as answer:
                 status = answer.status
         except (aiohttp.ClientError, OSError, TimeoutError) as error:

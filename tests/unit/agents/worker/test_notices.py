@@ -4,18 +4,22 @@ import asyncio
 import hashlib
 import hmac
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import orjson
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 from control_records import GUARD, HOLD, NOT_EFFECTIVE, T0, commanded, message
+from msgspec.structs import replace
 
 from leverframe.agents.settings import load_settings
+from leverframe.agents.worker.conditions import Conditions
 from leverframe.agents.worker.notices import body_of, notice_of, signature_of
 from leverframe.agents.worker.notifier import Notifier
 from leverframe.schemas.codec import encode
-from leverframe.schemas.control import ControlKind
+from leverframe.schemas.control import ControlKind, ControlMessage
+from leverframe.schemas.errors import SettingsError
 
 
 @pytest.mark.parametrize(
@@ -111,6 +115,106 @@ def test_a_name_with_a_line_break_fits_into_a_header() -> None:
 
     assert asyncio.run(scenario()) == 3
     assert [name for name, _ in posted] == ["broken/1.1", "two%0Alines/1.2", "r/1.3"]
+
+
+PAGED = {"LEVERFRAME_PAGING__KEY": "a-key"}
+
+
+@pytest.mark.parametrize("form", ["pagerduty", "opsgenie"])
+def test_people_on_call_hear_when_it_is_over(form: str) -> None:
+    """What is critical opens a page, once for each route and kind; a heartbeat without it ends it.
+
+    A person's rollback, and an alarm about evidence, are nobody's emergency.
+    """
+    posted: list[tuple[str, dict[str, Any], str]] = []
+
+    async def take(request: web.Request) -> web.Response:
+        told = orjson.loads(await request.read())
+        path = request.raw_path
+        posted.append((path, told, request.headers.get("Authorization", "")))
+        return web.Response(status=202)
+
+    def off(seq: int, **fields: Any) -> ControlMessage:
+        return replace(message(seq, T0, **fields), quarantined=["b"])
+
+    lasting = {"why": "heartbeat", "following": {"alarms": {"rollback_not_effective": {}}}}
+    by_hand = commanded("rollback", "ada", "b")
+
+    class Topic:
+        def assignment(self) -> set[str]:
+            return {"tp"}
+
+        async def getmany(self, **_: Any) -> dict[str, list[Any]]:
+            told = [
+                off(1, kind="rollback", cause=GUARD),
+                off(2, cause={"why": "heartbeat"}),
+                off(3, kind="routing", cause=NOT_EFFECTIVE),
+                off(4, cause=lasting),
+                message(5, T0, cause=lasting),
+                message(6, T0, cause={"why": "heartbeat"}),
+                message(7, T0, cause={"why": "heartbeat"}),
+                off(8, kind="rollback", cause=by_hand, route="other"),
+                message(9, T0, kind="routing", cause={**HOLD}),
+            ]
+            return {"tp": [Record(encode(one)) for one in told]}
+
+    async def scenario() -> int:
+        app = web.Application()
+        app.router.add_post("/{rest:.*}", take)
+        async with TestServer(app) as server, ClientSession() as session:
+            url = str(server.make_url("/v2/alerts"))
+            settings = load_settings(
+                None,
+                {**PAGED, "LEVERFRAME_PAGING__URL": url, "LEVERFRAME_PAGING__FORMAT": form},
+            )
+            notifier = Notifier(settings, "paging")
+            assert notifier.is_wanted
+            notifier._recalled.add("tp")
+            return await notifier._deliver_some(Topic(), session)
+
+    assert asyncio.run(scenario()) == 4
+    keys = [f"leverframe/r/{kind}" for kind in ("rollback", "rollback_not_effective")]
+    if form == "pagerduty":
+        assert [(told["event_action"], told["dedup_key"]) for _, told, _ in posted] == [
+            ("trigger", keys[0]),
+            ("trigger", keys[1]),
+            ("resolve", keys[0]),
+            ("resolve", keys[1]),
+        ]
+        assert {told["routing_key"] for _, told, _ in posted} == {"a-key"}
+        first = posted[0][1]["payload"]
+        assert first["severity"] == "critical"
+        assert first["summary"].startswith("r: b was rolled back")
+        assert first["custom_details"]["cause"]["log_evidence"] == 5.1
+        return
+    assert [path for path, _, _ in posted] == [
+        "/v2/alerts",
+        "/v2/alerts",
+        *(f"/v2/alerts/{quote(key, safe='')}/close?identifierType=alias" for key in keys),
+    ]
+    assert [told["alias"] for _, told, _ in posted[:2]] == keys
+    assert posted[0][1]["priority"] == "P1"
+    assert {sent for _, _, sent in posted} == {"GenieKey a-key"}
+
+
+def test_a_pager_without_its_key_is_no_pager() -> None:
+    """Silence would be found out on the day that it is needed."""
+    settings = load_settings(None, {"LEVERFRAME_PAGING__FORMAT": "pagerduty"})
+    with pytest.raises(SettingsError, match="LEVERFRAME_PAGING__KEY"):
+        _ = Notifier(settings, "paging").is_wanted
+    assert not Notifier(settings).is_wanted
+    paged = load_settings(None, {**PAGED, "LEVERFRAME_PAGING__FORMAT": "pagerduty"})
+    assert Notifier(paged, "paging").is_wanted
+    assert paged.paging.address == "https://events.pagerduty.com/v2/enqueue"
+
+
+def test_what_was_open_before_a_restart_ends_too() -> None:
+    """By what the newest heartbeat of before said."""
+    conditions = Conditions()
+    conditions.recall(replace(message(1, T0), quarantined=["b"]))
+    assert conditions.close(replace(message(2, T0), quarantined=["b"])) == []
+    assert conditions.close(message(3, T0)) == ["rollback"]
+    assert conditions.close(message(4, T0)) == []
 
 
 class Record(NamedTuple):

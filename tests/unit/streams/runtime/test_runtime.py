@@ -290,14 +290,21 @@ def test_partitions_are_those_of_kafkas_default() -> None:
 
 
 def test_topics_are_declared_once_with_prefix_and_application() -> None:
-    """Eleven topics, changelogs named after the application, all behind the prefix."""
-    declared = Topics("app", "p-").declared(partitions=4, route_partitions=2, longest_window_ms=0)
+    """Twelve topics, changelogs named after the application, all behind the prefix."""
+    topics = Topics("app", "p-")
+    declared = [
+        *topics.declared(
+            partitions=4, route_partitions=2, longest_window_ms=0, audit_retention_days=30
+        )
+    ]
     names = {topic.name: topic.partitions for topic in declared}
+    kept = {topic.name: topic.config.get("retention.ms") for topic in declared}
+    assert kept["p-audit"] == str(30 * 86_400_000)
     assert names["p-predictions"] == names["p-ground-truth"] == 4
     assert names["p-app-attribution-changelog"] == 4
     assert names["p-rewards"] == names["p-control"] == names["p-app-learning-changelog"] == 2
-    assert names["p-route-settings"] == 2
-    assert len(names) == 11
+    assert names["p-route-settings"] == names["p-audit"] == 2
+    assert len(names) == 12
 
 
 def test_expiry_index_is_read_in_portions() -> None:

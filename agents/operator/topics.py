@@ -39,30 +39,22 @@ async def read_since(
     partitions: Sequence[TopicPartition],
     since_ms: int,
     keep: Callable[[Any], Kept | None],
-    until: Mapping[TopicPartition, int] | None = None,
 ) -> list[Kept]:
     """Read partitions from the first record that was written at a time or later, to their ends.
-
-    Or to the offsets ``until``, where they are given.
 
     Returns what ``keep`` makes of each record, in their order within a partition. Raises
     ``BrokerError`` if no broker answers, or one gives nothing for half a minute.
     """
     async with _consumer(broker, partitions) as consumer:
-        ends = until or await consumer.end_offsets(partitions)
+        ends = await consumer.end_offsets(partitions)
         found = await consumer.offsets_for_times(dict.fromkeys(partitions, max(0, since_ms)))
         for tp in partitions:
             at = found.get(tp)
             consumer.seek(tp, ends[tp] if at is None else at.offset)
         kept: list[Kept] = []
         async for records in _up_to(consumer, ends):
-            own = (record for record in records if record.offset < ends[_partition_of(record)])
-            kept += (one for record in own if (one := keep(record)) is not None)
+            kept += (one for record in records if (one := keep(record)) is not None)
         return kept
-
-
-def _partition_of(record: Any) -> TopicPartition:
-    return TopicPartition(record.topic, record.partition)
 
 
 async def read_back(

@@ -7,12 +7,13 @@ delivered, so neither a restart nor a webhook that is away loses a notification.
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
 import aiohttp
 
-from leverframe.agents.operator.topics import read_since
+from leverframe.agents.operator.topics import read_back
 from leverframe.agents.settings import NotificationSettings, Settings
 from leverframe.agents.worker.conditions import Conditions
 from leverframe.agents.worker.notices import Notice, body_of, notice_of, signature_of
@@ -132,12 +133,14 @@ class Notifier:
         self._recalled &= set(consumer.assignment())
         longest_s = max((route.ttl_s for route in self._settings.routes.values()), default=15.0)
         for tp in fetched.keys() - self._recalled:
-            first = fetched[tp][0]
-            # A route has a heartbeat in each third of its time to live.
-            since_ms = first.timestamp - round(longest_s * 1000)
-            before = await read_since(
-                self._settings.broker, [tp], since_ms, self._message_in, {tp: first.offset}
+            first: int = fetched[tp][0].offset
+            records = await read_back(
+                self._settings.broker,
+                tp,
+                partial(_lies_before, first),
+                partial(_spans, [], round(longest_s * 1000)),
             )
+            before = [one for record in records if (one := self._message_in(record)) is not None]
             for message in before:
                 self._conditions.recall(message)
                 notice = self._notice_of(message)
@@ -222,3 +225,18 @@ class Notifier:
         if status < 300:
             return None
         return f"HTTP {status}", 300 <= status < 500 and status not in _COME_AGAIN
+
+
+def _lies_before(offset: int, record: Any) -> bool:
+    return bool(record.offset < offset)
+
+
+def _spans(newest: list[int], span_ms: int, kept: list[Any]) -> bool:
+    """Whether a portion reaches so far back: a route has a heartbeat in each time to live.
+
+    From the newest record before, not from now: nobody beat while no worker ran.
+    """
+    if not kept:
+        return False
+    newest[:] = newest or [kept[-1].timestamp]
+    return bool(newest[0] - kept[0].timestamp >= span_ms)

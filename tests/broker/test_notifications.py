@@ -53,10 +53,10 @@ async def order(deployment: Deployment, action: Any, arm: str, route: str = "r")
     )
 
 
-async def is_following(deployment: Deployment) -> None:
+async def is_following(deployment: Deployment, section: str = "notifications") -> None:
     """Until the group of the notifications has committed: it begins at the topic's end."""
     settings = deployment.settings
-    group = f"{settings.topics.prefix}{settings.app.id}-notifications"
+    group = f"{settings.topics.prefix}{settings.app.id}-{section}"
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker.servers)
     await admin.start()
     try:
@@ -127,5 +127,41 @@ def test_a_killed_worker_loses_no_notification(deploy: Callable[..., Any]) -> No
             await order(deployment, "rollback", "c")
             await asyncio.wait_for(hook.taken.get(), PATIENCE_S)
             assert len(set(hook.tries)) == 3
+
+    asyncio.run(scenario())
+
+
+def test_a_page_ends_though_the_worker_that_opened_it_is_gone(deploy: Callable[..., Any]) -> None:
+    """Opened by one worker, which is killed; once the arm is released its heir resolves it."""
+
+    async def scenario() -> None:
+        hook = Webhook()
+        async with listening(hook) as url:
+            deployment = await deploy(
+                LEVERFRAME_PAGING__URL=url,
+                LEVERFRAME_PAGING__FORMAT="pagerduty",
+                LEVERFRAME_PAGING__KEY=KEY,
+                LEVERFRAME_PAGING__EVENTS='["rollback"]',
+                LEVERFRAME_ROUTES__R__TTL_S="3",
+            )
+            worker = deployment.start()
+            await is_following(deployment, "paging")
+            for arm in ("a", "b"):
+                await order(deployment, "register_arm", arm)
+            await order(deployment, "rollback", "b")
+            opened, _, _ = await asyncio.wait_for(hook.taken.get(), PATIENCE_S)
+            assert (opened["event_action"], opened["routing_key"]) == ("trigger", KEY)
+            assert opened["payload"]["summary"].startswith("r: command rollback b by ada")
+            worker.kill()
+            worker.wait()
+            deployment.start()
+            await order(deployment, "release", "b")
+            async with asyncio.timeout(PATIENCE_S):
+                # At least once: what the first had not committed is told again.
+                while (told := (await hook.taken.get())[0])["event_action"] != "resolve":
+                    assert told == opened
+            assert told["dedup_key"] == opened["dedup_key"]
+            assert opened["dedup_key"].endswith("leverframe/r/rollback")
+            assert KEY not in deployment.log()
 
     asyncio.run(scenario())

@@ -119,8 +119,7 @@ def _judge_age(
             f"shorter than the longest window ({_span(longest_window_ms)}): halves of pairs are "
             "deleted while the others are still waited for"
             if is_lossy
-            else f"less than the {_span(declared_ms)} that `topics create` sets: a worker that was "
-            "away for longer misses records"
+            else f"less than the {_span(declared_ms)} that `topics create` sets: {_missed(name)}"
         )
         cure = "Set it: " + _EDIT.format(topic, f"retention.ms={declared_ms}")
         found.append(kind(CHECK, topic, f"kept for {_span(kept_ms)}, {what}", cure))
@@ -135,6 +134,12 @@ def _judge_age(
             )
         )
     return found
+
+
+def _missed(name: str) -> str:
+    if name == "audit":
+        return "what is older is lost to whoever asks"
+    return "a worker that was away for longer misses records"
 
 
 def _judge_limits(

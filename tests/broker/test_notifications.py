@@ -131,6 +131,7 @@ def test_a_killed_worker_loses_no_notification(deploy: Callable[..., Any]) -> No
     asyncio.run(scenario())
 
 
+@pytest.mark.drill
 def test_a_page_ends_though_the_worker_that_opened_it_is_gone(deploy: Callable[..., Any]) -> None:
     """Opened by one worker, which is killed; once the arm is released its heir resolves it."""
 

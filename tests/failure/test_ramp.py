@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 from estate import run, steer
-from harness import SHORT_SESSION, control_messages, lose_disk
+from harness import SHORT_SESSION, Deployment, control_messages, lose_disk
 from patience import eventually
 from two_arms import Serving, newest, replayed
 
 pytestmark = pytest.mark.broker
 _ROUTE = "LEVERFRAME_ROUTES__R__"
 _PLAN = ("--steps", "10,30,60,100", "--dwell", "1s", "--min-labels", "30", "--gate", "not_harmful")
+_LONG_PLAN = ("--steps", "5,20,40,70,100", *_PLAN[2:])
 
 
 def test_ramp_goes_on_where_it_was(deploy: Callable[..., Any]) -> None:
@@ -78,6 +79,98 @@ def test_ramp_goes_on_where_it_was(deploy: Callable[..., Any]) -> None:
             assert "b became champion, its ramp is done" in shown.stdout
 
     asyncio.run(drill())
+
+
+@pytest.mark.drill
+def test_ramp_ends_as_if_nothing_had_happened(deploy: Callable[..., Any]) -> None:
+    """Five steps through ten kills and three rebalances: each once, in order; a replay agrees.
+
+    A replay folds the same records without any disturbance.
+    """
+
+    async def drill() -> None:
+        deployment = await deploy(
+            **SHORT_SESSION,
+            LEVERFRAME_TOPICS__PARTITIONS="2",
+            LEVERFRAME_TOPICS__ROUTE_PARTITIONS="1",
+            **{
+                _ROUTE + "POLICY": '{ name = "static", params = { weights = { a = 1.0 } } }',
+                _ROUTE + "TTL_S": "3",
+            },
+        )
+        troubles = Troubles(deployment)
+        servers = deployment.settings.broker.servers
+        async with AIOKafkaProducer(bootstrap_servers=servers, linger_ms=5) as producer:
+            serving = Serving(deployment, producer, 11)
+            await serving.serve(1, 0.0, a=0.9, b=0.9)
+            await serving.serve(300, 0.2, a=0.9, b=0.9)
+
+            async def are_known() -> bool:
+                message = await newest(deployment)
+                return message is not None and set(message.weights) == {"a", "b"}
+
+            await eventually(are_known, deployment.logs)
+            begun = await asyncio.to_thread(steer, deployment, "ramp", "r", "b", *_LONG_PLAN)
+            assert begun.returncode == 0, begun.stderr
+            message = await newest(deployment)
+            while message is None or message.champion != "b" or troubles.left:
+                share = 0.05 if message is None else message.weights["b"]
+                assert serving.sent < 60_000, deployment.logs()
+                await serving.serve(120, share, a=0.9, b=0.9)
+                await troubles.next()
+                message = await newest(deployment)
+
+            async def agrees() -> bool:
+                told = await newest(deployment)
+                return told is not None and await replayed(deployment) == told.state_digest
+
+            await eventually(agrees, deployment.logs)
+            told = [
+                (one.cause["step"], one.cause["at"])
+                for one in (await control_messages(deployment))["r"]
+                if one.cause.get("why") == "ramp" and one.cause["step"] != "waiting"
+            ]
+            assert told == [("moved", 2), ("moved", 3), ("moved", 4), ("done", 5)]
+            assert (troubles.kills, troubles.rebalances) == (10, 3)
+
+    asyncio.run(drill())
+
+
+class Troubles:
+    """A worker that is killed and started again, and one that joins it and leaves, in turn."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._worker = deployment.start("w0")
+        self._guest: Any = None
+        self.left = ["kill", "kill", "kill", "join", "kill", "kill", "leave", "kill", "kill"]
+        self.left += ["join", "kill", "kill", "kill"]
+        self.kills = self.rebalances = 0
+
+    async def next(self) -> None:
+        """Make the next trouble, and wait until a worker follows again."""
+        if not self.left:
+            return
+        what = self.left.pop(0)
+        if what == "kill":
+            self.kills += 1
+            self._worker.kill()
+            await asyncio.to_thread(self._worker.wait)
+            self._worker = self._deployment.start("w0")
+        else:
+            self.rebalances += 1
+            if what == "join":
+                self._guest = self._deployment.start(f"guest{self.rebalances}")
+            else:
+                self._guest.terminate()
+                await asyncio.to_thread(self._guest.wait)
+        before = await newest(self._deployment)
+
+        async def goes_on() -> bool:
+            now = await newest(self._deployment)
+            return now is not None and (before is None or now.seq > before.seq)
+
+        await eventually(goes_on, self._deployment.logs)
 
 
 def test_weights_are_set_and_shown(deploy: Callable[..., Any]) -> None:

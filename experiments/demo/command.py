@@ -17,15 +17,16 @@ __all__ = ["demo"]
         "leverframe demo --scenario labels --requests 5000",
         "leverframe demo --scenario estate",
         "leverframe demo --scenario gateway",
+        "leverframe demo --scenario ramp",
     )
 )
 @click.option(
     "--scenario",
-    type=click.Choice(["rollback", "shadow", "labels", "estate", "gateway"]),
+    type=click.Choice(["rollback", "shadow", "labels", "estate", "gateway", "ramp"]),
     default="rollback",
     show_default=True,
     help="A model that wins and breaks, one that is proved at no traffic, a day of labels, or "
-    "topics that were there first, or services that decide over HTTP.",
+    "topics that were there first, services that decide over HTTP, or ramps that wait and end.",
 )
 @click.option(
     "--duration",
@@ -75,6 +76,9 @@ def demo(
     With --scenario gateway: a service in Node and one in Python decide through OpenFeature, labels
     are posted by curl, and both see a rollback.
 
+    With --scenario ramp: a slow model is off by its latency alone, a ramp waits for labels, breaks
+    at half of the traffic, is rolled back, and the next one ends with a person's yes.
+
     Exit code 0 only if the shift and the rollback really happened, or no statistic differs.
     """
     try:
@@ -91,6 +95,9 @@ def demo(
         return
     if scenario == "gateway":
         _gateway(seed, rate or 200.0, duration, output)
+        return
+    if scenario == "ramp":
+        _ramp(seed, rate or 150.0, duration, output)
         return
     summary = run_demo(
         DemoOptions(
@@ -135,6 +142,17 @@ def _gateway(seed: int, rate: float, duration: float, output: Path) -> None:
     options = GatewayOptions(seed=seed, rate=rate, duration_s=duration, output=output)
     if not run_gateway_demo(options, console):
         raise click.ClickException(f"a service did not see the rollback in time; see {output}")
+
+
+def _ramp(seed: int, rate: float, duration: float, output: Path) -> None:
+    from rich.console import Console
+
+    from leverframe.experiments.demo.ramp_run import RampOptions, run_ramp_demo
+
+    console = Console(highlight=False, width=None if Console().is_terminal else 160)
+    options = RampOptions(seed=seed, rate=rate, duration_s=duration, output=output)
+    if not run_ramp_demo(options, console):
+        raise click.ClickException(f"the ramps did not end as they must; see {output}")
 
 
 def show(summary: object, output: Path) -> None:

@@ -21,6 +21,8 @@ from leverframe.serving.subscriber import Subscriber
 __all__ = ["Health", "Observer"]
 
 _WINDOW: Final = 200
+# What else lies among rewards: measurements, marks of a restart.
+_RESERVED: Final = b"\x00"
 
 
 class Health(dict[str, int]):
@@ -86,6 +88,10 @@ class Observer:
         """Weights in force."""
         return self.newest.weights if self.newest is not None else {}
 
+    def labels_of(self, arm: str) -> int:
+        """Count the labels of an arm that were seen."""
+        return sum(reward.arm == arm for _, reward in self.rewards)
+
     async def wait_for_news(self, timeout_s: float) -> None:
         """Wait until something more was seen, or for that time."""
         self._changed.clear()
@@ -114,6 +120,8 @@ class Observer:
             while True:
                 for records in (await consumer.getmany(timeout_ms=100)).values():
                     for record in records:
+                        if (record.key or b"").startswith(_RESERVED):
+                            continue
                         try:
                             reward = decode(Reward, record.value or b"")
                         except RecordError:

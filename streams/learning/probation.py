@@ -70,6 +70,7 @@ def propose_probation(state: RouteState, route: Route) -> Change | None:
         move = PutOnProbation(name, arm.evidence.reference)
     else:
         arm = state.arms[now.arm]
+        may_act = may_act and not _is_ramped(state, now.compared_with)
         if may_act and arm.suspicion.is_on and arm.evidence.reference == now.compared_with:
             return None
         how = "moved" if arm.suspicion.is_on else arm.suspicion.ended or "moved"
@@ -79,15 +80,20 @@ def propose_probation(state: RouteState, route: Route) -> Change | None:
     return Change(kind="routing", cause=cause, moves=(move,), reweighs=True)
 
 
+def _is_ramped(state: RouteState, name: str) -> bool:
+    """Whether a person bounded the arm's share by a ramp, which no suspicion of another lifts."""
+    return state.ramp is not None and state.ramp.arm == name
+
+
 def _suspect_of(state: RouteState, route: Route) -> str | None:
     """The suspect with most traffic, of whom or of whose reference a probation moves the share."""
     share, least = route.settings.guard.probation_share, route.settings.min_publish_change
     found: list[tuple[float, str]] = []
     for name in state.eligible:
         arm = state.arms[name]
-        if not arm.suspicion.is_on or route.is_holdout(name):
-            continue
         reference = arm.evidence.reference
+        if not arm.suspicion.is_on or route.is_holdout(name) or _is_ramped(state, reference):
+            continue
         if not reference or state.arms[reference].phase in {"nursery", "shadow"}:
             # A beginner is no measure, and one in shadow is labelled as it is, without traffic.
             continue

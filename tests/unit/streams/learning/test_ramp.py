@@ -103,6 +103,24 @@ def test_a_healthy_gate_takes_proof() -> None:
     assert steps(loop)[-1] == ("done", "gate", 1.0)
 
 
+def test_no_suspicion_of_the_champion_lifts_the_step() -> None:
+    """A champion that falls is suspected, and the arm on its ramp has no more than its step.
+
+    Without a ramp a probation would give it half of the traffic.
+    """
+    loop = loop_of()
+    ramp(loop, **(QUICK | {"min_labels": 10**6}))
+    loop.run(2500, a=0.7, b=0.95)
+    assert loop.state.arms["a"].suspicion.is_on or loop.state.arms["a"].phase == "quarantined"
+    ramped = [one for one in loop.messages if one.weights.get("b") and "a" not in one.quarantined]
+    assert {one.weights["b"] for one in ramped} == {0.05}
+    free = loop_of()
+    shares = {"weights": {"a": 0.95, "b": 0.05}}
+    free.take([command_record("set_weights", params=shares, at=free.at)])
+    free.run(2500, a=0.7, b=0.95)
+    assert free.why("probation")
+
+
 def test_a_harmful_arm_is_rolled_back_and_its_ramp_is_over() -> None:
     loop = loop_of()
     ramp(loop, **QUICK)

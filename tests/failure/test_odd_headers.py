@@ -40,6 +40,8 @@ _RECORDS: dict[str, tuple[bytes, bytes | None]] = {
     "control-acks": (_ROUTE, encode(_ACK)),
     "traffic": (_ROUTE, b"{}"),
     "dead-letters": (b"anything", b"\xff"),
+    "route-settings": (_ROUTE, b"{}"),
+    "audit": (_ROUTE, b"{}"),
     "leverframe-attribution-changelog": (b"zz", None),
     "leverframe-learning-changelog": (b"zz", None),
 }
@@ -50,6 +52,7 @@ _COMMANDS: dict[str, list[str]] = {
     "evaluate": ["evaluate", "r", "-p", "ab_test"],
     "doctor": ["doctor", "--json"],
     "topics": ["topics", "check"],
+    "audit": ["audit", "r", "--json"],
 }
 
 

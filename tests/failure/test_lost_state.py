@@ -131,6 +131,7 @@ def test_inputs_made_anew_are_counted_after_a_restart(deploy: Callable[..., Any]
     asyncio.run(scenario())
 
 
+@pytest.mark.drill
 def test_restart_from_now_counts_nothing_of_before(deploy: Callable[..., Any]) -> None:
     """And it refuses while a worker runs."""
 
@@ -167,6 +168,7 @@ def test_a_second_application_on_the_same_topics_is_refused(deploy: Callable[...
     asyncio.run(scenario())
 
 
+@pytest.mark.drill
 def test_statistics_older_than_what_is_followed_are_refused(deploy: Callable[..., Any]) -> None:
     """As from an old copy of the changelog: a higher epoch on ``control`` is the proof."""
 

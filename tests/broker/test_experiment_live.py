@@ -37,6 +37,7 @@ def test_live_runs_take_one_reward_and_no_control() -> None:
     assert {run.settings.reward.name for run in runs} == {"cost_matrix"}
 
 
+@pytest.mark.drill
 def test_live_state_equals_the_replay(broker: Any, tmp_path: Path) -> None:
     """For the same seed and order of arrival the control topic ends with the replay's digest."""
     runs = live_runs(job_of(*SERVED), None)

@@ -124,6 +124,7 @@ def test_terminal_of_ascii_shows_escapes(deploy: Callable[..., Any]) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.drill
 def test_status_tells_where_the_policy_comes_from(deploy: Callable[..., Any]) -> None:
     """Policy, evidence and last acknowledgement with their ages; a command hides no evidence."""
 

@@ -98,6 +98,7 @@ def test_a_rollback_is_told_once_the_webhook_is_back(deploy: Callable[..., Any])
     asyncio.run(scenario())
 
 
+@pytest.mark.drill
 def test_a_killed_worker_loses_no_notification(deploy: Callable[..., Any]) -> None:
     """The webhook is away, the worker is killed: its heir tells. A refusal for good is left."""
 

@@ -153,6 +153,7 @@ def weights(detail: Any) -> dict[str, float]:
     return found
 
 
+@pytest.mark.drill
 def test_tutorial_does_what_it_says(reader: Reader) -> None:
     """Traffic moves to the better model; when it breaks it is rolled back; it can be released."""
 

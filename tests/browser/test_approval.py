@@ -20,6 +20,7 @@ _ROUTE = "LEVERFRAME_ROUTES__R__"
 _LONG_MS = PATIENCE_S * 1000
 
 
+@pytest.mark.drill
 def test_a_proposed_promotion_is_approved_in_the_page(deploy: Callable[..., Any]) -> None:
     find_browser()
     (port,) = free_ports(1)

@@ -99,6 +99,7 @@ def test_without_any_copy_the_job_refuses_and_restarts_above(deploy: Callable[..
     asyncio.run(scenario())
 
 
+@pytest.mark.drill
 def test_inputs_made_anew_are_counted_after_a_restart(deploy: Callable[..., Any]) -> None:
     """Nothing twice: what the old topics held is marked, and a replay begins after the mark."""
 

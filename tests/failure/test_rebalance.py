@@ -154,6 +154,7 @@ def test_reads_see_the_transaction_under_way(deploy: Callable[..., Any]) -> None
     asyncio.run(drill())
 
 
+@pytest.mark.drill
 def test_spare_worker_takes_over_however_long_it_had_nothing_to_do(
     deploy: Callable[..., Any],
 ) -> None:

@@ -33,7 +33,7 @@ types: $(STAMP) ## mypy, strict
 	$(BIN)/mypy
 
 test: $(STAMP) ## All tests, on a real broker (started and stopped by the tests)
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not drill" -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not drill" -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 drills: $(STAMP) ## Failure drills, their table and verdict (minutes; FULL=1: hours, over 5 million labels; ARGS="zombie --seed 2")
 	PYTHONPATH=.:tests/support $(BIN)/python -m drills --json drills-output/drills.json $(ARGS)

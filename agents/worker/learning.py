@@ -121,7 +121,8 @@ class LearningWork:
         # stream time.
         self._bursts: dict[str, tuple[float, int]] = {}
         self._renewals = shell.inputs.renewals
-        self._told_again: dict[str, bytes] = {}
+        # By route, what was applied and not found on the topic when it was last looked at.
+        self._doubted: dict[str, bytes] = {}
 
     async def handle(self, runs: list[Run]) -> "asyncio.Future[None] | None":
         """Fold one micro-batch and begin to make it durable."""
@@ -171,10 +172,11 @@ class LearningWork:
     def _unknown_to_join(self, state: RouteState, now_ms: int) -> Iterator[AppliedSettings]:
         """What the state holds and the topic has lost, as where it was made anew."""
         if state.applied == self._shell.in_force.raw(state.route):
+            self._doubted.pop(state.route, None)
             return
-        if self._told_again.get(state.route) != state.applied:
+        if self._doubted.get(state.route) != state.applied:
             # The topic may only be late: once more, and it is told.
-            self._told_again[state.route] = state.applied
+            self._doubted[state.route] = state.applied
             return
         log.warning(
             "route_settings_told_again",

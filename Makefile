@@ -15,7 +15,8 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 2; }
 	@echo "==> setting up $(VENV) (about a minute the first time)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --no-compile --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m compileall -qq -j 0 -x 'bad_syntax|badsyntax|lib2to3|/tests?/' $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') || true
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
@@ -32,8 +33,9 @@ lint: $(STAMP) ## Ruff, docstrings against code, import directions
 types: $(STAMP) ## mypy, strict
 	$(BIN)/mypy
 
+# The brokers of tests live for seconds or minutes: Java's second compiler costs them more than it gains (half of their processor time).
 test: $(STAMP) ## All tests, on a real broker (started and stopped by the tests)
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not drill" -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	JDK_JAVA_OPTIONS="$${JDK_JAVA_OPTIONS--XX:TieredStopAtLevel=1}" OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not drill" -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 drills: $(STAMP) ## Failure drills, their table and verdict (minutes; FULL=1: hours, over 5 million labels; ARGS="zombie --seed 2")
 	PYTHONPATH=.:tests/support $(BIN)/python -m drills --json drills-output/drills.json $(ARGS)

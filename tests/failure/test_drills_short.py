@@ -43,7 +43,7 @@ def test_short_drill_holds(
     """Everything that is promised holds afterwards; see docs/promises.md."""
     session_s = 2.0 if SHORT_SESSION else 6.0
     place = Place(
-        servers=broker.bootstrap, folder=tmp_path, seed=8, rate=1000.0, session_s=session_s
+        servers=broker.bootstrap, folder=tmp_path, seed=8, rate=300.0, session_s=session_s
     )
     drill = replace(drill, name=unique_prefix + drill.name)
     result = asyncio.run(run_drill(drill, place, times))

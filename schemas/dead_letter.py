@@ -31,7 +31,7 @@ Reason: TypeAlias = Literal[
     "refused",  # a command that makes no sense in the route's state
     "forbidden",  # a command that its actor did not sign, or may not give
     "limit",  # more routes or arms than the job accepts
-    "bad_metric",  # a prediction's metric is no finite number; the prediction itself counts
+    "bad_metric",  # a metric is no finite number; the rest of the record counts
     "unmappable",  # a source's record has no such value where the settings look for it
     "unknown_schema",  # the registry does not have the schema that a source's record names
 ]

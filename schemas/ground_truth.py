@@ -4,7 +4,14 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from leverframe.schemas.fields import EpochMs, LabelPart, LabelValue, RequestId, SchemaVersion
+from leverframe.schemas.fields import (
+    EpochMs,
+    LabelPart,
+    LabelValue,
+    Metrics,
+    RequestId,
+    SchemaVersion,
+)
 
 __all__ = ["GroundTruth"]
 
@@ -25,6 +32,9 @@ class GroundTruth(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
         Ms since the epoch; the record's time when left out.
     weight : float, optional
         How much this label counts, dimensionless, not negative; 1 when left out.
+    metrics : dict of str to float, optional
+        What was measured of the outcome, as a prediction's; those of the first label of a request
+        count.
     schema_version : int
         Of the record's layout, 1 when left out. Fields are only added, with a default: a reader of
         any version reads records of any other, as far as it knows them.
@@ -35,4 +45,5 @@ class GroundTruth(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     part: LabelPart = ""
     labelled_at_ms: EpochMs | None = None
     weight: Annotated[float, Meta(ge=0, le=1e6)] | None = None
+    metrics: Metrics | None = None
     schema_version: SchemaVersion = 1

@@ -1,4 +1,4 @@
-"""What predictions measured, on its way from the join to learning, on the topic ``rewards``.
+"""What predictions and labels measured, on its way to learning, on the topic ``rewards``.
 
 Such a record has a key of its own, which begins with NUL as that of no route does: whoever reads
 ``rewards`` passes over it, as the wire contract says.
@@ -8,7 +8,15 @@ from typing import Final
 
 from msgspec import Struct
 
-from leverframe.schemas.fields import ArmName, EpochMs, Metrics, RouteName, SchemaVersion, UnitId
+from leverframe.schemas.fields import (
+    ArmName,
+    EpochMs,
+    Metrics,
+    Propensity,
+    RouteName,
+    SchemaVersion,
+    UnitId,
+)
 
 __all__ = ["METRICS_KEY", "Measured", "Measurements", "route_of_metrics"]
 
@@ -26,26 +34,32 @@ class Measured(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     at_ms : int
         Record time of the prediction, ms since the epoch.
     values : dict of str to float
-        As the prediction gave them; those that the route declares.
+        As the prediction gave them, or its label; those that the route declares.
     unit_id : str, optional
         As in the prediction.
+    propensity : float, optional
+        As in the prediction, for off-policy evaluation.
+    by_label : bool
+        True: they came with the label of the request.
     """
 
     arm: ArmName
     at_ms: EpochMs
     values: Metrics
     unit_id: UnitId | None = None
+    propensity: Propensity | None = None
+    by_label: bool = False
 
 
 class Measurements(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What new predictions of a route measured, each exactly once.
+    """What new predictions of a route measured, and first labels, each exactly once.
 
     Attributes
     ----------
     route : str
         Its name.
     measured : list of Measured
-        In the order in which the predictions were read.
+        In the order in which they were read.
     schema_version : int
         Of the record's layout, 1 when left out.
     """

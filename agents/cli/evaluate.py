@@ -135,3 +135,26 @@ def _table(route: str, policy: str, answer: "Answer") -> None:
         click.echo("no interval by Bernstein: its proof needs a request to be a unit of its own")
     if answer.why_no_dr:
         click.echo(f"no doubly robust estimate: {answer.why_no_dr}")
+    _metrics(policy, answer)
+
+
+def _metrics(policy: str, answer: "Answer") -> None:
+    """What each metric was, and would have been."""
+    from rich.console import Console
+    from rich.table import Table
+
+    told = [one for one in answer.metrics if one.snips is not None]
+    if told:
+        click.echo()
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("metric, mean")
+        for title in ("as served", "from", "to", f"under {policy}", "from", "to", "requests"):
+            table.add_column(title, justify="right")
+        for one in told:
+            found = (x for x in (one.logged, one.snips) if x is not None)
+            numbers = [f"{x:.6g}" for e in found for x in (e.value, e.low, e.high)]
+            table.add_row(one.name, *numbers, f"{one.requests:,}")
+        Console(highlight=False).print(table)
+    for one in answer.metrics:
+        if one.refused:
+            click.echo(f"{one.name}: not estimated: {one.refused}")

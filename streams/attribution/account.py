@@ -43,11 +43,14 @@ class Movement(Struct):
         That say what changed.
     events : list of str
         To be counted.
+    is_first : bool
+        Whether the request had no label before.
     """
 
     entry: Waiting | Attributed
     rewards: list[Reward] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
+    is_first: bool = False
 
 
 class Settled(Struct):
@@ -153,9 +156,10 @@ def _rewarded(
     )
     if not waiting.shown:
         return Movement(settled.entry, [], ["not_shown"])
-    movement = Movement(
-        settled.entry, [settled.reward], _events(cause, waiting, after.value, route)
-    )
+    # What counted the default, as long as nobody spoke, had no label.
+    is_first = account is None or (account.label is None and account.revision == 0)
+    events = _events(cause, waiting, after.value, route)
+    movement = Movement(settled.entry, [settled.reward], events, is_first)
     if matured is not None:
         movement.rewards.insert(0, matured.reward)
         movement.events.insert(0, "expiry" if account is None else "matured")

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct, field, structs
 
+from leverframe.schemas.errors import RecordError
 from leverframe.schemas.fields import LabelValue, PredictedValue
 from leverframe.schemas.prediction import Prediction
 
@@ -134,6 +135,8 @@ class ArrivedLabel(Struct, frozen=True, array_like=True, gc=False):
         Which part of the label it is; "" where it names none.
     offset : int
         Of the record, for a dead letter; -1 where it was not kept.
+    metrics : dict of str to float or None
+        That came with it.
     """
 
     arrived_ms: int
@@ -141,6 +144,7 @@ class ArrivedLabel(Struct, frozen=True, array_like=True, gc=False):
     labelled_at_ms: int
     part: str = ""
     offset: int = -1
+    metrics: dict[str, float] | None = None
 
 
 class EarlyLabel(Struct, frozen=True, array_like=True, tag=2, gc=False):
@@ -156,6 +160,8 @@ class EarlyLabel(Struct, frozen=True, array_like=True, tag=2, gc=False):
         As in ``ArrivedLabel``.
     earlier : list of ArrivedLabel
         In the order in which they came.
+    metrics : dict of str to float or None
+        As in ``ArrivedLabel``.
     """
 
     arrived_ms: int
@@ -165,6 +171,7 @@ class EarlyLabel(Struct, frozen=True, array_like=True, tag=2, gc=False):
     part: str = ""
     offset: int = -1
     earlier: list[ArrivedLabel] = field(default_factory=list)
+    metrics: dict[str, float] | None = None
 
 
 class Attributed(Struct, frozen=True, array_like=True, tag=3, gc=False):
@@ -334,7 +341,7 @@ def same_content(a: Waiting, b: Waiting) -> bool:
 def early_labels(early: EarlyLabel) -> list[ArrivedLabel]:
     """Return all labels of an entry, in the order in which they came."""
     newest = ArrivedLabel(
-        early.arrived_ms, early.label, early.labelled_at_ms, early.part, early.offset
+        early.arrived_ms, early.label, early.labelled_at_ms, early.part, early.offset, early.metrics
     )
     return [*early.earlier, newest]
 
@@ -344,19 +351,20 @@ def labels_bytes(labels: Iterable[LabelValue]) -> int:
     return sum(4 * len(label) if isinstance(label, str) else 9 for label in labels)
 
 
-def with_early_label(
-    early: EarlyLabel | None, label: ArrivedLabel, expires_ms: int
-) -> EarlyLabel | None:
+def with_early_label(early: EarlyLabel | None, label: ArrivedLabel, expires_ms: int) -> EarlyLabel:
     """Return the entry after one more label came before its prediction.
 
-    None where there are ``MAX_EARLY_LABELS`` already, or more than ``MAX_LABELS_BYTES``.
+    ``RecordError`` where there are ``MAX_EARLY_LABELS`` already, or more than ``MAX_LABELS_BYTES``.
     ``expires_ms`` is the end of the longest window of any route.
     """
     earlier = [] if early is None else early_labels(early)
-    if len(earlier) >= MAX_EARLY_LABELS:
-        return None
-    if earlier and labels_bytes([label.label, *(one.label for one in earlier)]) > MAX_LABELS_BYTES:
-        return None
+    waiting = [label.label, *(one.label for one in earlier)]
+    if earlier and (len(earlier) >= MAX_EARLY_LABELS or labels_bytes(waiting) > MAX_LABELS_BYTES):
+        raise RecordError(
+            "limit",
+            f"{MAX_EARLY_LABELS} labels of this request wait for its prediction, or "
+            f"{MAX_LABELS_BYTES} bytes of them",
+        )
     return EarlyLabel(
         label.arrived_ms,
         expires_ms,
@@ -365,4 +373,5 @@ def with_early_label(
         label.part,
         label.offset,
         earlier,
+        label.metrics,
     )

@@ -1,39 +1,75 @@
-"""What predictions measured: told to learning as soon as they are read, without waiting for labels.
+"""What predictions measured, and labels: told to learning as soon as they are read.
 
-A value that is no finite number costs its prediction nothing: the rest of the record counts.
+A value that is no finite number costs its record nothing: the rest of it counts.
 """
 
 import json
 import math
-from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from leverframe.schemas.codec import DECODE_ERRORS, decoder
+from leverframe.schemas.codec import DECODE_ERRORS
 from leverframe.schemas.errors import RecordError
+from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.measurements import Measured, Measurements
 from leverframe.schemas.prediction import Prediction
-from leverframe.streams.attribution.entries import Waiting, priced
+from leverframe.streams.attribution.entries import Waiting, priced, unit_of
 from leverframe.streams.routes.metrics import MOST_METRICS, Metric
 
-__all__ = ["Measurement", "measured_by", "records_of", "with_price", "without_bad_metrics"]
+__all__ = [
+    "Half",
+    "Measurement",
+    "measured_by",
+    "measured_by_label",
+    "records_of",
+    "with_price",
+    "without_bad_metrics",
+]
 
+Half: TypeAlias = Prediction | GroundTruth
+"""Of a pair."""
 Measurement = tuple[str, Measured]
 """Route, and what was measured."""
 _MOST_BYTES: Final = 60_000
 """Of a record, about: far below Kafka's limit of 1 MB however long names are."""
 _LARGEST: Final = 1e308  # as schemas.fields.FiniteNumber has it
-_decode: Final = decoder(Prediction)
 
 
 def measured_by(prediction: Prediction, metrics: Iterable[Metric], at_ms: int) -> Measured | None:
     """Return what a prediction says of the metrics of its route; None where that is nothing."""
-    told = prediction.metrics or {}
-    values = {one.name: told[one.name] for one in metrics if one.name in told}
+    values = _declared(prediction.metrics, metrics)
     if not values:
         return None
-    return Measured(arm=prediction.arm, at_ms=at_ms, values=values, unit_id=prediction.unit_id)
+    return Measured(
+        arm=prediction.arm,
+        at_ms=at_ms,
+        values=values,
+        unit_id=prediction.unit_id,
+        propensity=prediction.propensity,
+    )
+
+
+def measured_by_label(
+    waiting: Waiting, told: Mapping[str, float] | None, metrics: Iterable[Metric]
+) -> Measured | None:
+    """Return what the first label of an answer says of the metrics of its route."""
+    values = _declared(told, metrics)
+    if not values or not (waiting.served and waiting.shown):
+        return None
+    return Measured(
+        arm=waiting.arm,
+        at_ms=waiting.arrived_ms,
+        values=values,
+        unit_id=unit_of(waiting),
+        propensity=waiting.propensity,
+        by_label=True,
+    )
+
+
+def _declared(told: Mapping[str, float] | None, metrics: Iterable[Metric]) -> dict[str, float]:
+    return {one.name: told[one.name] for one in metrics if one.name in told} if told else {}
 
 
 def with_price(waiting: Waiting, prediction: Prediction, prices: Iterable[Metric]) -> Waiting:
@@ -61,7 +97,7 @@ def records_of(measured: Iterable[Measurement]) -> Iterator[Measurements]:
 def _most_bytes(one: Measured) -> int:
     """The most that it takes, where each character is four bytes."""
     names = len(one.arm) + len(one.unit_id or "") + sum(map(len, one.values))
-    return 80 + 4 * names + 28 * len(one.values)
+    return 120 + 4 * names + 28 * len(one.values)
 
 
 class _NoNumber:
@@ -74,8 +110,10 @@ class _NoNumber:
         return self.name
 
 
-def without_bad_metrics(value: bytes) -> tuple[Prediction, RecordError] | None:
-    """Return a prediction with its sound metrics alone, and what is wrong with the others.
+def without_bad_metrics(
+    value: bytes, decode: Callable[[bytes], Half]
+) -> tuple[Half, RecordError] | None:
+    """Return a record with its sound metrics alone, and what is wrong with the others.
 
     None where something else is wrong with the record.
     """
@@ -85,14 +123,14 @@ def without_bad_metrics(value: bytes) -> tuple[Prediction, RecordError] | None:
         told = json.loads(value, parse_constant=_NoNumber)
         metrics = told.pop("metrics")
         # Encoded again, so that the rest is decoded as strictly as ever.
-        prediction = _decode(msgspec.json.encode(told))
+        record = decode(msgspec.json.encode(told))
     except (*DECODE_ERRORS, ValueError, TypeError, AttributeError, KeyError):
         return None
     sound, faults = _sorted_out(metrics)
     if not faults:
         return None
-    detail = f"{'; '.join(faults)}; the prediction itself counts"
-    return msgspec.structs.replace(prediction, metrics=sound), RecordError("bad_metric", detail)
+    detail = f"{'; '.join(faults)}; the rest of the record counts"
+    return msgspec.structs.replace(record, metrics=sound), RecordError("bad_metric", detail)
 
 
 def _sorted_out(metrics: Any) -> tuple[dict[str, float] | None, list[str]]:

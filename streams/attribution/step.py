@@ -7,17 +7,13 @@ nor on when expired entries are swept. (A change after the window is a dead lett
 is still there, and a label that nobody waits for once it was swept; neither moves a reward.)
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-
-import msgspec
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from leverframe.schemas.codec import DECODE_ERRORS, decode_error, decoder
 from leverframe.schemas.dead_letter import DeadLetter
 from leverframe.schemas.errors import RecordError
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
-from leverframe.schemas.reward import Reward
 from leverframe.streams.attribution.account import Movement, matures_at_ms, take_label
 from leverframe.streams.attribution.answers import (
     answer_of,
@@ -29,8 +25,6 @@ from leverframe.streams.attribution.answers import (
 )
 from leverframe.streams.attribution.early import letter_of
 from leverframe.streams.attribution.entries import (
-    MAX_EARLY_LABELS,
-    MAX_LABELS_BYTES,
     ArrivedLabel,
     Attributed,
     EarlyLabel,
@@ -47,20 +41,20 @@ from leverframe.streams.attribution.entries import (
     with_label,
 )
 from leverframe.streams.attribution.measured import (
-    Measurement,
+    Half,
     measured_by,
+    measured_by_label,
     with_price,
     without_bad_metrics,
 )
+from leverframe.streams.attribution.outcome import AttributionOutcome
 from leverframe.streams.attribution.traffic import (
-    AgedTally,
     ServedCounts,
-    ServedTally,
     note_prediction,
     note_settled,
     tally,
 )
-from leverframe.streams.attribution.units import ServedUnit, served_unit
+from leverframe.streams.attribution.units import served_unit
 from leverframe.streams.envelope import (
     InputRecord,
     check_envelope,
@@ -70,45 +64,9 @@ from leverframe.streams.envelope import (
 )
 from leverframe.streams.routes.route import Route, RouteTable
 
-__all__ = ["EXPIRY_BUCKET_MS", "AttributionOutcome", "attribute"]
+__all__ = ["EXPIRY_BUCKET_MS", "attribute"]
 
 EXPIRY_BUCKET_MS = 1000
-
-
-class AttributionOutcome(msgspec.Struct, kw_only=True):
-    """What one micro-batch changes.
-
-    Attributes
-    ----------
-    entries : dict of str to Entry
-        Changed entries by request id; untouched ones are not in here.
-    rewards : list of Reward
-        In the order in which their second halves came.
-    dead_letters : list of DeadLetter
-        Records that could not be used.
-    expiring : dict of int to list of str
-        Expiry bucket (ms, start of the bucket) to requests first seen in this micro-batch.
-    counts : Counter of (str, str, str)
-        ``(what, route, arm)`` to number of events; route and arm are "" where they are not known.
-    served : ServedTally
-        New predictions by arm, for the closed loop.
-    aged : AgedTally
-        New predictions and those that got their reward, by when they were made.
-    units : list of ServedUnit
-        Of new predictions that name their unit.
-    measured : list of Measurement
-        Of new predictions that were served and shown, on routes that declare metrics.
-    """
-
-    entries: dict[str, Entry] = msgspec.field(default_factory=dict)
-    rewards: list[Reward] = msgspec.field(default_factory=list)
-    dead_letters: list[DeadLetter] = msgspec.field(default_factory=list)
-    expiring: defaultdict[int, list[str]] = msgspec.field(default_factory=lambda: defaultdict(list))
-    counts: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
-    served: ServedTally = msgspec.field(default_factory=dict)
-    aged: AgedTally = msgspec.field(default_factory=dict)
-    units: list[ServedUnit] = msgspec.field(default_factory=list)
-    measured: list[Measurement] = msgspec.field(default_factory=list)
 
 
 class _Step:
@@ -176,14 +134,18 @@ class _Step:
                 self.out.measured.append((prediction.route, measured))
 
     def undecoded(self, record: InputRecord, error: Exception, *, is_prediction: bool) -> None:
-        """Set a record aside; a prediction of which metrics alone are wrong counts all the same."""
+        """Set a record aside; one of which metrics alone are wrong counts all the same."""
         fault = decode_error(error)
-        sound = without_bad_metrics(record.value or b"") if is_prediction else None
+        decode: Callable[[bytes], Half] = _decode_prediction if is_prediction else _decode_label
+        sound = without_bad_metrics(record.value or b"", decode)
         if sound is not None:
-            prediction, fault = sound
+            told, fault = sound
             try:
-                check_key(record.key, prediction.request_id, "request_id")
-                self.prediction(record, prediction)
+                check_key(record.key, told.request_id, "request_id")
+                if isinstance(told, Prediction):
+                    self.prediction(record, told)
+                else:
+                    self.label(record, told)
             except RecordError as refused:
                 fault = refused
         self.set_aside(dead_letter(record, fault))
@@ -248,6 +210,7 @@ class _Step:
             arrived_ms if truth.labelled_at_ms is None else truth.labelled_at_ms,
             truth.part,
             record.offset,
+            truth.metrics,
         )
         entry = self.entry(request_id)
         if entry is None or isinstance(entry, EarlyLabel):
@@ -289,12 +252,6 @@ class _Step:
     def _label_first(self, request_id: str, label: ArrivedLabel, early: EarlyLabel | None) -> None:
         expires_ms = label.arrived_ms + self.routes.longest_window_ms
         entry = with_early_label(early, label, expires_ms)
-        if entry is None:
-            raise RecordError(
-                "limit",
-                f"{MAX_EARLY_LABELS} labels of this request wait for its prediction, or "
-                f"{MAX_LABELS_BYTES} bytes of them",
-            )
         if early is None:
             self._expire(request_id, expires_ms)
         self.out.counts["early_label", "", ""] += 1
@@ -306,12 +263,11 @@ class _Step:
         self, request_id: str, account: Waiting | Attributed, label: ArrivedLabel, route: Route
     ) -> Waiting | Attributed:
         """Move the one account of a request; return it as it is then."""
-        waiting = prediction_of(account)
         movement = take_label(request_id, account, label, route)
         if movement.entry is not account:
             self.out.entries[request_id] = movement.entry
         self.out.rewards += movement.rewards
-        self._note(movement, account, waiting)
+        self._note(movement, account, label, route)
         return movement.entry
 
     def _account_of(
@@ -321,18 +277,25 @@ class _Step:
         accounts = shared.accounts
         account = accounts[at]
         movement = take_label(request_id, account, label, route)
-        self._note(movement, account, prediction_of(account))
+        self._note(movement, account, label, route)
         if movement.entry is not account:
             accounts[at] = movement.entry
             for reward in movement.rewards:
                 self.out.rewards.append(with_others(reward, accounts, at))
 
-    def _note(self, movement: Movement, account: Waiting | Attributed, waiting: Waiting) -> None:
-        """Count what a label did to an account."""
+    def _note(
+        self, movement: Movement, account: Waiting | Attributed, label: ArrivedLabel, route: Route
+    ) -> None:
+        """Count what a label did to an account, and what it measured."""
+        waiting = prediction_of(account)
         if movement.entry is not account and account is waiting:
             note_settled(self.out.aged, waiting)
         for event in movement.events:
             self.out.counts[event_of(event, waiting), waiting.route, waiting.arm] += 1
+        if movement.is_first and label.metrics is not None:
+            measured = measured_by_label(waiting, label.metrics, route.metrics)
+            if measured is not None:
+                self.out.measured.append((waiting.route, measured))
 
     def _await_end(self, request_id: str, waiting: Waiting, route: Route) -> None:
         """Let the sweep look at it when its default falls due, else when its window ends."""

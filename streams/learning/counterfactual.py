@@ -5,30 +5,39 @@ the place of the one that was in force; the weights it would have published meet
 were served after them.
 """
 
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import groupby
-from typing import Final
+from typing import Final, TypeVar
 
-import numpy as np
+import msgspec
 from msgspec import Struct, structs
-from numpy.typing import NDArray
 
-from leverframe.policies.evaluation.estimators import Evaluation, estimate
-from leverframe.policies.evaluation.logged import LoggedRewards
-from leverframe.policies.reward_base import to_unit
+from leverframe.policies.evaluation.estimators import Estimate, Evaluation, estimate
+from leverframe.policies.evaluation.logged import EvaluationError
 from leverframe.policies.shaping import floor_of
 from leverframe.schemas.codec import DECODE_ERRORS, decoder
 from leverframe.schemas.command import Action, Command
+from leverframe.schemas.measurements import Measured, Measurements, route_of_metrics
 from leverframe.schemas.reward import Reward
 from leverframe.streams.envelope import InputRecord
-from leverframe.streams.learning.linear import LARGEST_FEATURE
+from leverframe.streams.learning.recorded import (
+    Recorded,
+    context_dimension,
+    lay_out,
+    of_metric,
+    of_rewards,
+)
 from leverframe.streams.learning.restart import states_at_begin
+from leverframe.streams.learning.schedule import Schedule
 from leverframe.streams.learning.step import InputKind, learn
+from leverframe.streams.routes.metrics import Metric
 from leverframe.streams.routes.route import Route, Routes
 from leverframe.streams.routes.settings import NamedParams
 
-__all__ = ["Answer", "Schedule", "evaluate_records", "target_propensities"]
+__all__ = ["Answer", "MetricAnswer", "evaluate_records", "target_propensities"]
+
+T = TypeVar("T")
 
 # What people did to arms holds under any policy; what they did to the policy itself does not.
 _FOLLOWED: Final[frozenset[Action]] = frozenset(
@@ -36,26 +45,32 @@ _FOLLOWED: Final[frozenset[Action]] = frozenset(
 )
 _CHUNK: Final = 2000
 _decode_reward: Final = decoder(Reward)
+_decode_measurements: Final = decoder(Measurements)
 _decode_command: Final = decoder(Command)
 
 
-class Schedule(Struct, frozen=True, kw_only=True):
-    """The weights that a policy would have published, in order.
+class MetricAnswer(Struct, frozen=True, kw_only=True):
+    """What a metric would have been under a policy, in the metric's own unit.
 
     Attributes
     ----------
-    times_ms : list of int
-        Stream time of each publication, never falling, ms since the epoch.
-    weights : list of dict of str to float
-        By arm; together 1.
+    name : str
+        Of the metric.
+    requests : int
+        That measured it, served after the policy's first weights.
+    logged : Estimate or None
+        Its mean as served; None where ``refused`` says why.
+    snips : Estimate or None
+        Its mean under the policy, self-normalised.
+    refused : str
+        Why nothing can be said; empty where something can.
     """
 
-    times_ms: list[int]
-    weights: list[dict[str, float]]
-
-    def before(self, time_ms: int) -> int:
-        """Return the index of the weights in force just before a moment; -1 before the first."""
-        return bisect_left(self.times_ms, time_ms) - 1
+    name: str
+    requests: int
+    logged: Estimate | None
+    snips: Estimate | None
+    refused: str = ""
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -71,12 +86,15 @@ class Answer(Struct, frozen=True, kw_only=True):
         Those served before the policy could have published its first weights; not used.
     why_no_dr : str
         Why there is no doubly robust estimate; empty where there is one.
+    metrics : list of MetricAnswer
+        Of the metrics that the route declares.
     """
 
     evaluation: Evaluation
     rewards: int
     too_early: int
     why_no_dr: str
+    metrics: list[MetricAnswer] = msgspec.field(default_factory=list)
 
 
 def target_propensities(
@@ -123,13 +141,6 @@ def _holds(command: InputRecord) -> bool:
         return False
 
 
-def _as_reward(record: InputRecord) -> Reward | None:
-    try:
-        return _decode_reward(record.value or b"")
-    except DECODE_ERRORS:
-        return None
-
-
 def evaluate_records(
     records: Sequence[InputRecord],
     name: str,
@@ -143,11 +154,11 @@ def evaluate_records(
     """Return what a policy would have earned.
 
     Raises ``EvaluationError`` if propensities are missing, or the policy's choices were hardly
-    ever tried. Raises ``PolicyError`` if the policy is unknown or a parameter is wrong. Answers in
-    shadow are left out. The last
-    word on each request counts; one that was withdrawn is left out. A request meets the weights
-    published before it was served, by ``predicted_at_ms``, or before its reward, should a
-    producer's clock run ahead: so its own reward has no part in them.
+    ever tried; a metric of which that is so is refused alone. Raises ``PolicyError`` if the policy
+    is unknown or a parameter is wrong. Answers in shadow are left out. The last word on each
+    request counts; one that was withdrawn is left out. A request meets the weights published before
+    it was served, by ``predicted_at_ms``, or before its reward, should a producer's clock run
+    ahead: so its own reward has no part in them.
     """
     schedule = target_propensities(
         records,
@@ -158,74 +169,58 @@ def evaluate_records(
         max_value_bytes=max_value_bytes,
         report=report,
     )
-    said = (_as_reward(record) for record in records if record.topic == rewards_topic)
-    # What was computed in shadow was not given: no policy chose it.
-    last = {one.request_id: one for one in said if one is not None and one.served}
-    rewards = sorted((r for r in last.values() if r.reward is not None), key=_served_ms)
-    met = [(r, at) for r in rewards if (at := schedule.before(_served_ms(r))) >= 0]
-    dimension, why_no_dr = _context_dimension([reward for reward, _ in met])
-    logged = _lay_out(met, schedule, route, dimension)
+    recorded = [record for record in records if record.topic == rewards_topic]
+    rewards = of_rewards(_decoded(recorded, _decode_reward), route)
+    met = _met(rewards, schedule)
+    dimension, why_no_dr = context_dimension(met)
+    logged = lay_out(met, schedule, reassign_ms=route.reassign_ms or 0, dimension=dimension)
     floor = floor_of(route.settings.floor, len(logged.arms))
+    measured = _measured(recorded) if route.metrics else []
     return Answer(
         evaluation=estimate(logged, weight_bound=1.0 / floor if floor else None),
         rewards=len(rewards),
         too_early=len(rewards) - len(met),
         why_no_dr=why_no_dr,
+        metrics=[_metric_answer(metric, measured, schedule, route) for metric in route.metrics],
     )
 
 
-def _served_ms(reward: Reward) -> int:
-    return min(reward.predicted_at_ms, reward.attributed_at_ms)
+def _decoded(records: Iterable[InputRecord], decode: Callable[[bytes], T]) -> Iterator[T]:
+    """Those that can be read: the others are dead letters, or of another kind."""
+    for record in records:
+        with suppress(*DECODE_ERRORS):
+            yield decode(record.value or b"")
 
 
-def _context_dimension(rewards: Sequence[Reward]) -> tuple[int, str]:
-    """The length of every context, or 0 and why there is no such thing."""
-    sizes = {0 if reward.context is None else len(reward.context) for reward in rewards}
-    if 0 in sizes:
-        without = sum(not reward.context for reward in rewards)
-        return 0, f"{without / len(rewards):.1%} of the requests have no context"
-    if len(sizes) != 1:
-        return 0, f"contexts differ in length: {', '.join(map(str, sorted(sizes)))}"
-    return sizes.pop(), ""
+def _measured(records: Iterable[InputRecord]) -> list[Measured]:
+    told = (record for record in records if route_of_metrics(record.key) is not None)
+    return [one for batch in _decoded(told, _decode_measurements) for one in batch.measured]
 
 
-def _lay_out(
-    met: Sequence[tuple[Reward, int]], schedule: Schedule, route: Route, dimension: int
-) -> LoggedRewards:
-    arms = sorted(
-        {arm for weights in schedule.weights for arm in weights} | {r.arm for r, _ in met}
-    )
-    index = {arm: k for k, arm in enumerate(arms)}
-    published = np.zeros((len(schedule.weights), len(arms)))
-    for row, weights in enumerate(schedule.weights):
-        for arm, share in weights.items():
-            published[row, index[arm]] = share
-    low, high = route.reward_low, route.reward_high
-    return LoggedRewards(
-        arms=tuple(arms),
-        reward=np.array([to_unit(r.reward, low, high) for r, _ in met if r.reward is not None]),
-        arm=np.array([index[r.arm] for r, _ in met], dtype=np.int64),
-        propensity=np.array([r.propensity or np.nan for r, _ in met]),
-        target=published[[at for _, at in met]],
-        context=(
-            np.array([r.context for r, _ in met]).clip(-LARGEST_FEATURE, LARGEST_FEATURE)
-            if dimension
-            else None
-        ),
-        unit=_units([reward for reward, _ in met], route),
+def _met(rows: Sequence[Recorded], schedule: Schedule) -> list[Recorded]:
+    """Those that met weights of the policy."""
+    return [row for row in rows if schedule.before(row.served_ms) >= 0]
+
+
+def _metric_answer(
+    metric: Metric, measured: Sequence[Measured], schedule: Schedule, route: Route
+) -> MetricAnswer:
+    met = _met(of_metric(measured, metric), schedule)
+    try:
+        found = estimate(lay_out(met, schedule, reassign_ms=route.reassign_ms or 0))
+    except EvaluationError as error:
+        refused = str(error) if met else "no request measured it after the policy's first weights"
+        return MetricAnswer(
+            name=metric.name, requests=len(met), logged=None, snips=None, refused=refused
+        )
+    return MetricAnswer(
+        name=metric.name,
+        requests=len(met),
+        logged=_in_its_unit(found.logged, metric),
+        snips=_in_its_unit(found.snips, metric),
     )
 
 
-def _units(rewards: Sequence[Reward], route: Route) -> NDArray[np.int64] | None:
-    """A number for each unit, and for each period where units are drawn anew in each."""
-    if all(reward.unit_id is None for reward in rewards):
-        return None
-    period_ms = route.reassign_ms
-    numbers: dict[tuple[bool, str, int], int] = {}
-    found = []
-    for reward in rewards:
-        is_named = reward.unit_id is not None
-        period = _served_ms(reward) // period_ms if period_ms and is_named else 0
-        unit = is_named, reward.unit_id or reward.request_id, period
-        found.append(numbers.setdefault(unit, len(numbers)))
-    return np.array(found)
+def _in_its_unit(found: Estimate, metric: Metric) -> Estimate:
+    ends = sorted((metric.value_of(found.low), metric.value_of(found.high)))
+    return Estimate(value=metric.value_of(found.value), low=ends[0], high=ends[1])

@@ -131,7 +131,7 @@ def note_measured(known: RouteMetrics, route: Route, one: Measured) -> None:
 
     Nobody is judged by a budget, nor by a part of the reward: there each request counts.
     """
-    is_first = one.unit_id is None or _is_new(known, route, one.unit_id, one.at_ms)
+    is_first = one.unit_id is None or _is_new(known, route, one)
     own = known.arms.setdefault(one.arm, {})
     for metric in route.metrics:
         value = one.values.get(metric.name)
@@ -145,10 +145,11 @@ def note_measured(known: RouteMetrics, route: Route, one: Measured) -> None:
                 _look_anew(known, one.arm, metric, metric.settings.quantile)
 
 
-def _is_new(known: RouteMetrics, route: Route, unit_id: str, at_ms: int) -> bool:
-    """Whether a unit was not counted in this period."""
-    known.units = seen_in(known.units, route.unit_period_ms, at_ms)
-    return note_unit(known.units, hash_unit(unit_id), at_ms // route.unit_period_ms)
+def _is_new(known: RouteMetrics, route: Route, one: Measured) -> bool:
+    """Whether a unit was not counted in this period; what its labels say is counted apart."""
+    known.units = seen_in(known.units, route.unit_period_ms, one.at_ms)
+    unit = hash_unit(f"\0label\0{one.unit_id}" if one.by_label else str(one.unit_id))
+    return note_unit(known.units, unit, one.at_ms // route.unit_period_ms)
 
 
 def _new_sums(known: RouteMetrics, arm: str, metric: Metric) -> MetricSums:

@@ -156,14 +156,14 @@ class SourceMapping:
             return []
         if self._kind == "prediction":
             # A prediction was made, whatever becomes of its row.
-            return [] if is_gone else [self._made(self._prediction(incoming))]
+            return [] if is_gone else [self._made(self._whole(incoming))]
         if self._withdraw is not None and self._withdraw(incoming.document):
             is_gone = True
         if self._parts is None and not is_gone:
-            return [self._made(self._values(incoming, self._fields))]
-        values = self._values(incoming, self._without_label)
+            return [self._made(self._whole(incoming))]
         if self._parts is None:
-            return [self._made({**values, "label": None})]
+            return [self._made({**self._values(incoming, self._without_label), "label": None})]
+        values = self._whole(incoming, self._without_label)
         labels = self._parts.names(incoming) if is_gone else self._parts.values(incoming)
         return [self._made({**values, "part": part, "label": v}) for part, v in labels]
 
@@ -178,8 +178,9 @@ class SourceMapping:
         stands = {(one.request_id, getattr(one, "part", "")) for one in new}
         return [one for one in was if (one.request_id, getattr(one, "part", "")) not in stands]
 
-    def _prediction(self, incoming: Incoming) -> dict[str, Any]:
-        values = self._values(incoming, self._fields)
+    def _whole(self, incoming: Incoming, fields: Sequence[Field] | None = None) -> dict[str, Any]:
+        """The values of a record, and what was measured."""
+        values = self._values(incoming, self._fields if fields is None else fields)
         if self._metrics:
             read = zip(self.settings.metrics, self._metrics, strict=True)
             found = {name: self._values(incoming, [one]).get("metrics") for name, one in read}

@@ -80,8 +80,8 @@ class SourceSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 unit_id, served, replica : FieldSettings, optional
         Fields of a prediction.
     metrics : dict of str to FieldSettings
-        What was measured of a prediction, each by its name; what the record does not have is left
-        out.
+        What was measured of an answer, or of its outcome, each by its name; what the record does
+        not have is left out.
     label, part, labelled_at_ms, weight : FieldSettings, optional
         Fields of a label, beside ``request_id``.
     """

@@ -14,7 +14,8 @@ from drills.expectation import compare, expected_pairs, expected_statistics
 from drills.verdict import counted
 from leverframe.schemas.codec import decode, encode
 from leverframe.schemas.reward import Reward
-from leverframe.streams.attribution.step import AttributionOutcome, attribute
+from leverframe.streams.attribution.outcome import AttributionOutcome
+from leverframe.streams.attribution.step import attribute
 from leverframe.streams.learning.step import learn
 from leverframe.streams.routes.route import Routes
 from leverframe.streams.routes.settings import RouteSettings

@@ -7,8 +7,9 @@ from records import MAX_VALUE_BYTES, Record, label_record, prediction_record, ro
 
 from leverframe.streams.attribution.entries import MAX_ANSWERS_BYTES, Entry, Shared
 from leverframe.streams.attribution.expiry import sweep
+from leverframe.streams.attribution.outcome import AttributionOutcome
 from leverframe.streams.attribution.packed import decode_entry, encode_entry
-from leverframe.streams.attribution.step import AttributionOutcome, attribute
+from leverframe.streams.attribution.step import attribute
 from leverframe.streams.routes.settings import NamedParams
 
 T_END = 2_000_000_000_000

@@ -9,7 +9,8 @@ from records import MAX_VALUE_BYTES, T0, Record, label_record, prediction_record
 from leverframe.schemas.codec import encode
 from leverframe.schemas.measurements import Measured
 from leverframe.streams.attribution.measured import records_of
-from leverframe.streams.attribution.step import AttributionOutcome, attribute
+from leverframe.streams.attribution.outcome import AttributionOutcome
+from leverframe.streams.attribution.step import attribute
 from leverframe.streams.routes.metrics import MetricSettings
 
 LATENCY = {"latency_ms": MetricSettings(role="guardrail", range=(0, 2000))}
@@ -72,7 +73,7 @@ def test_a_bad_metric_costs_no_prediction(metrics: str) -> None:
     (letter,) = outcome.dead_letters
     assert letter.reason == "bad_metric"
     assert letter.detail.startswith(BAD[metrics])
-    assert letter.detail.endswith("the prediction itself counts")
+    assert letter.detail.endswith("the rest of the record counts")
     assert [reward.reward for reward in outcome.rewards] == [1.0]
 
 
@@ -109,3 +110,60 @@ def test_records_for_learning_stay_small() -> None:
     assert sum(len(record.measured) for record in records) == 301
     assert {record.route for record in records} == {"r", "s"}
     assert max(len(encode(record)) for record in records) < 100_000
+
+
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)], ids=["after", "before"])
+def test_metrics_of_a_label_are_told_when_it_meets_its_prediction(order: slice) -> None:
+    """As the answer's own: its time, unit and propensity; whichever half was read first."""
+    halves = [
+        prediction_record("x", 5, unit_id="u", propensity=0.25),
+        label_record("x", 1, 90, metrics={"latency_ms": 7.0, "tokens": 3.0}),
+    ]
+    one = Measured(
+        arm="a", at_ms=T0 + 5, values={"latency_ms": 7.0}, unit_id="u", propensity=0.25,
+        by_label=True,
+    )  # fmt: skip
+    assert joined(*halves[order]).measured == [("r", one)]
+
+
+def test_metrics_of_the_first_label_alone_count() -> None:
+    """Not those of a duplicate, of a revision, nor of a label after a withdrawal."""
+    told = [(1, 5.0), (1, 6.0), (0, 7.0), (None, 8.0), (1, 9.0)]
+    labels = [
+        label_record("x", label, at, metrics={"latency_ms": value})
+        for at, (label, value) in enumerate(told, 10)
+    ]
+    outcome = joined(prediction_record("x"), *labels)
+    assert len(outcome.rewards) == 4
+    assert [one.values for _, one in outcome.measured] == [{"latency_ms": 5.0}]
+
+
+def test_metrics_of_a_label_after_the_default_count() -> None:
+    """Silence counted first, and it said nothing of any metric."""
+    table = routes(metrics=LATENCY, default_reward=0.0, default_after_s=1.0)
+    said = prediction_record("x")
+    label = label_record("x", 1, 5_000, metrics={"latency_ms": 5.0})
+    outcome = attribute(
+        runs([said, label], "predictions"), {}, table, max_value_bytes=MAX_VALUE_BYTES
+    )
+    assert outcome.rewards[0].cause == "expiry"
+    assert len(outcome.measured) == 1
+
+
+@pytest.mark.parametrize("fields", [{"shown": False}, {"served": False}], ids=str)
+def test_metrics_of_a_label_whose_answer_nobody_was_given_do_not_count(fields: Any) -> None:
+    """As those of its prediction do not."""
+    said = prediction_record("x", **fields)
+    assert not joined(said, label_record("x", 1, 9, metrics={"latency_ms": 5.0})).measured
+
+
+def test_a_label_with_a_bad_metric_counts() -> None:
+    """The value alone is set aside, and told."""
+    value = b'{"request_id": "x", "label": 1, "metrics": {"latency_ms": NaN}}'
+    label = Record(b"x", value, T0 + 9, topic="ground-truth")
+    outcome = joined(prediction_record("x"), label)
+    assert len(outcome.rewards) == 1
+    assert not outcome.measured
+    (letter,) = outcome.dead_letters
+    assert letter.reason == "bad_metric"
+    assert "latency_ms" in letter.detail

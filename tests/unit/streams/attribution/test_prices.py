@@ -9,8 +9,9 @@ from leverframe.policies.reward_base import to_unit
 from leverframe.schemas.errors import PolicyError
 from leverframe.streams.attribution.entries import PricedWaiting, price_of, unit_of
 from leverframe.streams.attribution.expiry import sweep
+from leverframe.streams.attribution.outcome import AttributionOutcome
 from leverframe.streams.attribution.packed import decode_entry, encode_entry
-from leverframe.streams.attribution.step import AttributionOutcome, attribute
+from leverframe.streams.attribution.step import attribute
 from leverframe.streams.routes.metrics import MetricSettings
 
 COST = {"cost": MetricSettings(role="reward", range=(0, 10), weight=-0.3)}

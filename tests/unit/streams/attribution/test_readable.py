@@ -13,7 +13,8 @@ from leverframe.schemas.codec import decode, encode, encode_reward
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
 from leverframe.schemas.reward import Reward
-from leverframe.streams.attribution.step import AttributionOutcome, attribute
+from leverframe.streams.attribution.outcome import AttributionOutcome
+from leverframe.streams.attribution.step import attribute
 from leverframe.streams.learning.step import learn
 from leverframe.streams.routes.route import Routes
 from leverframe.streams.routes.settings import NamedParams, RouteSettings

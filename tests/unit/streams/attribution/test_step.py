@@ -6,8 +6,9 @@ from records import MAX_VALUE_BYTES, T0, Record, label_record, prediction_record
 from leverframe.schemas.codec import encode
 from leverframe.schemas.prediction import Prediction
 from leverframe.streams.attribution.entries import MAX_EARLY_LABELS
+from leverframe.streams.attribution.outcome import AttributionOutcome
 from leverframe.streams.attribution.packed import decode_entry, encode_entry
-from leverframe.streams.attribution.step import AttributionOutcome, attribute
+from leverframe.streams.attribution.step import attribute
 from leverframe.streams.routes.settings import NamedParams
 
 

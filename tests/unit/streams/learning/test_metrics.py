@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from measured import measured, measured_record
+from msgspec import structs
 from records import command_record, reward_record, routes
 from traffic_loop import Loop
 
@@ -200,6 +201,18 @@ def test_a_unit_counts_once_a_period() -> None:
     assert known is not None
     assert known.arms["b"]["error"].count == 1
     assert known.arms["a"]["error"].count == 200
+
+
+def test_what_a_units_labels_say_counts_beside_what_its_requests_say() -> None:
+    """Once a period, too: the two are metrics of their own."""
+    loop = Measuring(1, {"error": ERROR, "refund": MetricSettings(role="signal", range=(0, 100))})
+    for at in range(20):
+        said = measured("a", at, "heavy", error=0.0)
+        label = structs.replace(measured("a", at, "heavy", refund=50.0), by_label=True)
+        loop.take([measured_record([said, label])])
+    known = loop.state.measured
+    assert known is not None
+    assert {name: sums.count for name, sums in known.arms["a"].items()} == {"error": 1, "refund": 1}
 
 
 def test_bets_do_not_depend_on_micro_batches() -> None:

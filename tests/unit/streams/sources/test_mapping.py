@@ -57,6 +57,22 @@ def test_metrics_come_from_their_places() -> None:
     assert (found.reason, found.path) == ("unmappable", "payload.took")
 
 
+def test_metrics_of_labels_come_from_their_places() -> None:
+    """Of a label, of each of its parts, and not of one that is taken back."""
+    given = mapping(**LABEL, metrics={"refund": "back"}, withdraw="void")
+    [one] = mapped(given, {"id": "x", "outcome": 1, "back": 12.5})
+    assert decode(GroundTruth, one.value).metrics == {"refund": 12.5}
+    [one] = mapped(given, {"id": "x", "outcome": 1, "back": 12.5, "void": True})
+    assert (decode(GroundTruth, one.value).label, decode(GroundTruth, one.value).metrics) == (
+        None,
+        None,
+    )
+    parts = {key: value for key, value in LABEL.items() if key != "label"}
+    given = mapping(**parts, parts={"click": "clicked"}, metrics={"refund": "back"})
+    [one] = mapped(given, {"id": "x", "clicked": 1, "back": 12.5})
+    assert decode(GroundTruth, one.value).metrics == {"refund": 12.5}
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "ms"),
     [

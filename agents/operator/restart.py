@@ -26,11 +26,19 @@ from leverframe.agents.ledgers import (
 from leverframe.agents.operator.apply import applied_routes
 from leverframe.agents.operator.control import newest_messages
 from leverframe.agents.settings import Settings
+from leverframe.agents.worker.outputs import audit_output
+from leverframe.schemas.audit import AuditEvent
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.errors import LeverframeError
 from leverframe.schemas.route_settings import AppliedSettings
 from leverframe.streams.learning.restart import RESTART_KEY, carry_over, encode_restart
-from leverframe.streams.learning.state import decode_route, encode_route, new_route
+from leverframe.streams.learning.state import (
+    RouteState,
+    decode_route,
+    encode_route,
+    new_route,
+    state_digest,
+)
 from leverframe.streams.routes.applied import stored_form
 from leverframe.streams.runtime.inputs import InputFacts, InputReader
 from leverframe.streams.runtime.kafka import client_options, partition_of
@@ -146,9 +154,14 @@ async def _members(admin: AIOKafkaAdminClient, group: str) -> int:
 
 
 async def carry_out_restart(
-    settings: Settings, plan: Plan, report: Callable[[str], None] = lambda _said: None
+    settings: Settings,
+    plan: Plan,
+    actor: str,
+    report: Callable[[str], None] = lambda _said: None,
 ) -> Path | None:
     """Do it; ``report`` hears of each partition. Returns where the caches were set aside.
+
+    The topic ``audit`` says on each route that ``actor`` did it.
 
     Raises ``SettingsError`` if a worker has the data folder, ``LeverframeError`` if one is in the
     group, ``LedgerError`` if a partition cannot be taken over: then do it again.
@@ -167,7 +180,7 @@ async def carry_out_restart(
                 try:
                     facts = await reader.facts(inputs_of(settings, agent), partition)
                     if agent == "learning":
-                        await _begin_learning(settings, plan, ledger, facts, now_ms)
+                        await _begin_learning(settings, plan, ledger, facts, now_ms, actor)
                     else:
                         await _begin_attribution(plan, ledger, facts)
                 finally:
@@ -190,7 +203,12 @@ def _set_caches_aside(settings: Settings, now_ms: int) -> Path | None:
 
 
 async def _begin_learning(
-    settings: Settings, plan: Plan, ledger: Ledger, facts: Mapping[str, InputFacts], now_ms: int
+    settings: Settings,
+    plan: Plan,
+    ledger: Ledger,
+    facts: Mapping[str, InputFacts],
+    now_ms: int,
+    actor: str,
 ) -> None:
     topics = settings.topic_names
     states = {}
@@ -211,10 +229,38 @@ async def _begin_learning(
     )
     changes = {name.encode(): encode_route(state) for name, state in states.items()}
     ends = {topic: fact.end for topic, fact in facts.items()}
+    events = [_event(state, known.get(name), plan, now_ms, actor) for name, state in states.items()]
     await ledger.commit(
         changes,
-        [Output(topics.rewards, ledger.partition, RESTART_KEY, mark)],
+        [
+            Output(topics.rewards, ledger.partition, RESTART_KEY, mark),
+            *(audit_output(event, topics.audit, count) for event in events),
+        ],
         Positions(ends, {}, _ids(facts)),
+    )
+
+
+def _event(
+    state: RouteState, before: RouteState | None, plan: Plan, now_ms: int, actor: str
+) -> AuditEvent:
+    """What the audit keeps of it, beside what was given up."""
+    given_up = {} if before is None else {name: arm.count for name, arm in before.arms.items()}
+    return AuditEvent(
+        route=state.route,
+        event="command",
+        actor=actor,
+        action="restart-from",
+        params={"counted_from": plan.said},
+        epoch=state.epoch,
+        seq=state.seq,
+        at_ms=now_ms,
+        evidence={
+            "given_up": {
+                "labels": given_up,
+                "state_digest": "" if before is None else state_digest(before),
+            }
+        },
+        state_digest=state_digest(state),
     )
 
 

@@ -1,6 +1,7 @@
 """State that was lost is told from a first start; it is rebuilt, or given up, by a command."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -84,9 +85,12 @@ def test_without_any_copy_the_job_refuses_and_restarts_above(deploy: Callable[..
         await make_anew(deployment, deployment.settings.topic_names.learning_changelog)
         lose_disk(deployment)
         assert "leverframe restart-from" in await refused(deployment)
-        done = run(deployment, "restart-from", "beginning", "--yes")
+        done = run(deployment, "restart-from", "beginning", "--yes", "--actor", "ada")
         assert done.returncode == 0, done.stderr
         assert "quarantined b" in done.stdout
+        told = json.loads(run(deployment, "audit", "r", "--last", "1", "--json").stdout)
+        assert (told["actor"], told["action"]) == ("ada", "restart-from")
+        assert (told["params"], told["epoch"]) == ({"counted_from": "beginning"}, before.epoch + 1)
         deployment.start()
         states = await wait_for_count(deployment, 10, PATIENCE_S)
         assert states["r"].arms["a"].count == 10

@@ -59,7 +59,7 @@ def approval_moves(state: RouteState, command: Command, route: Route) -> tuple[M
     proposal = _asked_for(state, command)
     if state.arms[proposal.arm].verdict == "harmful":
         raise RecordError("refused", f"arm {proposal.arm!r} is harmful by now; reject it")
-    if is_suspect(state.measured, route, proposal.arm):
+    if is_suspect(state.measured, proposal.arm):
         raise RecordError(
             "refused",
             f"arm {proposal.arm!r} is doubted by a guardrail by now, which leverframe status "

@@ -9,6 +9,7 @@ from typing import Final
 from leverframe.policies.guard.interval import confidence_interval
 from leverframe.policies.units import FROM_NANO
 from leverframe.streams.learning.arm import ArmState
+from leverframe.streams.learning.measured import is_suspect
 from leverframe.streams.learning.state import RouteState
 
 __all__ = [
@@ -37,7 +38,8 @@ def last_known_good(state: RouteState, leaving: str | None = None) -> str | None
     """
     for reign in reversed(state.last_known_good):
         arm = state.arms[reign.arm]
-        if reign.arm != leaving and arm.is_eligible and not is_doubted(arm):
+        is_sound = not (is_doubted(arm) or is_suspect(state.measured, reign.arm))
+        if reign.arm != leaving and arm.is_eligible and is_sound:
             return reign.arm
     return None
 
@@ -45,9 +47,9 @@ def last_known_good(state: RouteState, leaving: str | None = None) -> str | None
 def fallback_of(state: RouteState, leaving: str) -> str | None:
     """Return the arm that takes the traffic of one that leaves; None if no other is eligible.
 
-    By the evidence as it stands: no harmful arm, no beginner and no doubted one while there is
-    another. Among those the champion, then the last known good, then the candidate whose mean is
-    surely the highest.
+    By the evidence as it stands: no harmful arm, no beginner and no doubted one, by labels or by a
+    guardrail, while there is another. Among those the champion, then the last known good, then the
+    candidate whose mean is surely the highest.
     """
     others = [name for name in state.eligible if name != leaving]
     if not others:
@@ -59,6 +61,7 @@ def fallback_of(state: RouteState, leaving: str) -> str | None:
             state.arms[name].verdict != "harmful",
             state.arms[name].phase != "nursery",
             _standing(state.arms[name]),
+            not is_suspect(state.measured, name),
             name == state.champion,
             name == good,
             _least_mean(state.arms[name]),

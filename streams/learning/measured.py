@@ -5,7 +5,7 @@ Everything is a whole number, so that a replay gives the same state. A metric's 
 or where a quantile is looked at, whether it lies beyond a threshold.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from operator import add
 from typing import Final
 
@@ -31,6 +31,7 @@ __all__ = [
     "is_suspect",
     "measurements_of",
     "note_measured",
+    "note_suspects",
     "quantile_of",
 ]
 
@@ -107,10 +108,13 @@ class RouteMetrics(Struct, array_like=True):
         By arm and metric, as far as values came.
     units : SeenUnits
         Whose request was counted in this period, where predictions name their unit.
+    suspects : list of str
+        Arms of which a guardrail says, 5 to 1 or more, that they are worse.
     """
 
     arms: dict[str, dict[str, MetricSums]] = field(default_factory=dict)
     units: SeenUnits = field(default_factory=SeenUnits)
+    suspects: list[str] = field(default_factory=list)
 
 
 _decode: Final = decoder(Measurements)
@@ -266,14 +270,21 @@ def begin_anew(sums: MetricSums, reference: str, other: MetricSums | None) -> No
     fresh.since = list(sums.block)
 
 
-def is_suspect(known: RouteMetrics | None, route: Route, arm: str) -> bool:
+def is_suspect(known: RouteMetrics | None, arm: str) -> bool:
     """Whether the evidence of a guardrail against an arm is 5 to 1, or more."""
-    own: Mapping[str, MetricSums] = {} if known is None else known.arms.get(arm, {})
-    return any(
-        one.is_guardrail and sums.against_micro >= _DOUBT_MICRO
-        for one in route.metrics
-        if (sums := own.get(one.name)) is not None
-    )
+    return known is not None and arm in known.suspects
+
+
+def note_suspects(known: RouteMetrics, route: Route, asked: Collection[str]) -> None:
+    """Look at the evidence against those of whom something is new."""
+    guardrails = [one.name for one in route.metrics if one.is_guardrail]
+    found = [
+        arm
+        for arm, own in known.arms.items()
+        if arm in asked
+        and any(own[name].against_micro >= _DOUBT_MICRO for name in guardrails if name in own)
+    ]
+    known.suspects = [arm for arm in known.suspects if arm not in asked] + found
 
 
 def is_held(known: RouteMetrics | None, route: Route, arm: str) -> bool:
@@ -284,11 +295,13 @@ def is_held(known: RouteMetrics | None, route: Route, arm: str) -> bool:
         for one in route.metrics
         if (sums := own.get(one.name)) is not None
     )
-    return is_proved or is_suspect(known, route, arm)
+    return is_proved or is_suspect(known, arm)
 
 
 def forget_bets(known: RouteMetrics | None, arm: str) -> None:
     """Begin anew with all metrics of an arm that leaves the line, or comes back."""
-    own: Mapping[str, MetricSums] = {} if known is None else known.arms.get(arm, {})
-    for sums in own.values():
+    if known is None:
+        return
+    for sums in known.arms.get(arm, {}).values():
         begin_anew(sums, "", None)
+    known.suspects = [one for one in known.suspects if one != arm]

@@ -26,6 +26,7 @@ from leverframe.streams.learning.measured import (
     begin_anew,
     is_suspect,
     note_measured,
+    note_suspects,
     quantile_of,
 )
 from leverframe.streams.learning.state import RouteState
@@ -75,6 +76,7 @@ def judge_measured(
         for metric in route.metrics
         if (finding := _settle(state, known, route, name, metric)) is not None
     ]
+    note_suspects(known, route, asked)
     change = _propose(state, known, route, found)
     if change is None and asked:
         change = propose_budget(state, route)
@@ -125,7 +127,7 @@ def _reference(state: RouteState, known: RouteMetrics, route: Route, name: str) 
     if name == state.champion:
         for sums in known.arms.get(name, {}).values():
             now = state.arms.get(sums.reference)
-            if now is not None and now.is_eligible and not is_suspect(known, route, sums.reference):
+            if now is not None and now.is_eligible and not is_suspect(known, sums.reference):
                 return sums.reference
     found = reference_of(state, name)
     return found if found is not None and state.arms[found].is_eligible else ""
@@ -162,7 +164,7 @@ def _propose(
     leaving = [
         (finding, heir)
         for finding in found
-        if finding.metric.is_guardrail and (heir := _heir(state, route, finding.arm)) is not None
+        if finding.metric.is_guardrail and (heir := _heir(state, finding.arm)) is not None
     ]
     if not leaving:
         return None
@@ -171,19 +173,19 @@ def _propose(
     return Change(kind="rollback", cause=cause, moves=(RollBack(finding.arm, heir),))
 
 
-def _heir(state: RouteState, route: Route, leaving: str) -> str | None:
+def _heir(state: RouteState, leaving: str) -> str | None:
     """Who takes over; None where nobody sound can, or a person pinned the arm."""
     if not is_safe_to_leave(state, leaving):
         return None
     usual = fallback_of(state, leaving)
-    if usual is not None and not is_suspect(state.measured, route, usual):
+    if usual is not None and not is_suspect(state.measured, usual):
         return usual
     sound = [
         name
         for name in state.eligible
         if name != leaving
         and state.arms[name].phase != "nursery"
-        and not is_suspect(state.measured, route, name)
+        and not is_suspect(state.measured, name)
     ]
     return max(sound, key=lambda name: state.arms[name].count, default=None)
 

@@ -9,7 +9,7 @@ from traffic_loop import Loop
 from leverframe.agents.operator.narrate import headline, proposal_text, sentence
 from leverframe.agents.worker.notices import notice_of
 from leverframe.schemas.causes import cause_of
-from leverframe.streams.learning.measured import MetricSums, RouteMetrics
+from leverframe.streams.learning.measured import RouteMetrics
 from leverframe.streams.learning.messages import heartbeat
 from leverframe.streams.learning.state import state_digest
 from leverframe.streams.routes.metrics import MetricSettings
@@ -69,7 +69,7 @@ def test_approval_promotes_and_stands_in_the_history() -> None:
 def test_an_arm_that_a_guardrail_doubts_is_not_approved() -> None:
     """The evidence came after the proposal; a person is told, and can still reject."""
     loop = proved(metrics={"error": MetricSettings(role="guardrail", range=(0, 1))})
-    loop.state.measured = RouteMetrics(arms={"b": {"error": MetricSums(against_micro=2_000_000)}})
+    loop.state.measured = RouteMetrics(suspects=["b"])
     assert ask(loop, "approve") == ["refused"]
     assert loop.state.champion == "a"
     assert not ask(loop, "reject")

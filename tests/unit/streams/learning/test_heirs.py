@@ -7,6 +7,7 @@ from records import command_record, routes
 from traffic_loop import Loop
 
 from leverframe.streams.learning.heirs import fallback_of, last_known_good, reference_of
+from leverframe.streams.learning.measured import RouteMetrics
 from leverframe.streams.learning.state import Reign
 from leverframe.streams.routes.settings import GuardSettings, NamedParams
 
@@ -79,6 +80,20 @@ def test_heir_is_chosen_by_the_evidence_as_it_stands() -> None:
     assert last_known_good(state) is None
     assert fallback_of(state, "b") == "c"
     state.arms["c"].verdict = "harmful"
+    assert fallback_of(state, "b") == "a"
+
+
+def test_an_arm_that_a_guardrail_doubts_is_no_heir_while_there_is_another() -> None:
+    """Quality convicts the one, latency doubts the other: traffic goes to the third."""
+    loop = Loop(3, routes(**HALVES))
+    loop.begin("a", "b", "c")
+    loop.run(300, a=0.9, b=0.9, c=0.9)
+    loop.take([command_record("promote", "b", loop.at)])
+    state = loop.state
+    state.measured = RouteMetrics(suspects=["a"])
+    assert last_known_good(state) is None
+    assert fallback_of(state, "b") == "c"
+    state.arms["c"].against_micro = 2_000_000
     assert fallback_of(state, "b") == "a"
 
 

@@ -175,6 +175,8 @@ def test_a_person_outranks_a_guardrail(settings: dict[str, Any]) -> None:
     loop.measure(1000, errs(0.0, 0.5), share=0.5)
     assert not loop.why("metric")
     assert loop.state.arms["b"].is_eligible
+    assert loop.state.measured is not None
+    assert loop.state.measured.suspects == ["b"]
 
 
 def test_a_released_arm_is_judged_anew() -> None:
@@ -184,6 +186,7 @@ def test_a_released_arm_is_judged_anew() -> None:
     known = loop.state.measured
     assert known is not None
     starts = known.arms["b"]["error"].capital.starts
+    assert known.suspects == []
     loop.take([command_record("release", "b", loop.at)])
     loop.measure(1000, errs(0.0, 0.0), share=0.5)
     assert len(loop.why("metric")) == 1

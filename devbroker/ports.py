@@ -1,8 +1,13 @@
 """Ports on the loopback address: which are free, and whether Kafka answers on one."""
 
 import errno
+import random
 import socket
 import struct
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
+from itertools import islice
+from pathlib import Path
 from typing import Final
 
 __all__ = ["HOST", "free_ports", "kafka_answers", "why_not_free"]
@@ -14,15 +19,39 @@ _METADATA_VERSION: Final = 4  # the newest without tagged fields whose shape eve
 _NO_TOPICS: Final = struct.pack(">ib", 0, 0)  # asks about none, has none created
 _MAX_ANSWER_BYTES: Final = 1_000_000
 _TIMEOUT_S: Final = 2.0
+_LOWEST: Final = 20_000
+_SPARE: Final = 100
+_RANGE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_FIRST_BY_STANDARD: Final = 49_152  # RFC 6335
 
 
 def free_ports(count: int) -> list[int]:
-    """Ask the system for ports that nobody listens on."""
-    sockets = [socket.create_server((HOST, 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Return ports that nobody listens on, below those that outgoing connections get.
+
+    A port that the system itself gives may be given again, to the next connection of any process,
+    before a server listens on it.
+    """
+    below = range(_LOWEST, _first_ephemeral())
+    tries = random.SystemRandom().sample(below, min(len(below), count + _SPARE))
+    with ExitStack() as held:
+        sockets = [held.enter_context(each) for each in islice(_listening(tries), count)]
+        while len(sockets) < count:
+            sockets.append(held.enter_context(socket.create_server((HOST, 0))))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+def _listening(ports: Iterable[int]) -> Iterator[socket.socket]:
+    for port in ports:
+        with suppress(OSError):
+            yield socket.create_server((HOST, port))
+
+
+def _first_ephemeral() -> int:
+    """The first port that outgoing connections get."""
+    try:
+        return int(_RANGE.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return _FIRST_BY_STANDARD
 
 
 def why_not_free(port: int) -> str:

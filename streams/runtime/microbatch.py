@@ -46,7 +46,10 @@ __all__ = [
 
 log = make_logger(__name__)
 
+# A fetch waits so long, or for so many bytes: answered at the first record, fetches come by the
+# record, and what each costs delays them all.
 FETCH_WAIT_MS: Final = 10
+FETCH_LEAST_BYTES: Final = 1 << 16
 FETCH_BYTES: Final = 1 << 20
 _UNOPENED_S: Final = 0.02
 
@@ -130,6 +133,7 @@ class MicrobatchThread(AIOKafkaConsumerThread):
         consumer._partition_assignment_strategy = (self._assignor,)  # noqa: SLF001
         consumer._isolation_level = "read_committed"  # noqa: SLF001
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
+        consumer._fetch_min_bytes = FETCH_LEAST_BYTES  # noqa: SLF001
         charge: Charge | None = cast("Any", self.consumer.transport).charge
         if charge is not None and charge.broker.rack:
             consumer._client_rack = charge.broker.rack  # noqa: SLF001

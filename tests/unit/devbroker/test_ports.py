@@ -16,6 +16,21 @@ def test_free_ports_are_different_and_free() -> None:
     assert [why_not_free(port) for port in ports] == ["", "", ""]
 
 
+def test_no_connection_gets_a_free_port_before_its_server() -> None:
+    """Nor do two that ask at once: the system would give the same one twice within minutes."""
+    found = [port for _ in range(20) for port in free_ports(2)]
+    with socket.create_server((HOST, 0)) as server:
+        given = server.getsockname()[1]
+    assert max(found) < given
+    assert len(set(found)) > 30
+
+
+def test_where_the_system_gives_all_ports_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port of its is better than none."""
+    monkeypatch.setattr("leverframe.devbroker.ports._LOWEST", 70_000)
+    assert len(set(free_ports(3))) == 3
+
+
 def test_taken_port_is_refused_before_anything_is_started(tmp_path: Path) -> None:
     """The error names the port, who has it and both cures; nothing is downloaded or written."""
     with socket.create_server((HOST, 0)) as server:

@@ -42,7 +42,7 @@ from leverframe.streams.learning.state import (
 from leverframe.streams.routes.applied import stored_form
 from leverframe.streams.runtime.inputs import InputFacts, InputReader
 from leverframe.streams.runtime.kafka import client_options, partition_of
-from leverframe.streams.runtime.ledger import Ledger, Output, Positions
+from leverframe.streams.runtime.ledger import LAYOUT, Ledger, Output, Positions
 from leverframe.streams.runtime.open_ledger import open_ledger
 from leverframe.streams.runtime.store import Memory
 
@@ -176,7 +176,7 @@ async def carry_out_restart(
         for agent in ("learning", "attribution"):
             ledgers = ledger_settings(settings, agent, memory)
             for partition in range(partitions_of(settings, agent)):
-                ledger = await open_ledger(ledgers, partition)
+                ledger = await open_ledger(ledgers, partition, any_layout=True)
                 try:
                     facts = await reader.facts(inputs_of(settings, agent), partition)
                     if agent == "learning":
@@ -212,6 +212,9 @@ async def _begin_learning(
 ) -> None:
     topics = settings.topic_names
     states = {}
+    if ledger.positions.layout > LAYOUT:
+        # Written by a newer version: what holds is on control.
+        await ledger.forget_all()
     known = {key.decode(): decode_route(raw) for key, raw in ledger.entries()}
     count = settings.topics.route_partitions
     named = plan.routes.keys() | plan.applied.keys()

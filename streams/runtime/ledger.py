@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 from aiokafka.errors import KafkaError, ProducerFenced
 
+import leverframe
 from leverframe.schemas.errors import LedgerError
 from leverframe.streams.runtime.lanes import HopSettings, Lane, Lanes
 from leverframe.streams.runtime.store import CachePosition, Memory, Store
@@ -27,6 +28,7 @@ from leverframe.streams.runtime.transactions import Transaction
 __all__ = [
     "FIRST_AGENT_KEY",
     "FIRST_KEY",
+    "LAYOUT",
     "POSITIONS_KEY",
     "Ledger",
     "LedgerSettings",
@@ -35,6 +37,9 @@ __all__ = [
     "Positions",
 ]
 
+LAYOUT: Final = 1
+"""Of what ledgers keep. A version that older ones cannot read has another, and converts what it
+finds; one that only adds fields with a default has the same."""
 POSITIONS_KEY: Final = b"\x00positions"
 # Keys that begin with NUL are the ledger's own.
 FIRST_KEY: Final = b"\x01"
@@ -74,6 +79,11 @@ class Positions(msgspec.Struct):
         What was never read, by topic; told to whoever asks, long after.
     lanes : int
         Of the worker that wrote this; 0 where each partition was a lane of its own.
+    layout : int
+        Of all that the ledger keeps, as ``LAYOUT`` was for who wrote it last; 0 before there was
+        one.
+    written_by : str
+        Version that wrote this.
     """
 
     offsets: dict[str, int] = msgspec.field(default_factory=dict)
@@ -81,6 +91,8 @@ class Positions(msgspec.Struct):
     topic_ids: dict[str, str] = msgspec.field(default_factory=dict)
     lost: dict[str, Loss] = msgspec.field(default_factory=dict)
     lanes: int = 0
+    layout: int = 0
+    written_by: str = ""
 
     def note_lost(self, topic: str, count: int, now_ms: int) -> None:
         """Count offsets of a topic that were removed unread; durable with the next commit."""
@@ -165,7 +177,8 @@ class Ledger:
         failed.
         """
         after = self.positions if positions is None else positions
-        after.lanes = self._settings.lanes
+        after.lanes, after.layout = self._settings.lanes, LAYOUT
+        after.written_by = leverframe.__version__
         entries = [*changes.items(), (POSITIONS_KEY, msgspec.msgpack.encode(after))]
         home = (self._settings.changelog, self.partition)
         transaction = self._lane.new_transaction()

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
+import leverframe
 from leverframe.schemas.errors import LedgerError
 from leverframe.streams.runtime.lanes import (
     HopSettings,
@@ -16,7 +17,7 @@ from leverframe.streams.runtime.lanes import (
     open_producer,
     transactional_id,
 )
-from leverframe.streams.runtime.ledger import Ledger, LedgerSettings
+from leverframe.streams.runtime.ledger import LAYOUT, Ledger, LedgerSettings
 from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.runtime.restore import restore
 
@@ -31,11 +32,17 @@ _PAUSE_S: Final = 0.5
 
 
 async def open_ledger(
-    settings: LedgerSettings, partition: int, lanes: Lanes | None = None
+    settings: LedgerSettings,
+    partition: int,
+    lanes: Lanes | None = None,
+    *,
+    any_layout: bool = False,
 ) -> Ledger:
     """Take a partition over; its ledger is then ready to read and commit.
 
-    ``lanes`` are those of this process; without them the ledger has one of its own.
+    ``lanes`` are those of this process; without them the ledger has one of its own. What a newer
+    version wrote in a layout that this one cannot read is refused, but with ``any_layout``, for
+    those who give it up.
 
     A broker that is away for a while is waited for; nothing has been done yet that could be half.
 
@@ -44,7 +51,8 @@ async def open_ledger(
     """
     began = time.monotonic()
     own = lanes or Lanes(settings)
-    ledger = await outlast(settings, partition, lambda: _attempt(settings, partition, own))
+    newest = None if any_layout else LAYOUT
+    ledger = await outlast(settings, partition, lambda: _attempt(settings, partition, own, newest))
     ledger.restore_seconds = time.monotonic() - began
     return ledger
 
@@ -79,17 +87,31 @@ async def outlast(
             ) from error
 
 
-async def _attempt(settings: LedgerSettings, partition: int, lanes: Lanes) -> Ledger:
+def _from_the_future(ledger: Ledger) -> LedgerError:
+    found = ledger.positions
+    return LedgerError(
+        f"{ledger.name}: its state was written by leverframe {found.written_by}, in layout "
+        f"{found.layout}; this is {leverframe.__version__}, which reads layouts up to {LAYOUT}. "
+        f"Nothing was changed. Start leverframe {found.written_by} or newer again; to stay with "
+        "this version, give up what was counted: leverframe restart-from"
+    )
+
+
+async def _attempt(
+    settings: LedgerSettings, partition: int, lanes: Lanes, newest: int | None
+) -> Ledger:
     lane = await lanes.enter(partition)
     try:
-        return await _restored(settings, partition, lane, lanes)
+        return await _restored(settings, partition, lane, lanes, newest)
     except BaseException:
         # Cancelled too: the partition left while it was being restored.
         await lanes.leave(partition)
         raise
 
 
-async def _restored(settings: LedgerSettings, partition: int, lane: Lane, lanes: Lanes) -> Ledger:
+async def _restored(
+    settings: LedgerSettings, partition: int, lane: Lane, lanes: Lanes, newest: int | None
+) -> Ledger:
     path = settings.datadir / settings.agent / str(partition)
     fenced = {settings.lanes}
     applied = 0
@@ -100,6 +122,9 @@ async def _restored(settings: LedgerSettings, partition: int, lane: Lane, lanes:
         applied += restored.applied
         ledger = Ledger(settings, partition, restored.store, lane, lanes)
         ledger.restored, ledger.changelog_id = applied, restored.topic_id
+        if newest is not None and ledger.positions.layout > newest:
+            restored.store.close()
+            raise _from_the_future(ledger)
         before = ledger.positions.lanes
         if before in fenced or not ledger.positions.offsets:
             return ledger

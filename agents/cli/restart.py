@@ -10,7 +10,7 @@ from leverframe.agents.cli.options import config_option, examples
 from leverframe.agents.cli.printable import printable
 from leverframe.agents.cli.times import TIME
 
-__all__ = ["restart_from"]
+__all__ = ["COUNT_FROM", "restart_from"]
 
 
 class _CountFrom(click.ParamType):
@@ -32,6 +32,9 @@ class _CountFrom(click.ParamType):
         return at - at % 1000 if at % 1000 == 999 else at
 
 
+COUNT_FROM = _CountFrom()
+
+
 @click.command(
     name="restart-from",
     epilog=examples(
@@ -40,7 +43,7 @@ class _CountFrom(click.ParamType):
         "leverframe restart-from 2026-05-04T14:00:00",
     ),
 )
-@click.argument("when", type=_CountFrom())
+@click.argument("when", type=COUNT_FROM)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--actor",

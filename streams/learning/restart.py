@@ -25,6 +25,7 @@ __all__ = [
     "carry_over",
     "encode_restart",
     "is_restart",
+    "move_over",
     "states_at_begin",
 ]
 
@@ -104,6 +105,24 @@ def carry_over(
             state.epoch, state.seq = max(state.epoch, one.epoch), max(state.seq, one.seq)
     state.epoch += 1
     return state
+
+
+def move_over(known: RouteState, newest: ControlMessage | None, now_ms: int) -> RouteState:
+    """Return a state that was kept elsewhere, as it goes on here: with all that it counted.
+
+    Where ``newest``, of ``control`` here, was published later than the state, what it decided
+    holds. The epoch goes above both.
+    """
+    after = carry_over(known, newest, now_ms)
+    if after is None:
+        return known
+    for name, arm in after.arms.items():
+        counted = known.arms.setdefault(name, arm)
+        counted.phase = arm.phase
+    for decided in ("champion", "weights", "target", "pinned", "frozen", "last_known_good"):
+        setattr(known, decided, getattr(after, decided))
+    known.epoch, known.seq = after.epoch, after.seq
+    return known
 
 
 def _is_later(message: ControlMessage, state: RouteState) -> bool:

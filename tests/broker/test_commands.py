@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,9 @@ from doc_blocks import ROOT
 from patience import PATIENCE_S
 
 from leverframe.agents.cli.main import cli
+from leverframe.agents.operator.state_file import FORM, Header, write_state
+from leverframe.agents.settings import load_settings
+from leverframe.streams.runtime.ledger import LAYOUT
 
 pytestmark = pytest.mark.broker
 
@@ -59,8 +63,15 @@ READING = [
     "watch",
     "watch --no-follow",
 ]
+TOPICS = load_settings(None, {}).topics
+STATE = Path(tempfile.gettempdir()) / f"leverframe-{os.getpid()}.state"
 # They run while no worker does.
-STARTING_ANEW = ["restart-from now --yes", "state rebuild"]
+STARTING_ANEW = [
+    "restart-from now --yes",
+    f"state export {STATE}.out",
+    f"state import {STATE} --yes",
+    "state rebuild",
+]
 CHECKING = ["doctor", "gateway", "topics check", "worker"]
 # With a broker and its topics they go on until they are told to end.
 UNTIL_TOLD = {"gateway", "status --follow", "watch", "worker"}
@@ -108,6 +119,23 @@ def run_all(lines: list[str], environment: dict[str, str], folder: Path) -> Iter
             again = (run(ended.line, environment, folder).took_s for _ in range(1, TRIES))
             assert any(took_s < LONGEST_S for took_s in chain([ended.took_s], again)), told
             yield ended
+
+
+@pytest.fixture(autouse=True, scope="module")
+def exported() -> Iterator[None]:
+    """Let there be a file that can be imported."""
+    partitions = {"attribution": TOPICS.partitions, "learning": TOPICS.route_partitions}
+    header = Header(
+        form=FORM,
+        layout=LAYOUT,
+        written_by="0.1.0",
+        application="leverframe",
+        exported_at_ms=0,
+        partitions=partitions,
+    )
+    write_state(STATE, header, [])
+    yield
+    STATE.unlink()
 
 
 @pytest.fixture

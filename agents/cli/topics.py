@@ -1,4 +1,4 @@
-"""``leverframe topics create|check``."""
+"""``leverframe topics create|check|acls``."""
 
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,9 @@ from leverframe.agents.cli.options import GuessingGroup, config_option, examples
 from leverframe.agents.cli.printable import printable
 
 __all__ = ["topics"]
+
+# As agents.operator.rights has them, which is heavy.
+_ROLES = ("worker", "serving", "labels", "gateway", "operator", "auditor", "administrator")
 
 
 @click.group(cls=GuessingGroup)
@@ -58,6 +61,33 @@ def check(config: Path | None, *, as_json: bool) -> None:
         _show(findings, wanted, as_json)
     finally:
         _say_where_they_are(settings, [f.topic for f in findings if f.state == "missing"])
+
+
+@topics.command(
+    epilog=examples(
+        "leverframe topics acls worker --principal User:leverframe > worker-acls.sh",
+        "leverframe topics acls serving --principal User:fraud-api",
+    )
+)
+@click.argument("role", type=click.Choice(_ROLES))
+@click.option("--principal", required=True, help="Who is allowed, as Kafka knows it: User:name.")
+@click.option("--host", default="*", show_default=True, help="From where; * for anywhere.")
+@config_option
+def acls(role: Any, principal: str, host: str, config: Path | None) -> None:
+    """Print a script that allows a principal what ROLE needs, by Kafka's own kafka-acls.sh.
+
+    No more than that. It asks nobody, so it can be read before it is run; KAFKA_ACLS names the
+    tool, ADMIN_CONFIG a file with the properties of whoever may allow it.
+    """
+    from leverframe.agents.operator.rights import acl_script
+    from leverframe.agents.settings import load_settings
+
+    if ":" not in principal:
+        raise click.BadParameter(
+            f"{principal!r} has no type: write User:{principal}", param_hint="--principal"
+        )
+    for line in acl_script(role, load_settings(config), principal, host):
+        click.echo(printable(line))
 
 
 def _say_where_they_are(settings: Any, missing: list[str]) -> None:

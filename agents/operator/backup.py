@@ -218,6 +218,7 @@ async def import_state(
     Raises ``LeverframeError`` if a worker is in the group, or these topics have been counted
     before.
     """
+    _refuse_sources(settings)
     claim(Path(settings.app.datadir))
     await require_no_member(settings, report)
     contents = look_at_state(settings, path)
@@ -233,25 +234,37 @@ async def import_state(
             for partition in range(partitions_of(settings, agent)):
                 ledger = await open_ledger(own, partition)
                 ledgers[agent, partition] = ledger
-                _require_new(ledger)
+        # It is the last to be written: an import that ended half-way is done again.
+        _require_new(ledgers["attribution", 0])
         kept = await _import_entries(path, ledgers)
         report(f"{contents.requests:,} entries of requests written")
-        for partition in range(partitions_of(settings, "attribution")):
-            facts = await reader.facts(inputs_of(settings, "attribution"), partition)
-            before = kept["attribution", partition]
-            starts = await _starts(settings, reader, facts, partition, before, count_from)
-            after = Positions(starts, dict(before.times_ms), _ids(facts), dict(before.lost))
-            await ledgers["attribution", partition].commit({}, [], after)
         for partition in range(partitions_of(settings, "learning")):
             facts = await reader.facts(inputs_of(settings, "learning"), partition)
             ledger = ledgers["learning", partition]
             await _begin_learning(settings, path, ledger, newest, facts, (now_ms, actor))
             report(f"learning {partition}: begins with what was counted")
+        for partition in reversed(range(partitions_of(settings, "attribution"))):
+            facts = await reader.facts(inputs_of(settings, "attribution"), partition)
+            before = kept["attribution", partition]
+            starts = await _starts(settings, reader, facts, partition, before, count_from)
+            after = Positions(starts, dict(before.times_ms), _ids(facts), dict(before.lost))
+            await ledgers["attribution", partition].commit({}, [], after)
     finally:
         for ledger in ledgers.values():
             await ledger.close()
         await reader.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _refuse_sources(settings: Settings) -> None:
+    """How far topics of others were read is not in the file."""
+    early = [name for name, source in settings.sources.items() if source.begin == "earliest"]
+    if early:
+        raise LeverframeError(
+            f"[sources] {', '.join(early)}: would be read from its topic's begin, and requests "
+            'whose window is over would count again: set begin = "latest" for each until the '
+            "first worker has started, and send what came after the export once more"
+        )
 
 
 def _require_new(ledger: Ledger) -> None:

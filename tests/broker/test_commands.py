@@ -76,6 +76,8 @@ CHECKING = ["doctor", "gateway", "topics check", "worker"]
 # With a broker and its topics they go on until they are told to end.
 UNTIL_TOLD = {"gateway", "status --follow", "watch", "worker"}
 CREATING = ["topics create"]
+# They ask no broker.
+PRINTING = ["topics acls worker --principal User:w"]
 # Of ``labels`` and ``sources`` see test_labels_load.py and test_sources.py.
 WITHOUT_SETTINGS = {"broker", "completion", "demo", "experiment", "labels", "schemas", "sources"}
 
@@ -159,7 +161,7 @@ def leaves(command: click.Command = cli, path: tuple[str, ...] = ()) -> Iterator
 
 def test_every_command_is_in_the_table() -> None:
     """A new command says what it does without a broker, or that it needs none."""
-    table = [*STEERING, *READING, *STARTING_ANEW, *CHECKING, *CREATING]
+    table = [*STEERING, *READING, *STARTING_ANEW, *CHECKING, *CREATING, *PRINTING]
     known = {name for name in leaves() if name.split()[0] not in WITHOUT_SETTINGS}
     assert {
         name for name in known if not any(f"{line} ".startswith(f"{name} ") for line in table)
@@ -237,7 +239,9 @@ def test_with_settings_that_cannot_be_read(tmp_path: Path) -> None:
     file = tmp_path / "bad.toml"
     file.write_text("[app\n", encoding="utf-8")
     environment = {"LEVERFRAME_CONFIG": str(file)}
-    for ended in run_all([*STEERING, *READING, *CHECKING, *CREATING], environment, tmp_path):
+    for ended in run_all(
+        [*STEERING, *READING, *CHECKING, *CREATING, *PRINTING], environment, tmp_path
+    ):
         assert ended.code == 2, ended
         assert len(ended.said) == 1, ended
         assert ended.said[0].startswith(f"leverframe: {file} is not TOML:"), ended

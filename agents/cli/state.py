@@ -83,7 +83,7 @@ def export_(file: Path, config: Path | None) -> None:
         "leverframe state import leverframe.state --from now --yes",
     ),
 )
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--from",
     "count_from",

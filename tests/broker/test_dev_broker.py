@@ -136,6 +136,7 @@ def test_consumer_group_commits_are_kept(broker: "BrokerAddress", unique_prefix:
     assert within_patience(read_twice()) == [b"first", b"second"]
 
 
+@pytest.mark.drill
 def test_topics_outlive_a_restart_on_another_port(data_dir: Path, unique_prefix: str) -> None:
     """The data folder is the broker: stop and start lose nothing."""
     topic = f"{unique_prefix}kept"

@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from estate import configure
 from harness import Deployment, Script, produce, read_all, verify, wait_for_rewards
 from patience import PATIENCE_S, eventually
 from records import label_record, prediction_record
@@ -165,6 +164,7 @@ def test_status_tells_where_the_policy_comes_from(deploy: Callable[..., Any]) ->
     asyncio.run(scenario())
 
 
+@pytest.mark.drill
 def test_replay_says_that_the_state_has_moved_on(deploy: Callable[..., Any]) -> None:
     """While labels flow there is a fixed point at which both had the same digest."""
 
@@ -229,20 +229,12 @@ def test_topics_of_the_wrong_kind_are_all_told(deploy: Callable[..., Any]) -> No
     async def scenario() -> None:
         deployment = await deploy()
         topics = deployment.settings.topic_names
-        admin = AIOKafkaAdminClient(bootstrap_servers=deployment.settings.broker.servers)
-        await admin.start()
         wrong = {
             topics.learning_changelog: {"max.message.bytes": "1000000"},
             topics.dead_letters: {"max.message.bytes": "200000"},
             topics.control: {"cleanup.policy": "delete"},
         }
-        await admin.alter_configs(
-            [
-                ConfigResource(ConfigResourceType.TOPIC, name, configs)
-                for name, configs in wrong.items()
-            ]
-        )
-        await admin.close()
+        await configure(deployment, wrong)
         deployment.environment["LEVERFRAME_TOPICS__PARTITIONS"] = "8"
         for command in (["topics", "check"], ["topics", "create"], ["worker"]):
             done = await asyncio.to_thread(run, deployment, *command)

@@ -116,7 +116,14 @@ def test_worker_joins_learns_and_commits_to_the_end(deploy: Callable[..., Any]) 
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("codec", [None, "gzip", "snappy", "lz4", "zstd"])
+@pytest.mark.parametrize(
+    "codec",
+    [
+        None,
+        *(pytest.param(one, marks=pytest.mark.drill) for one in ("gzip", "snappy", "lz4")),
+        "zstd",
+    ],
+)
 def test_worker_reads_any_compression(deploy: Callable[..., Any], codec: Any) -> None:
     """Producers may compress with whatever Kafka knows."""
 

@@ -10,6 +10,7 @@ import psutil
 import pytest
 from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner
+from estate import configure
 from harness import Deployment, Script, produce, read_all, verify
 from patience import PATIENCE_S
 
@@ -60,28 +61,13 @@ def _prediction(name: str, arm: str = "a", route: str = "r") -> tuple[bytes, byt
     return name.encode(), value.encode()
 
 
-async def _raise_limit(deployment: Deployment, topic: str, size: int) -> None:
-    from aiokafka.admin import AIOKafkaAdminClient
-    from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-
-    admin: Any = AIOKafkaAdminClient(bootstrap_servers=deployment.settings.broker.servers)
-    await admin.start()
-    try:
-        resource = ConfigResource(
-            ConfigResourceType.TOPIC, topic, configs={"max.message.bytes": str(size)}
-        )
-        await admin.alter_configs([resource])
-    finally:
-        await admin.close()
-
-
 def test_huge_deep_and_packed_records_are_dead_letters(deploy: Callable[..., Any]) -> None:
     """50 MB in one value, a batch that unpacks to 256 MB, deep JSON: set aside, work goes on."""
 
     async def drill() -> None:
         deployment = await deploy()
         topic = deployment.settings.topic_names.predictions
-        await _raise_limit(deployment, topic, 60 * _MB)
+        await configure(deployment, {topic: {"max.message.bytes": str(60 * _MB)}})
         await _send(
             deployment,
             topic,

@@ -105,6 +105,7 @@ def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
         issuer.close()
 
 
+@pytest.mark.drill
 def test_a_worker_shows_its_certificate(
     ways: dict[str, Any], unique_prefix: str, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from leverframe.streams.runtime.store import Memory
 pytestmark = pytest.mark.broker
 
 
+@pytest.mark.drill
 def test_a_newer_layout_is_refused_and_can_be_given_up(
     deploy: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,14 +5,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from harness import Deployment
 from patience import PATIENCE_S
 
+from leverframe.agents.doctor.facts import topic_configs
 from leverframe.schemas.codec import encode
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
@@ -57,6 +59,27 @@ async def delete(deployment: Deployment, *topics: str) -> None:
             await asyncio.sleep(0.05)
     finally:
         await admin.close()
+
+
+async def configure(deployment: Deployment, wanted: Mapping[str, Mapping[str, str]]) -> None:
+    """Give topics other settings, and wait until the broker goes by them: it answers before."""
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=deployment.settings.broker.servers)
+    await admin.start()
+    try:
+        await admin.alter_configs(
+            [
+                ConfigResource(ConfigResourceType.TOPIC, name, dict(configs))
+                for name, configs in wanted.items()
+            ]
+        )
+        while not _holds(await topic_configs(admin, wanted), wanted):
+            await asyncio.sleep(0.05)
+    finally:
+        await admin.close()
+
+
+def _holds(found: Mapping[str, Mapping[str, str]], wanted: Mapping[str, Mapping[str, str]]) -> bool:
+    return all(found[name].items() >= configs.items() for name, configs in wanted.items())
 
 
 async def make_anew(deployment: Deployment, *topics: str) -> None:

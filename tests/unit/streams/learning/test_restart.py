@@ -14,6 +14,7 @@ from leverframe.streams.learning.restart import (
     carry_over,
     encode_restart,
     is_restart,
+    move_over,
     states_at_begin,
 )
 from leverframe.streams.learning.state import RouteState
@@ -108,3 +109,25 @@ def test_the_mark_is_no_reward_and_carries_the_states() -> None:
     assert states_at_begin([]) == states_at_begin([reward_record("a", 1.0)]) == {}
     with pytest.raises(LeverframeError, match="mark of a restart"):
         states_at_begin([replace(mark, value=b"{}")])
+
+
+def test_a_state_that_moves_over_keeps_what_it_counted() -> None:
+    """Labels, nursery and sums as they were; only the epoch goes up."""
+    state = move_over(known(), None, 1_000)
+    before = known()
+    assert (state.epoch, state.seq, state.champion) == (5, 90, "a")
+    assert state.arms == before.arms
+    assert (state.weights, state.pinned) == (before.weights, "a")
+
+
+def test_what_was_decided_there_meanwhile_holds() -> None:
+    """Messages that were mirrored are newer than the export: phases are theirs, counts stay."""
+    state = move_over(known(), message(epoch=6), 1_000)
+    assert (state.epoch, state.champion, state.weights) == (7, "d", {"a": 0.2, "d": 0.8})
+    assert {name: arm.phase for name, arm in state.arms.items()} == {
+        "a": "candidate",
+        "b": "quarantined",
+        "c": "retired",
+        "d": "champion",
+    }
+    assert (state.arms["a"].count, state.arms["c"].count) == (40, 60)

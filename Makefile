@@ -33,7 +33,7 @@ lint: $(STAMP) ## Ruff, docstrings against code, import directions
 types: $(STAMP) ## mypy, strict
 	$(BIN)/mypy
 
-# The brokers of tests live for seconds or minutes: Java's second compiler costs them more than it gains (half of their processor time).
+# The brokers of tests live for minutes at most: Java's second compiler costs them more than it gains.
 test: $(STAMP) ## All tests, on a real broker (started and stopped by the tests)
 	JDK_JAVA_OPTIONS="$${JDK_JAVA_OPTIONS--XX:TieredStopAtLevel=1}" OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not drill" -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 

@@ -1,11 +1,12 @@
 """What several commands share: options, and groups that guess what was meant."""
 
 import difflib
+import getpass
 from pathlib import Path
 
 import click
 
-__all__ = ["GuessingGroup", "config_option", "examples", "json_option"]
+__all__ = ["GuessingGroup", "actor_option", "config_option", "examples", "json_option"]
 
 config_option = click.option(
     "--config",
@@ -13,6 +14,18 @@ config_option = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     envvar="LEVERFRAME_CONFIG",
     help="Settings file (TOML). Every key also as LEVERFRAME_<SECTION>__<KEY>.",
+)
+
+
+def _user(_ctx: click.Context, _param: click.Parameter, given: str | None) -> str:
+    return given or getpass.getuser()
+
+
+actor_option = click.option(
+    "--actor",
+    callback=_user,
+    envvar="LEVERFRAME_ACTOR",
+    help="Who asks [env LEVERFRAME_ACTOR]; your user name when left out.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 

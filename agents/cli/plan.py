@@ -1,6 +1,5 @@
 """``leverframe plan`` and ``leverframe apply``: routes' settings while the job runs."""
 
-import getpass
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any, Final
 import click
 
 from leverframe.agents.cli.connected import run_connected
-from leverframe.agents.cli.options import config_option, examples, json_option
+from leverframe.agents.cli.options import actor_option, config_option, examples, json_option
 from leverframe.agents.cli.printable import printable
 
 __all__ = ["apply", "plan"]
@@ -59,15 +58,10 @@ def plan(file: Path, config: Path | None, *, as_json: bool) -> None:
     "--prune", is_flag=True, help="Give routes that FILE lacks back to the workers' settings file."
 )
 @click.option("--timeout", default=15.0, show_default=True, help="Seconds to wait.")
-@click.option(
-    "--actor",
-    default=None,
-    envvar="LEVERFRAME_ACTOR",
-    help="Who asks [env LEVERFRAME_ACTOR]; your user name when left out.",
-)
+@actor_option
 @config_option
 def apply(
-    file: Path, config: Path | None, timeout: float, actor: str | None, *, yes: bool, prune: bool
+    file: Path, config: Path | None, timeout: float, actor: str, *, yes: bool, prune: bool
 ) -> None:
     """Let the settings of FILE hold for its routes, without a restart of the workers.
 
@@ -90,9 +84,7 @@ def apply(
     refused = []
 
     async def applied() -> None:
-        answers = apply_routes(
-            settings, changes, actor=actor or getpass.getuser(), timeout_s=timeout
-        )
+        answers = apply_routes(settings, changes, actor=actor, timeout_s=timeout)
         async for route, why in answers:
             if why is not None:
                 refused.append(f"{route}: {why}")

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from leverframe.agents.cli.connected import run_connected
-from leverframe.agents.cli.options import config_option, examples
+from leverframe.agents.cli.options import actor_option, config_option, examples
 from leverframe.agents.cli.printable import printable
 from leverframe.agents.cli.times import TIME
 
@@ -45,14 +45,9 @@ COUNT_FROM = _CountFrom()
 )
 @click.argument("when", type=COUNT_FROM)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option(
-    "--actor",
-    default=None,
-    envvar="LEVERFRAME_ACTOR",
-    help="Who asks [env LEVERFRAME_ACTOR]; your user name when left out.",
-)
+@actor_option
 @config_option
-def restart_from(when: Any, config: Path | None, actor: str | None, *, yes: bool) -> None:
+def restart_from(when: Any, config: Path | None, actor: str, *, yes: bool) -> None:
     """Give up what was counted, and count anew from WHEN: beginning, now or a time.
 
     While no worker runs. Says first what will be counted. What was decided stays: phases of arms,
@@ -60,8 +55,6 @@ def restart_from(when: Any, config: Path | None, actor: str | None, *, yes: bool
     that lie there are marked as counted before: replay and evaluate begin after the mark. Caches
     are set aside, not deleted. The topic audit says who did it.
     """
-    import getpass
-
     from leverframe.agents.operator.restart import (
         carry_out_restart,
         plan_restart,
@@ -79,13 +72,14 @@ def restart_from(when: Any, config: Path | None, actor: str | None, *, yes: bool
         await require_no_member(settings, report)
         return await plan_restart(settings, when)
 
-    who = actor or getpass.getuser()
     plan = run_connected(settings, wanted, planned, counted=True)
     for line in _lines(plan):
         click.echo(printable(line))
     if not yes and not click.confirm("Give up what was counted before?", err=True):
         raise SystemExit(1)
-    aside = run_connected(settings, wanted, lambda: carry_out_restart(settings, plan, who, report))
+    aside = run_connected(
+        settings, wanted, lambda: carry_out_restart(settings, plan, actor, report)
+    )
     if aside is not None:
         click.echo(printable(f"the caches of before lie in {aside}"))
     click.echo("done: start the workers")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from leverframe.agents.cli.connected import run_connected
-from leverframe.agents.cli.options import GuessingGroup, config_option, examples
+from leverframe.agents.cli.options import GuessingGroup, actor_option, config_option, examples
 from leverframe.agents.cli.printable import printable
 from leverframe.agents.cli.restart import COUNT_FROM
 
@@ -64,7 +64,7 @@ def export_(file: Path, config: Path | None) -> None:
 
     While no worker runs. FILE is for nobody else to read: it holds request ids, labels and users.
     """
-    from leverframe.agents.operator.backup import export_state
+    from leverframe.agents.operator.state_export import export_state
     from leverframe.agents.settings import load_settings
 
     settings = load_settings(config)
@@ -93,25 +93,16 @@ def export_(file: Path, config: Path | None) -> None:
     "was not counted is; what was counted is known.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option(
-    "--actor",
-    default=None,
-    envvar="LEVERFRAME_ACTOR",
-    help="Who asks [env LEVERFRAME_ACTOR]; your user name when left out.",
-)
+@actor_option
 @config_option
-def import_(
-    file: Path, count_from: Any, config: Path | None, actor: str | None, *, yes: bool
-) -> None:
+def import_(file: Path, count_from: Any, config: Path | None, actor: str, *, yes: bool) -> None:
     """Go on with the state that FILE holds, on topics that no worker has counted yet.
 
     All of FILE is checked first: one that was cut or changed, or does not fit, changes nothing.
     Epochs go above the newest on control here. If it ends half-way, do it again before a worker
     starts.
     """
-    import getpass
-
-    from leverframe.agents.operator.backup import import_state, look_at_state
+    from leverframe.agents.operator.state_import import import_state, look_at_state
     from leverframe.agents.settings import load_settings
 
     settings = load_settings(config)
@@ -119,11 +110,10 @@ def import_(
     if not yes and not click.confirm("Begin with it here?", err=True):
         raise SystemExit(1)
     wanted = [topic.name for topic in settings.declared_topics()]
-    who = actor or getpass.getuser()
     run_connected(
         settings,
         wanted,
-        lambda: import_state(settings, file, count_from, who, _report),
+        lambda: import_state(settings, file, count_from, actor, _report),
         counted=True,
     )
     click.echo("done: start the workers")

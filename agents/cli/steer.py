@@ -1,6 +1,5 @@
 """The commands that change a route: each sends a command and waits for the job's answer."""
 
-import getpass
 import json
 import math
 from collections.abc import Callable
@@ -10,7 +9,13 @@ from typing import Any, Final
 import click
 
 from leverframe.agents.cli.connected import run_connected
-from leverframe.agents.cli.options import GuessingGroup, config_option, examples, json_option
+from leverframe.agents.cli.options import (
+    GuessingGroup,
+    actor_option,
+    config_option,
+    examples,
+    json_option,
+)
 from leverframe.agents.cli.printable import printable
 
 __all__ = [
@@ -38,12 +43,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
         config_option,
         json_option,
         click.option("--timeout", default=15.0, show_default=True, help="Seconds to wait."),
-        click.option(
-            "--actor",
-            default=None,
-            envvar="LEVERFRAME_ACTOR",
-            help="Who asks [env LEVERFRAME_ACTOR]; your user name when left out.",
-        ),
+        actor_option,
     ):
         command = option(command)
     return command
@@ -58,7 +58,7 @@ def _ask(
     config: Path | None,
     as_json: bool,
     timeout: float,
-    actor: str | None,
+    actor: str,
 ) -> None:
     from leverframe.agents.cli.watch import line
     from leverframe.agents.operator.commands import ask
@@ -76,7 +76,7 @@ def _ask(
             action,
             arm=arm_name,
             params=params,
-            actor=actor or getpass.getuser(),
+            actor=actor,
             timeout_s=timeout,
             acks_s=_ACKS_S,
         ),

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
@@ -40,13 +40,20 @@ from leverframe.streams.learning.state import (
     state_digest,
 )
 from leverframe.streams.routes.applied import stored_form
-from leverframe.streams.runtime.inputs import InputFacts, InputReader
+from leverframe.streams.runtime.inputs import InputFacts, InputReader, ids_of
 from leverframe.streams.runtime.kafka import client_options, partition_of
 from leverframe.streams.runtime.ledger import LAYOUT, Ledger, Output, Positions
 from leverframe.streams.runtime.open_ledger import open_ledger
 from leverframe.streams.runtime.store import Memory
 
-__all__ = ["CountFrom", "Plan", "carry_out_restart", "plan_restart", "require_no_member"]
+__all__ = [
+    "CountFrom",
+    "Plan",
+    "audit_of",
+    "carry_out_restart",
+    "plan_restart",
+    "require_no_member",
+]
 
 CountFrom: TypeAlias = Literal["beginning", "now"] | int
 """From where inputs are counted; a number is a time, ms since the epoch."""
@@ -232,38 +239,43 @@ async def _begin_learning(
     )
     changes = {name.encode(): encode_route(state) for name, state in states.items()}
     ends = {topic: fact.end for topic, fact in facts.items()}
-    events = [_event(state, known.get(name), plan, now_ms, actor) for name, state in states.items()]
+    params = {"counted_from": plan.said}
+    events = [
+        audit_of(
+            state, actor, now_ms, "restart-from", params=params, evidence=_given_up(known.get(name))
+        )
+        for name, state in states.items()
+    ]
     await ledger.commit(
         changes,
         [
             Output(topics.rewards, ledger.partition, RESTART_KEY, mark),
             *(audit_output(event, topics.audit, count) for event in events),
         ],
-        Positions(ends, {}, _ids(facts)),
+        Positions(ends, {}, ids_of(facts)),
     )
 
 
-def _event(
-    state: RouteState, before: RouteState | None, plan: Plan, now_ms: int, actor: str
-) -> AuditEvent:
-    """What the audit keeps of it, beside what was given up."""
-    given_up = {} if before is None else {name: arm.count for name, arm in before.arms.items()}
+def _given_up(before: RouteState | None) -> dict[str, Any]:
+    """What the audit keeps of the state that was there."""
+    if before is None:
+        return {"given_up": {"labels": {}, "state_digest": ""}}
+    labels = {name: arm.count for name, arm in before.arms.items()}
+    return {"given_up": {"labels": labels, "state_digest": state_digest(before)}}
+
+
+def audit_of(state: RouteState, actor: str, now_ms: int, action: str, **more: Any) -> AuditEvent:
+    """Return what the audit keeps of what a person did to a route while no worker ran."""
     return AuditEvent(
         route=state.route,
         event="command",
         actor=actor,
-        action="restart-from",
-        params={"counted_from": plan.said},
+        action=action,
         epoch=state.epoch,
         seq=state.seq,
         at_ms=now_ms,
-        evidence={
-            "given_up": {
-                "labels": given_up,
-                "state_digest": "" if before is None else state_digest(before),
-            }
-        },
         state_digest=state_digest(state),
+        **more,
     )
 
 
@@ -271,8 +283,4 @@ async def _begin_attribution(plan: Plan, ledger: Ledger, facts: Mapping[str, Inp
     # Positions stay until all is gone: one that ends half-way has only forgotten who waits.
     await ledger.forget_all()
     starts = {topic: plan.starts[topic][ledger.partition] for topic in facts}
-    await ledger.commit({}, [], Positions(starts, {}, _ids(facts)))
-
-
-def _ids(facts: Mapping[str, InputFacts]) -> dict[str, str]:
-    return {topic: fact.topic_id for topic, fact in facts.items() if fact.topic_id}
+    await ledger.commit({}, [], Positions(starts, {}, ids_of(facts)))

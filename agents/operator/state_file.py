@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from leverframe.schemas.errors import LeverframeError
-from leverframe.streams.runtime.ledger import Positions
+from leverframe.streams.runtime.ledger import Loss
 
 __all__ = ["FORM", "Entry", "Frame", "Header", "Kept", "Unread", "read_state", "write_state"]
 
@@ -56,11 +56,22 @@ class Header(Struct, frozen=True, tag="leverframe-state", kw_only=True):
 
 
 class Kept(Struct, frozen=True, array_like=True, tag="p"):
-    """How far a partition of an agent had read."""
+    """How far a partition of an agent had read; topics are named without prefix.
+
+    Attributes
+    ----------
+    agent, partition
+        Whose.
+    times_ms : dict of str to int
+        Newest record times that were counted, ms since the epoch.
+    lost : dict of str to Loss
+        What was never read.
+    """
 
     agent: str
     partition: int
-    positions: Positions
+    times_ms: dict[str, int]
+    lost: dict[str, Loss]
 
 
 class Entry(Struct, frozen=True, array_like=True, tag="e", gc=False):

@@ -29,6 +29,7 @@ __all__ = [
     "InputReader",
     "Resumption",
     "find_renewed",
+    "ids_of",
     "renewed_error",
     "resume",
     "resume_source",
@@ -75,6 +76,11 @@ class Resumption(Struct):
     positions: Positions
     lost: dict[str, int] = field(default_factory=dict)
     renewed: list[str] = field(default_factory=list)
+
+
+def ids_of(facts: Mapping[str, InputFacts]) -> dict[str, str]:
+    """Return the ids of topics, where the broker knows them."""
+    return {topic: fact.topic_id for topic, fact in facts.items() if fact.topic_id}
 
 
 def renewed_error(topic: str, partition: int, why: str) -> LedgerError:

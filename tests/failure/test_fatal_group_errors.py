@@ -10,17 +10,15 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
+from guarded import RIGHTS, guarded_listener
 from harness import Deployment, Script, produce, wait_for_rewards
 
 from leverframe.devbroker.assets import cache_root
 from leverframe.devbroker.broker import start_broker
-from leverframe.devbroker.configuration import Listener
 from leverframe.devbroker.ports import free_ports
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 
-_LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
-_AUTHORIZER = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
 # Kafka's numbers.
 _TOPIC, _GROUP, _CLUSTER, _TRANSACTIONAL = 2, 3, 4, 5
 _LITERAL, _PREFIXED = 3, 4
@@ -71,21 +69,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         cache=cache_root(),
         report=lambda _: None,
         detached=False,
-        listeners=[
-            Listener(
-                name="GUARDED",
-                protocol="SASL_PLAINTEXT",
-                port=port,
-                properties={
-                    "sasl.enabled.mechanisms": "PLAIN",
-                    "plain.sasl.jaas.config": f'{_LOGIN} user_worker="right-one";',
-                },
-            )
-        ],
-        extra_properties={
-            "authorizer.class.name": _AUTHORIZER,
-            "super.users": "User:ANONYMOUS",
-        },
+        listeners=[guarded_listener(port, {"worker": "right-one"})],
+        extra_properties=RIGHTS,
     )
     try:
         yield Guarded(running.bootstrap, f"127.0.0.1:{port}")

@@ -13,6 +13,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import TopicAuthorizationFailedError
 from estate import run
+from guarded import RIGHTS, guarded_listener
 from harness import Deployment, Script, produce, wait_for_count
 from patience import PATIENCE_S
 
@@ -20,7 +21,6 @@ from leverframe.agents.operator.rights import ROLES, acl_script
 from leverframe.agents.settings import load_settings
 from leverframe.devbroker.assets import cache_root
 from leverframe.devbroker.broker import start_broker
-from leverframe.devbroker.configuration import Listener
 from leverframe.devbroker.ports import free_ports
 from leverframe.serving.subscriber import Subscriber
 
@@ -28,35 +28,20 @@ from leverframe.serving.subscriber import Subscriber
 pytestmark = [pytest.mark.broker, pytest.mark.drill]
 
 PREFIX = "shop-"
-_LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """Give a broker that allows roles nothing but what scripts say; and a way in for us."""
     (port,) = free_ports(1)
-    users = " ".join(f'user_{role}="pw"' for role in (*ROLES, "nobody"))
     running = start_broker(
         data_dir=tmp_path_factory.mktemp("rights") / "broker",
         port=None,
         cache=cache_root(),
         report=lambda _: None,
         detached=False,
-        listeners=[
-            Listener(
-                name="GUARDED",
-                protocol="SASL_PLAINTEXT",
-                port=port,
-                properties={
-                    "sasl.enabled.mechanisms": "PLAIN",
-                    "plain.sasl.jaas.config": f"{_LOGIN} {users};",
-                },
-            )
-        ],
-        extra_properties={
-            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-            "super.users": "User:ANONYMOUS",
-        },
+        listeners=[guarded_listener(port, dict.fromkeys((*ROLES, "nobody"), "pw"))],
+        extra_properties=RIGHTS,
     )
     try:
         yield running.bootstrap, f"127.0.0.1:{port}"

@@ -4,10 +4,17 @@ import subprocess
 
 import pytest
 
+from leverframe.agents.cli.topics import acls
 from leverframe.agents.operator.rights import ROLES, acl_script, rights_of
 from leverframe.agents.settings import load_settings
 
 SETTINGS = load_settings(None, {"LEVERFRAME_TOPICS__PREFIX": "shop-"})
+
+
+def test_the_command_knows_every_role() -> None:
+    """It names them itself: to load the settings first would make each command slow."""
+    (role,) = (one for one in acls.params if one.name == "role")
+    assert tuple(role.type.choices) == ROLES  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("role", ROLES)

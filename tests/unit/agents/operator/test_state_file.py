@@ -19,7 +19,7 @@ from leverframe.agents.operator.state_file import (
     write_state,
 )
 from leverframe.schemas.errors import LeverframeError
-from leverframe.streams.runtime.ledger import Positions
+from leverframe.streams.runtime.ledger import Loss
 
 HEADER = Header(
     form=FORM,
@@ -30,7 +30,7 @@ HEADER = Header(
     partitions={"attribution": 4, "learning": 2},
 )
 FRAMES: list[Frame] = [
-    Kept("attribution", 0, Positions({"predictions": 7}, {"predictions": 99})),
+    Kept("attribution", 0, {"predictions": 99}, {"predictions": Loss(3, 7)}),
     Entry("attribution", 0, b"x", b"\x00" * 300),
     Entry("learning", 1, b"r", b""),
     Unread("rewards", 1, b"r", b"{}", [("h", b"v")], 5),

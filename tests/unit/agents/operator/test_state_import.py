@@ -7,12 +7,12 @@ import pytest
 from msgspec import structs
 
 import leverframe
-from leverframe.agents.operator.backup import import_state, look_at_state
 from leverframe.agents.operator.state_file import FORM, Entry, Header, Kept, Unread, write_state
+from leverframe.agents.operator.state_import import import_state, look_at_state, start_times_ms
 from leverframe.agents.settings import load_settings
 from leverframe.schemas.errors import LeverframeError
 from leverframe.streams.learning.state import encode_route, new_route
-from leverframe.streams.runtime.ledger import LAYOUT, Positions
+from leverframe.streams.runtime.ledger import LAYOUT
 
 SETTINGS = load_settings(None, {})
 HEADER = Header(
@@ -32,7 +32,7 @@ def test_a_file_says_what_it_holds(tmp_path: Path) -> None:
     """Routes with their labels, requests, and what is yet to be counted."""
     path = tmp_path / "x.state"
     frames = [
-        Kept("learning", 0, Positions()),
+        Kept("learning", 0, {}, {}),
         Entry("learning", 0, b"checkout", encode_route(new_route("checkout"))),
         Entry("attribution", 3, b"q1", b""),
         Unread("rewards", 0, b"checkout", b"{}", [], 1),
@@ -71,3 +71,23 @@ def test_topics_of_others_must_be_read_from_their_end(tmp_path: Path) -> None:
     path = tmp_path / "x.state"
     with pytest.raises(LeverframeError, match=r"\[sources\] clicks.*begin = \"latest\""):
         asyncio.run(import_state(settings, path, None, "ada", print))
+
+
+@pytest.mark.parametrize(
+    ("predictions", "labels", "starts"),
+    [
+        (100_000, 100_500, {"predictions": 99_500, "ground-truth": 99_500}),
+        # Labels stand still: predictions since then were counted, and may be forgotten.
+        (900_000, 100_000, {"predictions": 899_000, "ground-truth": 99_000}),
+        # Predictions stand still: none after them was counted.
+        (100_000, 900_000, {"predictions": 100_000, "ground-truth": 899_000}),
+        (300, 200, {"predictions": 0, "ground-truth": 0}),
+    ],
+    ids=["both flow", "labels are late", "predictions are late", "at the epoch"],
+)
+def test_inputs_are_read_again_where_entries_surely_live(
+    predictions: int, labels: int, starts: dict[str, int]
+) -> None:
+    """By the shortest window of a route: a longer one would count forgotten requests again."""
+    found = start_times_ms({"predictions": predictions, "ground-truth": labels}, 1000)
+    assert found == starts

@@ -9,6 +9,12 @@ from typing import Annotated, Final, Literal, TypeAlias
 from msgspec import Meta, Struct, field
 
 from leverframe.agents.gateway.settings import GatewaySettings
+from leverframe.agents.mlflow.settings import (
+    MlflowRoute,
+    MlflowSettings,
+    mlflow_faults,
+    mlflow_route_faults,
+)
 from leverframe.agents.settings_tree import Checks, convert, overlay, read_tree
 from leverframe.schemas.errors import SettingsError
 from leverframe.streams.routes.authority import ActorSettings, actor_faults
@@ -225,6 +231,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Where the schemas of sources are.
     gateway : GatewaySettings
         Deciding over HTTP (docs/gateway.md).
+    mlflow : MlflowSettings
+        A model registry whose versions become arms (docs/mlflow.md).
     actors : dict of str to ActorSettings
         Who may command what; anybody anything without them (docs/authority.md).
     """
@@ -240,6 +248,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     sources: dict[str, SourceSettings] = field(default_factory=dict)
     registry: RegistrySettings = RegistrySettings()
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    mlflow: MlflowSettings = field(default_factory=MlflowSettings)
     actors: dict[str, ActorSettings] = field(default_factory=dict)
 
     @property
@@ -301,6 +310,8 @@ _CHECKS: Final[Checks] = {
     RouteSettings: field_faults,
     DetectorSettings: detector_faults,
     SourceSettings: source_faults,
+    MlflowRoute: mlflow_route_faults,
+    MlflowSettings: mlflow_faults,
     Settings: _whole_faults,
 }
 

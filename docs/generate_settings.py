@@ -15,6 +15,7 @@ import msgspec
 from msgspec import NODEFAULT, Struct, inspect
 
 from leverframe.agents.gateway.settings import GatewaySettings
+from leverframe.agents.mlflow.settings import MlflowRoute, MlflowSettings
 from leverframe.agents.settings import AppSettings, NotificationSettings, TopicSettings
 from leverframe.streams.routes.delivery import ChangeWindow, HoldoutSettings, RampSettings
 from leverframe.streams.routes.metrics import MetricSettings
@@ -52,6 +53,8 @@ _SECTIONS: Final[tuple[tuple[str, type[Struct]], ...]] = (
     ("sources.NAME.FIELD", FieldSettings),
     ("registry", RegistrySettings),
     ("gateway", GatewaySettings),
+    ("mlflow", MlflowSettings),
+    ("mlflow.routes.NAME", MlflowRoute),
 )
 
 _HEAD: Final = """\

@@ -9,7 +9,7 @@
     |-- BrokerError                 Kafka is missing, wrong or refuses us: exit code 2
     |-- GroupError                  the consumer group cannot go on: the process ends
     |-- LedgerError                 the exactly-once state cannot go on: the process ends
-    |-- RegistryError               a schema registry gives no answer, or refuses us
+    |-- RegistryError               a registry of schemas or models gives no answer, or refuses us
     `-- ControlError                a control message was refused by a subscriber
 """
 
@@ -102,10 +102,11 @@ class LedgerError(LeverframeError):
 
 
 class RegistryError(LeverframeError):
-    """A schema registry gives no answer, or refuses us.
+    """A registry of schemas, or of models, gives no answer, or refuses us.
 
     A worker asks again until it has one; the partitions that need a schema wait, the others go on.
-    A command ends. The operator looks at the registry, or at address and password in the settings.
+    So does who follows models. A command ends. The operator looks at the registry, or at address
+    and password in the settings.
     """
 
     exit_code: ClassVar[int] = 2

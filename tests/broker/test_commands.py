@@ -72,9 +72,14 @@ STARTING_ANEW = [
     f"state import {STATE} --yes",
     "state rebuild",
 ]
-CHECKING = ["doctor", "gateway", "topics check", "worker"]
+CHECKING = ["doctor", "gateway", "mlflow --apply", "topics check", "worker"]
 # With a broker and its topics they go on until they are told to end.
-UNTIL_TOLD = {"gateway", "status --follow", "watch", "worker"}
+UNTIL_TOLD = {"gateway", "mlflow --apply", "status --follow", "watch", "worker"}
+# Without these ``mlflow`` says what is missing of them.
+MODELS = {
+    "LEVERFRAME_MLFLOW__URL": "http://127.0.0.1:9",
+    "LEVERFRAME_MLFLOW__ROUTES__R__MODEL": "m",
+}
 CREATING = ["topics create"]
 # They ask no broker.
 PRINTING = ["topics acls worker --principal User:w"]
@@ -103,7 +108,7 @@ def run(line: str, environment: dict[str, str], folder: Path) -> Ended:
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "leverframe.agents.cli.main", *line.split()],
-        env={**mine, "LEVERFRAME_APP__DATADIR": str(folder / "data"), **environment},
+        env={**mine, **MODELS, "LEVERFRAME_APP__DATADIR": str(folder / "data"), **environment},
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,

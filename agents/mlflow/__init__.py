@@ -1,0 +1,1 @@
+"""``leverframe mlflow``: model versions become arms, and an alias follows the champion."""

@@ -22,7 +22,7 @@
 {{- fail (printf "settings: %s is set by the chart; take it out, and set %s of the values" $path $value) -}}
 {{- end -}}
 {{- end -}}
-{{- range list "app.control_key" "app.control_key_before" "app.web_token" "broker.password" "broker.key_password" "broker.oauth_client_secret" "gateway.token" "gateway.token_before" "notifications.url" "notifications.key" "paging.url" "paging.key" "registry.password" "registry.token" -}}
+{{- range list "app.control_key" "app.control_key_before" "app.web_token" "broker.password" "broker.key_password" "broker.oauth_client_secret" "gateway.token" "gateway.token_before" "mlflow.password" "mlflow.token" "notifications.url" "notifications.key" "paging.url" "paging.key" "registry.password" "registry.token" -}}
 {{- if include "leverframe.has" (list $told .) -}}
 {{- $name := printf "LEVERFRAME_%s" (. | replace "." "__" | upper) -}}
 {{- fail (printf "settings: %s is a secret and would stand in a ConfigMap; put it as %s into a Secret, and name that in existingSecret" . $name) -}}

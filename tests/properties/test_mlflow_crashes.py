@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from leverframe.agents.mlflow.client import Mlflow
@@ -121,6 +121,8 @@ def played(history: list[tuple[str, int]]) -> World:
 
 
 @settings(max_examples=80, deadline=None)
+@example(5, [("promote", 1), ("run", 1), ("promote", 2)])
+@example(5, [("promote", 1), ("run", 2), ("promote", 2)])
 @given(st.sampled_from([1, 5]), events("publish", "promote", "promote", "run", "run", "run"))
 def test_comes_to_agree_wherever_it_was_cut_off(begun: int, history: list[tuple[str, int]]) -> None:
     """The alias is the champion's, each version was registered once, and a second pass is empty."""

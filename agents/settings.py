@@ -8,6 +8,12 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
+from leverframe.agents.actuate.settings import (
+    ActuateSettings,
+    ActuatorSettings,
+    KubernetesSettings,
+    actuator_faults,
+)
 from leverframe.agents.gateway.settings import GatewaySettings
 from leverframe.agents.mlflow.settings import (
     MlflowRoute,
@@ -233,6 +239,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Deciding over HTTP (docs/gateway.md).
     mlflow : MlflowSettings
         A model registry whose versions become arms (docs/mlflow.md).
+    actuators : dict of str to ActuatorSettings
+        Places where traffic is split, by a name of your choice (docs/actuators.md).
+    kubernetes : KubernetesSettings
+        The API server that actuators write to.
+    actuate : ActuateSettings
+        The process that writes.
     actors : dict of str to ActorSettings
         Who may command what; anybody anything without them (docs/authority.md).
     """
@@ -249,6 +261,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     registry: RegistrySettings = RegistrySettings()
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     mlflow: MlflowSettings = field(default_factory=MlflowSettings)
+    actuators: dict[str, ActuatorSettings] = field(default_factory=dict)
+    kubernetes: KubernetesSettings = KubernetesSettings()
+    actuate: ActuateSettings = ActuateSettings()
     actors: dict[str, ActorSettings] = field(default_factory=dict)
 
     @property
@@ -312,6 +327,7 @@ _CHECKS: Final[Checks] = {
     SourceSettings: source_faults,
     MlflowRoute: mlflow_route_faults,
     MlflowSettings: mlflow_faults,
+    ActuatorSettings: actuator_faults,
     Settings: _whole_faults,
 }
 

@@ -14,6 +14,7 @@ __all__ = ["cli", "main"]
 
 # Command -> module that defines it, imported only when it is used, so that --help answers at once.
 _COMMANDS: Final = {
+    "actuate": "leverframe.agents.cli.actuate",
     "apply": "leverframe.agents.cli.plan",
     "approve": "leverframe.agents.cli.steer",
     "arm": "leverframe.agents.cli.steer",
@@ -52,6 +53,7 @@ _COMMANDS: Final = {
     "worker": "leverframe.agents.cli.worker",
 }
 _HELP: Final = {
+    "actuate": "Write weights where the traffic is split.",
     "apply": "Let a file of routes hold while the job runs.",
     "approve": "Approve a proposed promotion.",
     "arm": "Register or retire an arm.",

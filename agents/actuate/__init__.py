@@ -1,0 +1,1 @@
+"""Writes weights where the traffic is split: ``leverframe actuate``."""

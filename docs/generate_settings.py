@@ -14,6 +14,15 @@ from typing import Any, Final
 import msgspec
 from msgspec import NODEFAULT, Struct, inspect
 
+from leverframe.agents.actuate.settings import (
+    ActuateSettings,
+    ActuatorSettings,
+    HttpRouteSettings,
+    InferenceServiceSettings,
+    KubernetesSettings,
+    WarmUpSettings,
+    WebhookSettings,
+)
 from leverframe.agents.gateway.settings import GatewaySettings
 from leverframe.agents.mlflow.settings import MlflowRoute, MlflowSettings
 from leverframe.agents.settings import AppSettings, NotificationSettings, TopicSettings
@@ -53,6 +62,13 @@ _SECTIONS: Final[tuple[tuple[str, type[Struct]], ...]] = (
     ("sources.NAME.FIELD", FieldSettings),
     ("registry", RegistrySettings),
     ("gateway", GatewaySettings),
+    ("actuators.NAME", ActuatorSettings),
+    ("actuators.NAME.httproute", HttpRouteSettings),
+    ("actuators.NAME.inferenceservice", InferenceServiceSettings),
+    ("actuators.NAME.webhook", WebhookSettings),
+    ("actuators.NAME.warm_up", WarmUpSettings),
+    ("kubernetes", KubernetesSettings),
+    ("actuate", ActuateSettings),
     ("mlflow", MlflowSettings),
     ("mlflow.routes.NAME", MlflowRoute),
 )

@@ -60,6 +60,8 @@ def wanted_of(state: InForce, arms: Mapping[str, str], total: int) -> Wanted:
 
 
 def _broken(message: ControlMessage) -> frozenset[str]:
-    named = message.cause.get("arm") if message.kind == "rollback" else None
-    is_gone = isinstance(named, str) and not message.weights.get(named)
-    return frozenset([*message.quarantined, *([named] if is_gone else [])])
+    broken = set(message.quarantined)
+    named = message.cause.get("arm")
+    if message.kind == "rollback" and isinstance(named, str) and not message.weights.get(named):
+        broken.add(named)
+    return frozenset(broken)

@@ -7,6 +7,7 @@ import click
 
 from leverframe.agents.cli.connected import run_connected
 from leverframe.agents.cli.options import config_option, examples
+from leverframe.agents.cli.printable import printable
 
 __all__ = ["actuate"]
 
@@ -51,7 +52,7 @@ def actuate(
 
     async def begin() -> bool:
         set_up_logging(settings.app.log_level, settings.app.log_format)
-        return await follow(settings, places, how, click.echo)
+        return await follow(settings, places, how, lambda text: click.echo(printable(text)))
 
     topics = settings.topic_names
     needed = [topics.control, topics.control_acks] if is_applied else [topics.control]

@@ -13,7 +13,7 @@ from leverframe.streams.topology import copies_in
 __all__ = ["ROLES", "Right", "Role", "acl_script", "rights_of"]
 
 Role: TypeAlias = Literal[
-    "worker", "serving", "labels", "gateway", "operator", "auditor", "administrator"
+    "worker", "serving", "labels", "gateway", "actuator", "operator", "auditor", "administrator"
 ]
 Kind: TypeAlias = Literal["topic", "group", "transactional-id"]
 
@@ -84,6 +84,11 @@ def _gateway(settings: Settings) -> Iterator[Right]:
     yield from _labels(settings)
 
 
+def _actuator(settings: Settings) -> Iterator[Right]:
+    yield from _topics("Read", settings.topic_names.control)
+    yield from _topics("Write", settings.topic_names.control_acks)
+
+
 def _operator(settings: Settings) -> Iterator[Right]:
     """Whoever looks, steers, and puts dead letters back."""
     topics = settings.topic_names
@@ -115,6 +120,7 @@ _ROLES: Final[Mapping[Role, Callable[[Settings], Iterator[Right]]]] = {
     "serving": _serving,
     "labels": _labels,
     "gateway": _gateway,
+    "actuator": _actuator,
     "operator": _operator,
     "auditor": _auditor,
     "administrator": _administrator,

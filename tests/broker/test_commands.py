@@ -72,13 +72,15 @@ STARTING_ANEW = [
     f"state import {STATE} --yes",
     "state rebuild",
 ]
-CHECKING = ["doctor", "gateway", "mlflow --apply", "topics check", "worker"]
+CHECKING = ["actuate", "doctor", "gateway", "mlflow --apply", "topics check", "worker"]
 # With a broker and its topics they go on until they are told to end.
-UNTIL_TOLD = {"gateway", "mlflow --apply", "status --follow", "watch", "worker"}
-# Without these ``mlflow`` says what is missing of them.
+UNTIL_TOLD = {"actuate", "gateway", "mlflow --apply", "status --follow", "watch", "worker"}
+# Without these ``mlflow`` and ``actuate`` say what is missing of them.
 MODELS = {
     "LEVERFRAME_MLFLOW__URL": "http://127.0.0.1:9",
     "LEVERFRAME_MLFLOW__ROUTES__R__MODEL": "m",
+    "LEVERFRAME_ACTUATORS__R__ARMS__A": "a",
+    "LEVERFRAME_ACTUATORS__R__WEBHOOK__URL": "http://127.0.0.1:9",
 }
 CREATING = ["topics create"]
 # They ask no broker.

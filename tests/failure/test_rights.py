@@ -104,6 +104,7 @@ MAY_WRITE: dict[str, set[str]] = {
     "serving": {"predictions", "control-acks"},
     "labels": {"ground-truth"},
     "gateway": {"predictions", "control-acks", "ground-truth"},
+    "actuator": {"control-acks"},
     "operator": {"predictions", "ground-truth", "commands"},
     "auditor": set(),
     "nobody": set(),

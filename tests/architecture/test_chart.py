@@ -237,9 +237,40 @@ def test_scaler_is_bounded_by_the_work_there_is() -> None:
     assert "replicas" not in of_kind("full", "StatefulSet")["spec"]
 
 
+JOBS = {
+    "-worker": "leverframe",
+    "-gateway": "leverframe-gateway",
+    "-actuator": "leverframe-actuator",
+}
+
+
+def test_actuator_may_read_and_patch_what_is_named_alone() -> None:
+    """By name, with a token that it asks for itself; and it reaches the API server."""
+    made = of_kind("full", "Deployment", "-actuator")
+    account = pod_of(made)["serviceAccountName"]
+    role = of_kind("full", "Role", "-actuator")
+    assert role["rules"] == [
+        {
+            "apiGroups": ["gateway.networking.k8s.io"],
+            "resources": ["httproutes"],
+            "resourceNames": ["checkout"],
+            "verbs": ["get", "patch"],
+        }
+    ]
+    binding = of_kind("full", "RoleBinding", "-actuator")
+    assert binding["subjects"][0]["name"] == account == binding["roleRef"]["name"]
+    assert of_kind("full", "ServiceAccount", "-actuator")["metadata"]["name"] == account
+    mounts = {one["name"]: one["mountPath"] for one in containers_of(made)[0]["volumeMounts"]}
+    assert mounts["account"] == "/var/run/secrets/kubernetes.io/serviceaccount"
+    policy = of_kind("full", "NetworkPolicy", "-actuator")
+    ports = [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]]
+    assert {443, 6443, 9093, 53} == {*ports}
+    assert [made for made in GOLDEN["minimal"] if made["kind"] == "Role"] == []
+
+
 def test_monitoring_finds_the_job_that_the_alerts_name() -> None:
     """ServiceMonitors give the job names that rules and board ask for."""
-    for part, job in (("-worker", "leverframe"), ("-gateway", "leverframe-gateway")):
+    for part, job in JOBS.items():
         made = of_kind("full", "ServiceMonitor", part)
         assert {end["relabelings"][0]["replacement"] for end in made["spec"]["endpoints"]} == {job}
         selected = made["spec"]["selector"]["matchLabels"].items()

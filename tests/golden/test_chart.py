@@ -105,6 +105,8 @@ WRONG = {
     "worker.autoscaling.enabled=true,worker.autoscaling.maxReplicas=9": "lower it",
     "worker.autoscaling.enabled=true,worker.autoscaling.minReplicas=5": "minReplicas: 5",
     "gateway.enabled=true": "LEVERFRAME_GATEWAY__TOKEN",
+    "actuator.enabled=true": "no section [actuators.NAME]",
+    "settings=actuate.port = 9": "set actuator.port of the values",
     "broker.servers=": "broker.servers: name the brokers",
     "worker.lane=4": "lane",
 }

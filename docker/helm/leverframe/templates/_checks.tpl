@@ -4,6 +4,7 @@
 {{- include "leverframe.checkWorkers" . -}}
 {{- include "leverframe.checkAutoscaling" . -}}
 {{- include "leverframe.checkGateway" . -}}
+{{- include "leverframe.checkActuator" . -}}
 {{- end -}}
 
 {{- define "leverframe.checkSettings" -}}
@@ -16,6 +17,7 @@
   "app.web_bind" "bind" "app.web_port" "worker.webPort" "app.processes" "worker.processes" "app.lanes" "worker.lanes"
   "broker.servers" "broker.servers" "broker.ca_file" "broker.ca" "broker.cert_file" "broker.client" "broker.key_file" "broker.client"
   "topics.partitions" "topics.partitions" "topics.route_partitions" "topics.routePartitions" "topics.replication" "topics.replication"
+  "actuate.bind" "bind" "actuate.port" "actuator.port"
   "gateway.bind" "bind" "gateway.port" "gateway.port" "gateway.cert_file" "gateway.tls" "gateway.key_file" "gateway.tls" -}}
 {{- range $path, $value := $owned -}}
 {{- if include "leverframe.has" (list $told $path) -}}
@@ -92,6 +94,14 @@
 {{- $without := include "leverframe.setting" (list . "gateway" "without_token" false) -}}
 {{- if not (or .Values.gateway.existingSecret .Values.existingSecret (eq $without "true")) -}}
 {{- fail "gateway.existingSecret: the gateway starts with a token alone; name a Secret with LEVERFRAME_GATEWAY__TOKEN, or set [gateway] without_token in settings" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "leverframe.checkActuator" -}}
+{{- if .Values.actuator.enabled -}}
+{{- if not (get (fromToml .Values.settings) "actuators") -}}
+{{- fail "actuator.enabled: settings have no section [actuators.NAME], so nothing would be written; add one (docs/actuators.md)" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

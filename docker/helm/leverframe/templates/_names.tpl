@@ -35,6 +35,18 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- default $made .Values.serviceAccount.name -}}
 {{- end -}}
 
+{{- define "leverframe.actuatorAccount" -}}
+{{- default (printf "%s-actuator" (include "leverframe.fullname" .)) .Values.actuator.serviceAccountName -}}
+{{- end -}}
+
+{{/* What listens: worker, and what is switched on beside it, as a list in JSON. */}}
+{{- define "leverframe.parts" -}}
+{{- $parts := list "worker" -}}
+{{- if .Values.gateway.enabled -}}{{- $parts = append $parts "gateway" -}}{{- end -}}
+{{- if .Values.actuator.enabled -}}{{- $parts = append $parts "actuator" -}}{{- end -}}
+{{- toJson $parts -}}
+{{- end -}}
+
 {{- define "leverframe.image" -}}
 {{- with .Values.image -}}
 {{- if .digest -}}

@@ -1,4 +1,4 @@
-{{/* What worker, gateway and doctor share. */}}
+{{/* What worker, gateway, actuator and doctor share. */}}
 {{- define "leverframe.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 10001
@@ -18,15 +18,21 @@ capabilities:
 
 {{/* The beginning of each pod's spec. A Service called leverframe would set LEVERFRAME_PORT: no links. */}}
 {{- define "leverframe.podHead" -}}
-serviceAccountName: {{ include "leverframe.serviceAccount" . }}
+{{- include "leverframe.podHeadAs" (list . (include "leverframe.serviceAccount" .)) -}}
+{{- end -}}
+
+{{/* The same under another account. Takes (list context serviceAccountName). */}}
+{{- define "leverframe.podHeadAs" -}}
+{{- $root := index . 0 -}}
+serviceAccountName: {{ index . 1 }}
 automountServiceAccountToken: false
 enableServiceLinks: false
-{{- with .Values.image.pullSecrets }}
+{{- with $root.Values.image.pullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 securityContext:
-  {{- include "leverframe.podSecurity" . | nindent 2 }}
+  {{- include "leverframe.podSecurity" $root | nindent 2 }}
 {{- end -}}
 
 {{/* Where a pod may run. Takes (list context component). */}}

@@ -102,13 +102,14 @@ def route_rig(
     force: bool = True,
     is_dry: bool = False,
     arms: dict[str, str] | None = None,
+    check_s: float = 5.0,
     **more: Any,
 ) -> Rig:
     """Return an actuator of the HTTPRoute ``shop/checkout``, rule ``models``."""
     told = {"namespace": "shop", "name": "checkout", "rule": "models", "total": 100, **more}
     route = HttpRouteSettings(**told)
     section = ActuatorSettings(
-        arms=arms or ARMS, httproute=route, warm_up=warm_up, force=force, check_s=5.0
+        arms=arms or ARMS, httproute=route, warm_up=warm_up, force=force, check_s=check_s
     )
     place = http_route(client_of(api, folder), route, section.arms, force=force)
     return rig(place, section, is_dry=is_dry)

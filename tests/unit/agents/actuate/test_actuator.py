@@ -1,11 +1,13 @@
 """An actuator over a fake API server, which speaks the documented HTTP; time stands until told."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from actuating import Rig, route_rig, service_rig
+from doc_blocks import ROOT
 from kube_api import (
     ROUTE_PATH,
     SERVICE_PATH,
@@ -14,8 +16,11 @@ from kube_api import (
     inference_service,
     weights_of,
 )
+from patience import eventually
 
+from leverframe.agents.actuate.metrics import make_page
 from leverframe.agents.actuate.settings import WarmUpSettings
+from leverframe.serving.tasks import end_task
 
 SLOWLY = WarmUpSettings(step=0.25, every_s=10.0, warm_from=0.1)
 
@@ -385,3 +390,43 @@ def test_kserve_with_another_latest_revision_is_left_alone(api: KubeApi, tmp_pat
         assert api.applied == []
 
     run(service_rig(api, tmp_path, latest_revision="m-00007"), scenario)
+
+
+def test_page_of_metrics_has_what_is_documented(api: KubeApi, tmp_path: Path) -> None:
+    """Every name on it stands in docs/actuators.md, and its values are those of the moment."""
+
+    async def scenario(made: Rig) -> None:
+        made.hear()
+        await made.turn()
+        api.forbidden.add("get")
+        await made.turn(5.0)
+        page = make_page([made.actuator]).decode()
+        served = set(re.findall(r"^(leverframe_\w+)\{", page, re.MULTILINE))
+        text = (ROOT / "docs" / "actuators.md").read_text(encoding="utf-8")
+        assert served == set(re.findall(r"`(leverframe_actuator_\w+)`", text))
+        told = 'actuator="checkout"'
+        assert f'leverframe_actuator_share{{{told},arm="v1",route="checkout"}} 0.75' in page
+        assert f'leverframe_actuator_failing{{{told},kind="refused",route="checkout"}} 1.0' in page
+        assert f'leverframe_actuator_events_total{{{told},what="written"}} 1.0' in page
+        assert f'leverframe_actuator_failures_total{{{told},kind="refused"}} 1.0' in page
+
+    run(route_rig(api, tmp_path), scenario)
+
+
+def test_news_are_looked_at_at_once(api: KubeApi, tmp_path: Path) -> None:
+    """The loop sleeps for as long as it may, and a message wakes it."""
+
+    async def scenario(made: Rig) -> None:
+        following = asyncio.create_task(made.actuator.follow())
+        made.hear()
+        await eventually(lambda: is_acknowledged(1), "the first message")
+        made.hear(weights={"v1": 1.0}, seq=2)
+        await eventually(lambda: is_acknowledged(2), "the second message")
+        await end_task(following)
+
+    made = route_rig(api, tmp_path, check_s=3600.0)
+
+    async def is_acknowledged(seq: int) -> bool:
+        return (1, seq) in made.acknowledged
+
+    run(made, scenario)

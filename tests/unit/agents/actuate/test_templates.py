@@ -94,7 +94,11 @@ def test_faults_are_found_at_the_start(fields: dict[str, Any], words: str) -> No
 
 def test_good_templates_have_no_faults() -> None:
     """With each, the arm's own placeholders are known; headers may name any variable."""
-    each = {"each": True, "body": '{"a": "${weight}"}', "headers": {"A": "${KEY} ${KEY} ${B}"}}
+    each: dict[str, Any] = {
+        "each": True,
+        "body": '{"a": "${weight}"}',
+        "headers": {"A": "${KEY} ${KEY} ${B}"},
+    }
     assert faults_of(**each) == []
     assert secrets_in(WebhookSettings(url="http://a/", **each)) == ["KEY", "B"]
 

@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: chart sbom ratios experiment regret guard help setup fmt lint types test drills soak fuzz bench docs site demo ci schemas pins wheel clean
+.PHONY: release chart sbom ratios experiment regret guard help setup fmt lint types test drills soak fuzz bench docs site demo ci schemas pins wheel clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ sbom: $(STAMP) ## What the image holds, with versions and licences, as CycloneDX
 	build/sbom/bin/pip install --quiet --require-hashes -r requirements/sbom.txt
 	build/sbom/bin/cyclonedx-py environment --mc-type application --pyproject pyproject.toml --output-reproducible -o build/sbom.cdx.json build/image/bin/python
 	@rm -rf build/image build/sbom
+
+release: $(STAMP) sbom ## All files of a release, in build/release-VERSION (ARGS=--rehearse builds in spite of what is not ready)
+	PYTHONPATH=. $(BIN)/python -m release --sbom build/sbom.cdx.json $(ARGS)
 
 site: $(STAMP) ## The documentation as pages: build/site/index.html, links checked
 	$(BIN)/sphinx-build -q -E -W --keep-going -n -d build/doctrees -c docs . build/site

@@ -39,6 +39,7 @@ SCALES: Final = {
 WORKERS: Final[dict[str, Drill]] = {
     drill.name: drill for drill in (*workers.DRILLS, *changes.DRILLS)
 }
+UPGRADE: Final = "upgrade"
 
 
 def main() -> int:
@@ -50,11 +51,10 @@ def main() -> int:
     parser.add_argument("--rate", type=float, help="requests a second")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--session", type=float, default=3.0, help="session time, s")
-    parser.add_argument("--old", help="version (git) from which to upgrade")
+    parser.add_argument("--old", help="version (git) from which to upgrade; else each tag")
     parser.add_argument("--folder", type=Path, help="keep logs and state here")
     parser.add_argument("--json", type=Path, help="write the results here")
     options = parser.parse_args()
-    changes.OLD_REF[:] = [options.old] if options.old else []
     options.full = options.full or bool(os.environ.get("FULL"))
     if unknown := set(options.names) - SCALES.keys():
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
@@ -78,9 +78,10 @@ async def run_all(options: argparse.Namespace, folder: Path) -> list[Result]:
     results: list[Result] = []
 
     async def run(drill: Drill, **where: Any) -> None:
+        again = sum(result.drill == drill.name for result in results)
         place = Place(
-            folder=folder / drill.name,
-            seed=options.seed * 1000 + list(SCALES).index(drill.name),
+            folder=folder / f"{drill.name}-{again}" if again else folder / drill.name,
+            seed=options.seed * 1000 + list(SCALES).index(drill.name) + 100 * again,
             rate=options.rate or (3000.0 if options.full else 1500.0),
             session_s=options.session,
             report=report,
@@ -90,11 +91,13 @@ async def run_all(options: argparse.Namespace, folder: Path) -> list[Result]:
         results.append(await run_drill(drill, place, times))
         report(f"{drill.name}: {'held' if results[-1].is_good else results[-1].faults}")
 
-    if on_workers := [name for name in names if name in WORKERS]:
+    on_one = WORKERS.keys() | {UPGRADE}
+    if on_workers := [name for name in names if name in on_one]:
         with one_broker(folder, report) as servers:
             for name in on_workers:
-                await run(WORKERS[name], servers=servers)
-    if on_brokers := [name for name in names if name not in WORKERS]:
+                for drill in drills_of(name, options.old):
+                    await run(drill, servers=servers)
+    if on_brokers := [name for name in names if name not in on_one]:
         async with three_brokers(folder, report) as cluster:
             drills = brokers.drills_on(cluster)
             for name in on_brokers:
@@ -105,6 +108,13 @@ async def run_all(options: argparse.Namespace, folder: Path) -> list[Result]:
                     replication=3,
                 )
     return results
+
+
+def drills_of(name: str, old: str | None) -> list[Drill]:
+    """Return the drill of that name; of an upgrade one from each released version."""
+    if name != UPGRADE:
+        return [WORKERS[name]]
+    return [changes.upgrade_from(ref) for ref in ([old] if old else changes.released())]
 
 
 def warm_up(folder: Path) -> None:

@@ -5,6 +5,7 @@ import io
 import subprocess
 import tarfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,12 +14,10 @@ from patience import PATIENCE_S
 from drills.drill import Drill, Stage
 from drills.fleet import flows, until
 
-__all__ = ["DRILLS", "OLD_REF"]
+__all__ = ["DRILLS", "released", "upgrade_from"]
 
 _JUMP_S: Final = 290.0
 _HOME: Final = Path(__file__).parents[1]
-OLD_REF: list[str] = []
-"""The older version that the upgrade begins with; the newest tag, or 20 commits ago, if empty."""
 
 
 async def jump_clocks(stage: Stage, times: int) -> None:
@@ -35,9 +34,8 @@ async def jump_clocks(stage: Stage, times: int) -> None:
         stage.injected(f"clock of {name} jumped by {jump_s:.0f} s, to and fro")
 
 
-async def upgrade(stage: Stage, times: int) -> None:
+async def _upgrade(stage: Stage, times: int, ref: str) -> None:
     """Workers of an older version are replaced one after another, beside each other under load."""
-    ref = OLD_REF[0] if OLD_REF else _older()
     home = stage.place.folder / "old"
     await asyncio.to_thread(_check_out, ref, home)
     old = {"PYTHONPATH": str(home), "PYTHONSAFEPATH": "1"}
@@ -61,9 +59,18 @@ def _git(*words: str) -> bytes:
     return subprocess.run(["git", *words], cwd=_HOME, check=True, capture_output=True).stdout  # noqa: S607
 
 
-def _older() -> str:
-    tags = _git("tag", "--sort=-creatordate").decode().split()
-    return tags[0] if tags else _git("rev-parse", "--short", "HEAD~20").decode().strip()
+def released() -> list[str]:
+    """Return the tags of all released versions, the oldest first; 20 commits ago, if none."""
+    tags = _git("tag", "--list", "v*", "--merged", "--sort=version:refname").decode().split()
+    head = _git("rev-parse", "HEAD")
+    older = [tag for tag in tags if _git("rev-list", "-n", "1", tag) != head]
+    return older or [_git("rev-parse", "--short", "HEAD~20").decode().strip()]
+
+
+def upgrade_from(ref: str) -> Drill:
+    """Return the drill that goes from that version (of git) to this one."""
+    # An older worker may know nothing of answers in shadow, nor of their setting.
+    return Drill("upgrade", partial(_upgrade, ref=ref), workers=0, shadow_mille=0)
 
 
 def _check_out(ref: str, home: Path) -> None:
@@ -101,7 +108,5 @@ async def _done_in(stage: Stage, seconds: float) -> float:
 
 DRILLS: Final = (
     Drill("clock", jump_clocks, age_ms=-200_000),
-    # An older worker may know nothing of answers in shadow, nor of their setting.
-    Drill("upgrade", upgrade, workers=0, shadow_mille=0),
     Drill("throughput", compare_throughput, rate=30_000.0),
 )

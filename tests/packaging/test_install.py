@@ -43,10 +43,9 @@ def run(*command: str, cwd: Path, code: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the wheel, built from this checkout."""
+    """Give the wheel, built from the source distribution of this checkout."""
     folder = tmp_path_factory.mktemp("wheel")
-    build = ("-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder))
-    run(sys.executable, *build, cwd=ROOT)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), cwd=ROOT)
     (built,) = folder.glob("*.whl")
     return built
 
@@ -86,6 +85,13 @@ def test_wheel_holds_one_package(wheel: Path) -> None:
     ):
         assert f"leverframe/{wanted}" in names
     assert not [name for name in names if name.startswith("leverframe/experiments/report/")]
+
+
+def test_wheel_is_the_same_bytes_when_it_is_built_again(wheel: Path, tmp_path: Path) -> None:
+    """From the checkout, with other rights and at another time, as from the source distribution."""
+    build = ("-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path))
+    run("/bin/sh", "-c", 'umask 077; exec "$@"', "sh", sys.executable, *build, cwd=ROOT)
+    assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
 
 
 def test_worker_can_be_built_from_the_wheel(wheel: Path, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What a release needs beside the code: its changelog and its files."""

@@ -73,7 +73,7 @@ def build(out: Path, scratch: Path, changelog: str, sbom: Path | None) -> None:
     _say(3, "the site, its links checked")
     site = scratch / "site"
     sphinx = ("-m", "sphinx", "-q", "-E", "-W", "--keep-going", "-n", "-d", str(scratch / "trees"))
-    _python(*sphinx, "-c", str(commit / "docs"), str(commit / "docs"), str(site), cwd=commit)
+    _python(*sphinx, "-c", str(commit / "docs"), str(commit), str(site), cwd=commit)
     _python(str(commit / "docs" / "check_site.py"), str(site), cwd=commit)
     _pack(site, sorted(path for path in site.rglob("*")), out / f"leverframe-{VERSION}-site.tar.gz")
     _say(4, "what the image is built from, and the chart")

@@ -12,6 +12,7 @@ __all__ = [
     "NEARBY_CHECKED",
     "NEARBY_MISPLACED",
     "NEARBY_ORPHAN_LABELS",
+    "OVER_QUOTA",
     "AgedCount",
     "ServedCount",
     "Traffic",
@@ -27,6 +28,8 @@ NEARBY_CHECKED: Final = "nearby_checked_label"
 """The same of labels whose prediction never came, of any route."""
 NEARBY_MISPLACED: Final = "nearby_misplaced_label"
 """Those of them that lie elsewhere."""
+OVER_QUOTA: Final = "over_quota"
+"""Requests beyond what a route's settings count in a second."""
 
 MOST: Final = 10**9
 """No worker sees more predictions in a second; sums of such counts stay whole numbers."""

@@ -115,10 +115,13 @@ def join_table(message: Any) -> Table | None:
             f"{known.get('waiting', 0):,}",
             "" if oldest_ms is None else f"{oldest_ms / 1000:,.0f} s",
         )
-    orphans = totals.get("nearby_orphan_label", 0)
-    if orphans:
-        table.caption = f"{orphans:,} labels on the same partitions never met a prediction"
-        table.caption_justify = "left"
+    told = []
+    if orphans := totals.get("nearby_orphan_label", 0):
+        told.append(f"{orphans:,} labels on the same partitions never met a prediction")
+    if over := totals.get("over_quota", 0):
+        told.append(f"{over:,} requests beyond max_requests_per_s were not counted")
+    if told:
+        table.caption, table.caption_justify = "\n".join(told), "left"
     return table
 
 

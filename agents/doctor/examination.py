@@ -24,11 +24,15 @@ from leverframe.agents.operator.narrate import ALARM_HEADLINES, CRITICAL_ALARMS
 from leverframe.agents.operator.plan import differences
 from leverframe.agents.settings import Settings
 from leverframe.schemas.errors import BrokerError
+from leverframe.schemas.traffic import OVER_QUOTA
 from leverframe.streams.routes.applied import written_out
 from leverframe.streams.routes.settings import OTHER_ROUTES
 from leverframe.streams.topology import TOPICS
 
 __all__ = ["examine", "judge_alarms", "judge_broker"]
+
+_QUOTA: Final = "requests beyond its max_requests_per_s were not counted lately"
+_HEADLINES: Final = {**ALARM_HEADLINES, OVER_QUOTA: _QUOTA}
 
 _LONGEST_S: Final = 90.0
 _CREATE: Final = "Create: leverframe topics create"
@@ -131,7 +135,7 @@ def judge_alarms(control: Sample) -> Iterator[Finding]:
     newest = {one.name: one.alarms for one in control.records if one.alarms is not None}
     for route, alarms in newest.items():
         for alarm in alarms or ():
-            said = f"{alarm}: {ALARM_HEADLINES.get(alarm, 'an alarm of a newer version')}"
+            said = f"{alarm}: {_HEADLINES.get(alarm, 'an alarm of a newer version')}"
             judge = fault if alarm in CRITICAL_ALARMS else warning
             yield judge("alarm", f"route {route}", said, f"Look: leverframe explain {route}")
 

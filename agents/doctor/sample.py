@@ -1,12 +1,16 @@
 """What the judgements need of a record; its value is not kept."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from leverframe.agents.doctor.units import Served
+from leverframe.schemas.traffic import OVER_QUOTA
 
 __all__ = ["Sample", "Sampled", "alarms_of", "names_of"]
+
+_QUOTA_LATELY_MS: Final = 600_000
 
 
 class Sampled(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,13 +71,19 @@ class _Following(msgspec.Struct, frozen=True):
     alarms: dict[str, msgspec.Raw] = {}
 
 
+class _Joins(msgspec.Struct, frozen=True):
+    over_quota_ms: int = 0
+
+
 class _Cause(msgspec.Struct, frozen=True):
     why: str = ""
     following: _Following = _Following()
+    joins: _Joins = _Joins()
 
 
 class _Control(msgspec.Struct):
     cause: _Cause = _Cause()
+    issued_at_ms: int = 0
 
 
 class _Value(msgspec.Struct):
@@ -103,7 +113,7 @@ def names_of(value: bytes | None) -> tuple[str, int]:
 
 
 def alarms_of(value: bytes | None) -> tuple[str, ...] | None:
-    """Return the alarms in force that a heartbeat tells; None for any other value.
+    """Return the alarms in force that a heartbeat tells; a quota that was too small is one.
 
     Parameters
     ----------
@@ -113,10 +123,14 @@ def alarms_of(value: bytes | None) -> tuple[str, ...] | None:
     Returns
     -------
     tuple of str or None
-        Names, sorted.
+        Names, sorted; None for any other value.
     """
     try:
-        cause = msgspec.json.decode(value or b"", type=_Control).cause
+        read = msgspec.json.decode(value or b"", type=_Control)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return tuple(sorted(cause.following.alarms)) if cause.why == "heartbeat" else None
+    cause, newest_ms = read.cause, read.cause.joins.over_quota_ms
+    if cause.why != "heartbeat":
+        return None
+    is_over = bool(newest_ms) and read.issued_at_ms - newest_ms < _QUOTA_LATELY_MS
+    return tuple(sorted([*cause.following.alarms, *([OVER_QUOTA] if is_over else [])]))

@@ -21,6 +21,7 @@ _LATELY_MS: Final = 3_600_000
 _ENOUGH_PREDICTIONS: Final = 100
 _ENOUGH_DEFAULTS: Final = 1_000
 _POOR_COVERAGE: Final = 0.05
+_QUOTA_LATELY_MS: Final = 600_000
 
 
 class Level(IntEnum):
@@ -62,6 +63,7 @@ def attention(
         *_held(beat),
         *_join(beat),
         *_types(beat),
+        *_quota(beat, now_ms),
         *_lately(known.promotion, now_ms, Level.notice, "promoted"),
     ]
     return sorted(found, key=lambda one: -one.level)
@@ -181,3 +183,13 @@ def _types(beat: Mapping[str, Any]) -> list[Attention]:
         return []
     text = f"classes of {', '.join(arms)} and their labels differ in type (text and number)"
     return [Attention(Level.notice, text)]
+
+
+def _quota(beat: Mapping[str, Any], now_ms: int) -> list[Attention]:
+    join = beat.get("joins", {})
+    newest_ms = join.get("over_quota_ms", 0)
+    if not newest_ms or now_ms - newest_ms > _QUOTA_LATELY_MS:
+        return []
+    many = f"{join.get('over_quota', 0):,} of {join.get('prediction', 0):,} requests"
+    text = f"{many} were not counted, some of them lately: max_requests_per_s is too small"
+    return [Attention(Level.warning, text)]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from leverframe.agents.settings import Settings
-from leverframe.agents.worker.event_log import DeadLetterLog
+from leverframe.agents.worker.event_log import DeadLetterLog, QuotaLog
 from leverframe.agents.worker.in_their_words import InTheirWords
 from leverframe.agents.worker.inputs import Inputs
 from leverframe.agents.worker.outputs import dead_letter_output
@@ -20,6 +20,7 @@ from leverframe.streams.attribution.expiry import index_changes, sweep
 from leverframe.streams.attribution.measured import Measurement, records_of
 from leverframe.streams.attribution.packed import decode_entry, encode_entry
 from leverframe.streams.attribution.placement import check_placement
+from leverframe.streams.attribution.quota import Bucket, Quota
 from leverframe.streams.attribution.step import attribute
 from leverframe.streams.attribution.traffic import (
     AgedTally,
@@ -59,6 +60,7 @@ class AttributionShell:
         self.routes = routes
         self.max_value_bytes = settings.app.max_value_bytes
         self.set_aside = DeadLetterLog()
+        self.over_quota = QuotaLog()
         self.turn = Turn()
         self.route_partitions = settings.topics.route_partitions
         self.partitions = settings.topics.partitions
@@ -89,10 +91,13 @@ class AttributionWork:
         self._joins: Counter[tuple[str, str, str]] = Counter()
         self._aged: AgedTally = {}
         self._units = NewUnits()
+        # Full again after a restart: no worker counts less because another one died.
+        self._buckets: dict[str, Bucket] = {}
 
     async def handle(self, runs: list[Run]) -> "asyncio.Future[None] | None":
         """Join one micro-batch and begin to make it durable."""
-        fresh, positions = unseen(self._ledger.positions, runs, time.time_ns() // 1_000_000)
+        now_ms = time.time_ns() // 1_000_000
+        fresh, positions = unseen(self._ledger.positions, runs, now_ms)
         if not fresh:
             return None
         self._shell.inputs.note_gaps(self._ledger, fresh)
@@ -108,6 +113,7 @@ class AttributionWork:
             self._shell.routes,
             max_value_bytes=self._shell.max_value_bytes,
             label_topic=topics.ground_truth,
+            quota=(quota := Quota(self._buckets, self._shell.partitions, now_ms)),
         )
         changes: dict[bytes, bytes | None] = {
             request_id.encode(): encode_entry(entry)
@@ -122,7 +128,9 @@ class AttributionWork:
             for letter in outcome.dead_letters
         ]
         durable = await self._ledger.begin_commit(changes, outputs, positions)
+        self._buckets = quota.buckets
         self._shell.set_aside.note(outcome.dead_letters)
+        self._shell.over_quota.note(outcome.counts)
         merge(self._served, outcome.served)
         self._units.take(outcome.units)
         self._note(outcome.counts, outcome.aged)
@@ -156,6 +164,7 @@ class AttributionWork:
     async def tick(self, idle: Mapping[str, Idle]) -> bool:
         """Publish what was served, and sweep a portion of the expired requests, together."""
         self._shell.set_aside.write_if_due()
+        self._shell.over_quota.write_if_due()
         limit_ms = self._stream_time_ms(idle) - GRACE_MS
         if not self._due.is_due(limit_ms):
             traffic = self._take_traffic(max(0, limit_ms))

@@ -3,15 +3,16 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from leverframe.agents.operator.narrate import why
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.dead_letter import DeadLetter
+from leverframe.schemas.traffic import OVER_QUOTA
 from leverframe.streams.runtime.logger import make_logger
 
-__all__ = ["DeadLetterLog", "log_decisions"]
+__all__ = ["DeadLetterLog", "QuotaLog", "log_decisions"]
 
 log = make_logger()
 
@@ -56,6 +57,38 @@ class DeadLetterLog:
             request=_shown(newest.key),
         )
         self._written_s, self._waiting, self._newest = now_s, 0, None
+
+
+class QuotaLog:
+    """One line for many requests beyond their route's quota. ``now_s`` never jumps."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._written_s = -math.inf
+        self._waiting: Counter[str] = Counter()
+
+    def note(self, counts: Mapping[tuple[str, str, str], int]) -> None:
+        """Add what one micro-batch counted, and write of it if it is time."""
+        for (what, route, _), count in counts.items():
+            if what == OVER_QUOTA and count:
+                self._waiting[route] += count
+        self.write_if_due()
+
+    def write_if_due(self) -> None:
+        """Write of each route, at most each ten seconds."""
+        now_s = self._now_s()
+        if not self._waiting or now_s - self._written_s < _EVERY_S:
+            return
+        for route, count in self._waiting.items():
+            log.warning(
+                "over_quota",
+                message=f"{route}: {count} requests beyond its max_requests_per_s were not counted;"
+                " raise it, or send the route less",
+                route=route,
+                count=count,
+            )
+        self._written_s = now_s
+        self._waiting.clear()
 
 
 def _shown(key: bytes | None) -> str | None:

@@ -14,6 +14,7 @@ from leverframe.schemas.dead_letter import DeadLetter
 from leverframe.schemas.errors import RecordError
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
+from leverframe.schemas.traffic import OVER_QUOTA
 from leverframe.streams.attribution.account import Movement, matures_at_ms, take_label
 from leverframe.streams.attribution.answers import (
     answer_of,
@@ -48,6 +49,7 @@ from leverframe.streams.attribution.measured import (
     without_bad_metrics,
 )
 from leverframe.streams.attribution.outcome import AttributionOutcome
+from leverframe.streams.attribution.quota import Quota
 from leverframe.streams.attribution.traffic import (
     ServedCounts,
     note_prediction,
@@ -72,10 +74,13 @@ EXPIRY_BUCKET_MS = 1000
 class _Step:
     """One micro-batch under way: the entries as they change, and what comes out."""
 
-    def __init__(self, entries: Mapping[str, Entry], routes: RouteTable, label_topic: str) -> None:
+    def __init__(
+        self, entries: Mapping[str, Entry], routes: RouteTable, label_topic: str, quota: Quota
+    ) -> None:
         self.before = entries
         self.routes = routes
         self.label_topic = label_topic
+        self.quota = quota
         self.out = AttributionOutcome()
 
     def entry(self, request_id: str) -> Entry | None:
@@ -84,19 +89,17 @@ class _Step:
     # -- predictions -------------------------------------------------------------------------
 
     def prediction(self, record: InputRecord, prediction: Prediction) -> None:
-        route = self.routes.get(prediction.route)
-        if route is None:
-            raise RecordError(
-                "unknown_route",
-                f"route {prediction.route!r} has no section [routes.<name>] in the settings, "
-                "and there is none for other routes",
-            )
-        check_name(prediction.route, "route")
+        route = self._route_of(prediction)
         request_id = prediction.request_id
         entry = self.entry(request_id)
+        counts = self.out.counts
+        if route.max_requests_per_s is not None and prediction.shown:
+            prediction, is_over = self.quota.judged(
+                prediction, entry, route.max_requests_per_s, record.timestamp
+            )
+            counts[OVER_QUOTA, prediction.route, prediction.arm] += is_over
         waiting = waiting_of(record.timestamp, prediction, route.window_ms)
         waiting = with_price(waiting, prediction, route.prices) if route.prices else waiting
-        counts = self.out.counts
         counts[event_of("prediction", waiting), prediction.route, prediction.arm] += 1
         if entry is None:
             self.out.entries[request_id] = waiting
@@ -118,6 +121,17 @@ class _Step:
             note_prediction(self.out.aged, waiting)
             if prediction.unit_id is not None or route.metrics:
                 self._tell_more(prediction, waiting, served, route)
+
+    def _route_of(self, prediction: Prediction) -> Route:
+        route = self.routes.get(prediction.route)
+        if route is None:
+            raise RecordError(
+                "unknown_route",
+                f"route {prediction.route!r} has no section [routes.<name>] in the settings, "
+                "and there is none for other routes",
+            )
+        check_name(prediction.route, "route")
+        return route
 
     def _tell_more(
         self, prediction: Prediction, waiting: Waiting, served: ServedCounts, route: Route
@@ -321,13 +335,15 @@ def attribute(
     *,
     max_value_bytes: int,
     label_topic: str = "ground-truth",
+    quota: Quota | None = None,
 ) -> AttributionOutcome:
     """Join one micro-batch: runs of records in the order in which they were read.
 
     True marks a run of predictions, False one of labels. ``entries`` are those that the requests of
     the micro-batch have; ``label_topic`` is named in dead letters of labels that were read earlier.
+    ``quota`` is what routes with ``max_requests_per_s`` have left; it is changed.
     """
-    step = _Step(entries, routes, label_topic)
+    step = _Step(entries, routes, label_topic, quota or Quota({}, 1, 0))
     take_prediction, take_label = step.prediction, step.label
     for is_prediction, records in batches:
         for record in records:

@@ -16,6 +16,7 @@ from leverframe.schemas.traffic import (
     NEARBY_CHECKED,
     NEARBY_MISPLACED,
     NEARBY_ORPHAN_LABELS,
+    OVER_QUOTA,
     Traffic,
 )
 from leverframe.streams.health.ages import Ages
@@ -39,6 +40,7 @@ JOIN_COUNTS: Final = (
     "orphan_prediction",
     "closed",
     "unlike_types",
+    "over_quota",
 )
 """What is counted of each arm; the ledger keeps the counts in this order, so add at the end."""
 _MOST: Final = 2**62  # sums stay what the ledger can hold
@@ -70,6 +72,8 @@ class JoinHealth(Struct, array_like=True):
     placed : list of int
         On routes with a default reward, since then: lonely predictions that were checked, those of
         them in a partition that is not their key's, and the same of labels nearby.
+    over_quota_ms : int
+        Stream time at which requests were last left out for ``max_requests_per_s``; 0: never.
     """
 
     totals: dict[str, int] = field(default_factory=dict)
@@ -78,6 +82,7 @@ class JoinHealth(Struct, array_like=True):
     newest_ms: int = 0
     block: list[int] = field(default_factory=lambda: [0, 0, 0])
     placed: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+    over_quota_ms: int = 0
 
     def hear(
         self,
@@ -94,9 +99,7 @@ class JoinHealth(Struct, array_like=True):
         label get the route's default reward.
         """
         self.newest_ms = max(self.newest_ms, traffic.until_ms)
-        for what, count in traffic.joins.items():
-            if what in _AT or what == NEARBY_ORPHAN_LABELS:
-                self.totals[what] = min(_MOST, self.totals.get(what, 0) + count)
+        self._count_all(traffic.joins)
         for arm, counts in traffic.arms.items():
             if self._is_kept(arm, registered, self.arms):
                 self._count(arm, counts)
@@ -108,6 +111,13 @@ class JoinHealth(Struct, array_like=True):
             ages.grow_older(self.newest_ms, window_ms)
         self.ages = {arm: ages for arm, ages in self.ages.items() if ages.bins or arm in registered}
         return self._misplaced(traffic) if has_default else self._orphans(traffic)
+
+    def _count_all(self, joins: Mapping[str, int]) -> None:
+        for what, count in joins.items():
+            if what in _AT or what == NEARBY_ORPHAN_LABELS:
+                self.totals[what] = min(_MOST, self.totals.get(what, 0) + count)
+            if what == OVER_QUOTA:
+                self.over_quota_ms = self.newest_ms
 
     @staticmethod
     def _is_kept(arm: str, registered: Collection[str], kept: Collection[str]) -> bool:
@@ -172,15 +182,16 @@ class JoinHealth(Struct, array_like=True):
 
     def summary(self) -> dict[str, Any]:
         """Return the totals, and ``coverage``: the share of predictions that got a label."""
-        coverage = _share(self.totals.get("labelled", 0), self.totals.get("prediction", 0))
-        return self.totals | {"coverage": coverage} | self._waiting(list(self.ages.values()))
+        known = self.totals | {"coverage": _coverage(self.totals)}
+        if self.over_quota_ms:
+            known["over_quota_ms"] = self.over_quota_ms
+        return known | self._waiting(list(self.ages.values()))
 
     def arm_summary(self, arm: str) -> dict[str, Any]:
         """Return the same of one arm: counts that are not 0, coverage, and what waits."""
         counts = dict(zip(JOIN_COUNTS, self.arms.get(arm, []), strict=False))
-        coverage = _share(counts.get("labelled", 0), counts.get("prediction", 0))
         known = {what: count for what, count in counts.items() if count}
-        return known | {"coverage": coverage} | self._waiting([self.ages.get(arm, Ages())])
+        return known | {"coverage": _coverage(counts)} | self._waiting([self.ages.get(arm, Ages())])
 
     def _waiting(self, ages: list[Ages]) -> dict[str, Any]:
         """How many predictions wait for their reward, and for how long the oldest does."""
@@ -192,6 +203,12 @@ class JoinHealth(Struct, array_like=True):
 
 def _sums(kept: list[int], more: list[int]) -> list[int]:
     return [min(_MOST, one + other) for one, other in zip(kept, more, strict=True)]
+
+
+def _coverage(counts: Mapping[str, int]) -> float | None:
+    """Of the predictions that count; those beyond the quota wait for no label."""
+    judged = counts.get("prediction", 0) - counts.get(OVER_QUOTA, 0)
+    return _share(counts.get("labelled", 0), max(0, judged))
 
 
 def _share(part: int, whole: int) -> float | None:

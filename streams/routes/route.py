@@ -49,6 +49,8 @@ class Route(Struct, frozen=True, kw_only=True):
         How parts of a label make one.
     compares_classes : bool
         Whether the reward asks if two classes are the same.
+    max_requests_per_s : float or None
+        More than that are not counted.
     reassign_ms : int or None
         How long a salt is in force; None: for ever.
     unit_period_ms : int
@@ -71,6 +73,7 @@ class Route(Struct, frozen=True, kw_only=True):
     matures_after_ms: int | None
     combine_parts: Combine | None
     compares_classes: bool
+    max_requests_per_s: float | None
     reassign_ms: int | None
     unit_period_ms: int
     metrics: tuple[Metric, ...]
@@ -138,6 +141,7 @@ def compile_route(settings: RouteSettings) -> Route:
         matures_after_ms=_matures_after_ms(settings),
         combine_parts=settings.combine_parts,
         compares_classes=getattr(reward, "compares_classes", False),
+        max_requests_per_s=settings.max_requests_per_s,
         reassign_ms=reassign_ms,
         unit_period_ms=reassign_ms or DAY_MS,
         metrics=metrics,

@@ -213,6 +213,11 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Validity of a control message; heartbeats come three times as often.
     max_arms : int
         More arms than this are refused (dead letter ``limit``).
+    max_requests_per_s : float, optional
+        Requests a second of the whole route whose labels count, and ten seconds' worth at once; the
+        partitions share it equally. Others are kept as if nobody had seen their answer, counted as
+        ``over_quota``, and told, so that one route's flood is not all routes' delay. Whether a
+        request counts is decided before its label is known, so means stay what they are.
     max_prior_labels : int
         Labels that a prior, or a score on held-out data with its count, may be worth to policies
         when an arm is registered; larger ones keep their mean. 0: nothing.
@@ -256,5 +261,6 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     shadow: list[NamedParams] = field(default_factory=list)
     ttl_s: Annotated[float, Meta(gt=0)] = 15.0
     max_arms: Annotated[int, Meta(ge=1, le=1000)] = 100
+    max_requests_per_s: Annotated[float, Meta(gt=0)] | None = None
     max_prior_labels: Annotated[int, Meta(ge=0, le=1_000_000)] = 100
     reassign_units: Period | None = None

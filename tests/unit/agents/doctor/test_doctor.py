@@ -569,3 +569,21 @@ def test_alarms_of_the_newest_heartbeat_are_told() -> None:
     ]
     assert alarms_of(b"{}") is None
     assert alarms_of(b"no json") is None
+
+
+def test_a_quota_that_is_too_small_is_a_warning() -> None:
+    """As long as requests were left out in the last ten minutes before the heartbeat."""
+
+    def alarms(newest_ms: int) -> tuple[str, ...] | None:
+        cause = {"why": "heartbeat", "joins": {"over_quota_ms": newest_ms}}
+        return alarms_of(orjson.dumps({"cause": cause, "issued_at_ms": 10**12}))
+
+    assert alarms(10**12 - 600_000) == ()
+    told = alarms(10**12 - 1_000)
+    assert told == ("over_quota",)
+    record = Sampled(
+        partition=0, offset=0, key=b"r", timestamp_ms=0, name="r", ttl_ms=1, alarms=told
+    )
+    (found,) = judge_alarms(Sample(records=[record]))
+    assert found.state == "warning"
+    assert "max_requests_per_s" in found.detail

@@ -49,6 +49,16 @@ def test_few_predictions_say_nothing_about_coverage() -> None:
     assert levels({"joins": {"prediction": 20, "coverage": 0.0}}) == []
 
 
+def test_a_quota_that_is_too_small_is_told_while_it_is() -> None:
+    """Not ten minutes after the newest request that was left out."""
+    joins = {"prediction": 9_000, "over_quota": 1_200, "over_quota_ms": T0, "coverage": 0.9}
+    ((level, text),) = levels({"joins": joins})
+    assert level == Level.warning
+    assert "1,200 of 9,000 requests were not counted" in text
+    assert "max_requests_per_s" in text
+    assert levels({"joins": joins | {"over_quota_ms": T0 - 600_000}}) == []
+
+
 def test_no_label_is_an_answer_where_a_default_reward_stands_for_it() -> None:
     """Clicks of 3.9 % are no fault; that none ever came is one."""
     clicks = {"prediction": 9_000, "coverage": 0.039, "default_reward": 0.0, "expiry": 8_000}

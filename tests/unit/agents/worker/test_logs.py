@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from leverframe.agents.worker.event_log import DeadLetterLog
+from leverframe.agents.worker.event_log import DeadLetterLog, QuotaLog
 from leverframe.agents.worker.logs import JsonFormatter
 from leverframe.schemas.dead_letter import DeadLetter
 from leverframe.streams.runtime.logger import make_logger
@@ -114,6 +114,20 @@ def test_every_event_is_documented() -> None:
     page = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8")
     documented = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `")}
     assert documented == events() | {"library"}
+
+
+def test_a_flood_beyond_the_quota_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """One line for each route in ten seconds, with all that were left out meanwhile."""
+    now = [100.0]
+    over_quota = QuotaLog(lambda: now[0])
+    over_quota.note({("prediction", "r", "a"): 5, ("over_quota", "r", "a"): 0})
+    for _ in range(100):
+        over_quota.note({("over_quota", "r", "a"): 2, ("over_quota", "r", "b"): 1})
+    now[0] += 11
+    over_quota.write_if_due()
+    over_quota.write_if_due()
+    told = [(record.route, record.count) for record in caplog.records]  # type: ignore[attr-defined]
+    assert told == [("r", 3), ("r", 297)]
 
 
 def test_json_lines_hold_what_extra_gave() -> None:

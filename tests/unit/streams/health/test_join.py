@@ -18,6 +18,20 @@ def test_counts_of_an_arm_that_is_not_registered_yet_are_kept() -> None:
     assert health.summary()["labelled"] == 900
 
 
+def test_requests_beyond_the_quota_wait_for_no_label() -> None:
+    """Coverage speaks of those that count; when the newest was left out is kept."""
+    health = JoinHealth()
+    counts = {"prediction": 100, "over_quota": 50, "labelled": 40}
+    health.hear(
+        Traffic(route="r", served=[], until_ms=7, joins=counts, arms={"a": counts}), ("a",), 1_000
+    )
+    assert health.summary()["coverage"] == health.arm_summary("a")["coverage"] == 0.8
+    assert health.summary()["over_quota_ms"] == 7
+    health.hear(told("a", 450), ("a",), 1_000)
+    assert health.summary()["over_quota_ms"] == 7
+    assert "over_quota_ms" not in JoinHealth().summary()
+
+
 def test_names_that_no_arm_has_take_no_room() -> None:
     """A producer that invents arms fills a few places, and the totals."""
     health = JoinHealth()

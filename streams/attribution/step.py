@@ -64,7 +64,7 @@ from leverframe.streams.envelope import (
     check_name,
     dead_letter,
 )
-from leverframe.streams.routes.route import Route, RouteTable
+from leverframe.streams.routes.route import Route, RouteTable, written_route
 
 __all__ = ["EXPIRY_BUCKET_MS", "attribute"]
 
@@ -89,7 +89,8 @@ class _Step:
     # -- predictions -------------------------------------------------------------------------
 
     def prediction(self, record: InputRecord, prediction: Prediction) -> None:
-        route = self._route_of(prediction)
+        route = written_route(self.routes, prediction.route)
+        check_name(prediction.route, "route")
         request_id = prediction.request_id
         entry = self.entry(request_id)
         counts = self.out.counts
@@ -121,17 +122,6 @@ class _Step:
             note_prediction(self.out.aged, waiting)
             if prediction.unit_id is not None or route.metrics:
                 self._tell_more(prediction, waiting, served, route)
-
-    def _route_of(self, prediction: Prediction) -> Route:
-        route = self.routes.get(prediction.route)
-        if route is None:
-            raise RecordError(
-                "unknown_route",
-                f"route {prediction.route!r} has no section [routes.<name>] in the settings, "
-                "and there is none for other routes",
-            )
-        check_name(prediction.route, "route")
-        return route
 
     def _tell_more(
         self, prediction: Prediction, waiting: Waiting, served: ServedCounts, route: Route

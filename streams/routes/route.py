@@ -10,7 +10,7 @@ from leverframe.policies.detectors import Detector, make_detector
 from leverframe.policies.registry import make_policy
 from leverframe.policies.reward_base import RewardFunction
 from leverframe.policies.rewards import make_reward
-from leverframe.schemas.errors import PolicyError
+from leverframe.schemas.errors import PolicyError, RecordError
 from leverframe.streams.routes.authority import ActorSettings, Authority
 from leverframe.streams.routes.faults import route_faults, told
 from leverframe.streams.routes.metrics import Metric, compiled
@@ -18,7 +18,7 @@ from leverframe.streams.routes.periods import DAY_MS, period_ms
 from leverframe.streams.routes.settings import OTHER_ROUTES, Combine, RouteSettings
 from leverframe.streams.routes.windows import is_open
 
-__all__ = ["Route", "RouteTable", "Routes", "compile_route", "compile_routes"]
+__all__ = ["Route", "RouteTable", "Routes", "compile_route", "compile_routes", "written_route"]
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -163,6 +163,18 @@ class RouteTable(Protocol):
 
     longest_window_ms: int
     get: Callable[[str], Route | None]
+
+
+def written_route(routes: RouteTable, name: str) -> Route:
+    """Return what holds for a route; ``RecordError`` (``unknown_route``) where nothing does."""
+    route = routes.get(name)
+    if route is None:
+        raise RecordError(
+            "unknown_route",
+            f"route {name!r} has no section [routes.<name>] in the settings, "
+            "and there is none for other routes",
+        )
+    return route
 
 
 class Routes:

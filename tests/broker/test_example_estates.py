@@ -4,23 +4,30 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from estates import deploy_estate, letters_of, make_topics
-from harness import wait_for_rewards
-from patience import PATIENCE_S
+from harness import read_all
+from patience import PATIENCE_S, eventually
 from registry_server import RegistryServer
 
 from leverframe.agents.settings import load_settings
+from leverframe.schemas.codec import decode
+from leverframe.schemas.reward import Reward
 
 pytestmark = pytest.mark.broker
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "examples" / "sources").glob("*.toml"))
 COUNT = 60
+
+
+def reward_in(record: Any) -> Reward:
+    return decode(Reward, record.value)
 
 
 def test_examples_become_rewards(
@@ -55,10 +62,18 @@ def test_examples_become_rewards(
                 timeout=PATIENCE_S,
             )
         wanted = {route: COUNT for file in FILES for route in load_settings(file, {}).routes}
-        rewarded: dict[str, set[str]] = {}
-        for reward in await wait_for_rewards(deployment, 10 * COUNT, 15):
-            rewarded.setdefault(reward.route, set()).add(reward.request_id)
-        assert {route: len(ids) for route, ids in rewarded.items()} == wanted, deployment.logs()
+        settings = deployment.settings
+        where = settings.broker.servers, settings.topic_names.rewards
+
+        async def rewarded() -> dict[str, int]:
+            records = await read_all(*where, settings.topics.route_partitions)
+            told = {(one.route, one.request_id) for one in map(reward_in, records)}
+            return dict(Counter(route for route, _ in told))
+
+        async def are_all() -> bool:
+            return await rewarded() == wanted
+
+        await eventually(are_all, deployment.logs)
         assert [letter.value for letter in await letters_of(deployment)] == []
 
     with RegistryServer().running() as registry:

@@ -320,7 +320,7 @@ def test_dead_letters_are_put_back(deploy: Callable[..., Any]) -> None:
         place = (await with_dead_letters(deployment))["unknown_route"]["place"]
         # The cause is mended: the route has a section now.
         worker.send_signal(signal.SIGTERM)
-        await asyncio.to_thread(worker.wait, 30)
+        await asyncio.to_thread(worker.wait, PATIENCE_S)
         deployment.environment["LEVERFRAME_ROUTES__R__WINDOW_S"] = "600"
         deployment.start()
         redrive = ("dead-letters", "redrive")

@@ -54,7 +54,7 @@ def test_rewards_and_control_are_copied_and_are_events(
         deployment = await deploy_estate(deploy, unique_prefix, tmp_path, written, **asked)
         deployment.start()
         await send(deployment, pairs("e", 50))
-        assert len(await wait_for_rewards(deployment, 50, 40)) == 50, deployment.logs()
+        assert len(await wait_for_rewards(deployment, 50)) == 50, deployment.logs()
         await wait_for_count(deployment, 50)
         settings, topics = deployment.settings, deployment.settings.topic_names
         copies = topics.copies(form)

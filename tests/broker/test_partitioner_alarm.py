@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 from harness import read_all
+from patience import PATIENCE_S
 from records import label_record, prediction_record
 
 from leverframe.agents.doctor.partitioners import PARTITIONERS
@@ -60,7 +61,7 @@ def test_a_foreign_partitioner_raises_an_alarm_where_no_label_is_usual(
             joins = [message.cause.get("joins", {}) for message in await messages()]
             return max((one.get("nearby_orphan_label", 0) for one in joins), default=0)
 
-        deadline_s = time.monotonic() + 60
+        deadline_s = time.monotonic() + PATIENCE_S
         while await swept() < PREDICTIONS / A_CLICK_IN / 2:
             assert time.monotonic() < deadline_s, "labels that met nothing were not swept"
             await asyncio.sleep(0.5)

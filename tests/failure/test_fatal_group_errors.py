@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 from guarded import RIGHTS, guarded_listener
 from harness import Deployment, Script, produce, wait_for_rewards
+from patience import PATIENCE_S, eventually
 
 from leverframe.devbroker.assets import cache_root
 from leverframe.devbroker.broker import start_broker
 from leverframe.devbroker.ports import free_ports
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(4 * PATIENCE_S)]
 
 # Kafka's numbers.
 _TOPIC, _GROUP, _CLUSTER, _TRANSACTIONAL = 2, 3, 4, 5
@@ -31,6 +33,7 @@ class Guarded:
 
     def __init__(self, plain: str, guarded: str) -> None:
         self.plain = plain
+        self._servers = guarded
         self.as_worker = {
             "LEVERFRAME_BROKER": guarded,
             "LEVERFRAME_BROKER__SECURITY": "sasl_plaintext",
@@ -54,10 +57,23 @@ class Guarded:
         request = DeleteAclsRequest(kind, name, _PREFIXED, _WORKER, "*", _ALL, _ALLOW)
         await self._change(lambda admin: admin._send_request(request))
 
-    async def allow_all_but_the_group(self, prefix: str) -> None:
-        await self.allow(_TOPIC, prefix)
-        await self.allow(_TRANSACTIONAL, prefix)
+    async def allow_all_but_the_group(self, deployment: Deployment) -> None:
+        await self.allow(_TRANSACTIONAL, deployment.settings.topics.prefix)
         await self.allow(_CLUSTER, "kafka-cluster", _LITERAL)
+        await self.allow_topics(deployment)
+
+    async def allow_topics(self, deployment: Deployment) -> None:
+        """Allow each by itself; wait until that is in force, and so all that was allowed before."""
+        for topic in (names := [each.name for each in deployment.settings.declared_topics()]):
+            await self.allow(_TOPIC, topic)
+        login = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN"}
+        login |= {"sasl_plain_username": "worker", "sasl_plain_password": "right-one"}
+        async with AIOKafkaConsumer(bootstrap_servers=self._servers, **login) as worker:
+
+            async def are_seen() -> bool:
+                return set(names) <= await worker.topics()
+
+            await eventually(are_seen, "the worker's rights are in force")
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +94,13 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         running.stop()
 
 
-async def ended(worker: subprocess.Popen[bytes], log: Callable[[], str], within_s: float) -> str:
+async def ended(worker: subprocess.Popen[bytes], log: Callable[[], str]) -> str:
     """Wait for the end of a worker that a person must mend; return its last line."""
     began_s = time.monotonic()
     try:
-        code = await asyncio.to_thread(worker.wait, within_s)
+        code = await asyncio.to_thread(worker.wait, PATIENCE_S)
     except subprocess.TimeoutExpired:
-        pytest.fail(f"the worker lives on after {within_s:g} s\n{log()[-3000:]}")
+        pytest.fail(f"the worker lives on after {PATIENCE_S:g} s\n{log()[-3000:]}")
     told = log()
     assert code == 2, told[-3000:]
     assert "Traceback" not in told, told[-3000:]
@@ -102,7 +118,7 @@ def test_refused_session_timeout_names_the_setting(
         deployment = await Deployment.create(guarded.plain, unique_prefix, tmp_path)
         try:
             worker = deployment.start(LEVERFRAME_APP__SESSION_TIMEOUT_S="1")
-            told = await ended(worker, deployment.log, 30)
+            told = await ended(worker, deployment.log)
             assert "[app] session_timeout_s = 1" in told
             assert "group.min.session.timeout.ms" in told
             assert "group.max.session.timeout.ms" in told
@@ -119,10 +135,10 @@ def test_group_that_may_not_be_read_ends_the_worker(
 
     async def drill() -> None:
         deployment = await Deployment.create(guarded.plain, unique_prefix, tmp_path)
-        await guarded.allow_all_but_the_group(unique_prefix)
+        await guarded.allow_all_but_the_group(deployment)
         try:
             worker = deployment.start(**guarded.as_worker)
-            told = await ended(worker, deployment.log, 30)
+            told = await ended(worker, deployment.log)
             assert f"user 'worker' may not read the group '{unique_prefix}leverframe'" in told
             assert "allow Read on it" in told
             assert "right-one" not in deployment.log()
@@ -150,15 +166,14 @@ def test_right_that_is_taken_away_ends_a_running_worker(
         await guarded.allow(_TRANSACTIONAL, unique_prefix)
         await guarded.allow(_CLUSTER, "kafka-cluster", _LITERAL)
         await guarded.allow(_GROUP, f"{unique_prefix}leverframe")
-        for topic in deployment.settings.declared_topics():
-            await guarded.allow(_TOPIC, topic.name)
+        await guarded.allow_topics(deployment)
         try:
             worker = deployment.start(**guarded.as_worker)
             script = Script(pairs=50, seed=71)
             await produce(deployment, script, 1000)
-            assert len(await wait_for_rewards(deployment, 50, 30)) == 50, deployment.log()[-3000:]
+            assert len(await wait_for_rewards(deployment, 50)) == 50, deployment.log()[-3000:]
             await guarded.forbid(kind, f"{unique_prefix}{name}")
-            told = await ended(worker, deployment.log, 15)
+            told = await ended(worker, deployment.log)
             assert f"{unique_prefix}{name}" in told
             assert says in told
         finally:

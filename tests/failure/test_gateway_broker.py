@@ -12,7 +12,7 @@ import pytest
 from asking import control_message
 from gateways import Gateway, arm_of, post, publish
 from harness import Deployment, read_all
-from patience import eventually
+from patience import PATIENCE_S, eventually
 
 from leverframe.devbroker.assets import cache_root
 from leverframe.devbroker.broker import RunningBroker, start_broker
@@ -130,7 +130,7 @@ def test_what_is_under_way_is_finished(ours: Ours, made: Deployment) -> None:
             assert not (await asyncio.wait([waiting], timeout=0.5))[0]
             ours.go_on()
             assert await waiting == (202, {"accepted": 1})
-        assert await asyncio.to_thread(gateway.process.wait, 60) == 0
+        assert await asyncio.to_thread(gateway.process.wait, PATIENCE_S) == 0
         assert "late-0" in await written(made)
 
     asyncio.run(scenario())

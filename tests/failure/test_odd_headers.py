@@ -84,7 +84,7 @@ def run(deployment: Deployment, words: list[str]) -> subprocess.CompletedProcess
         env={**os.environ, **deployment.environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -173,7 +173,7 @@ async def wait_for_pairs(deployment: Deployment, names: set[str]) -> None:
     from msgspec.json import decode
 
     settings = deployment.settings
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     missing = names
     while missing:
         assert time.monotonic() < deadline, f"{missing}\n{deployment.logs()}"

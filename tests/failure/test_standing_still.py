@@ -219,7 +219,7 @@ def doctor(deployment: Deployment) -> list[dict[str, str]]:
         env={**os.environ, **deployment.environment},
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     found: list[dict[str, str]] = json.loads(done.stdout)
     return found

@@ -12,7 +12,16 @@ from leverframe.agents.cli.printable import printable
 __all__ = ["topics"]
 
 # As agents.operator.rights has them, which is heavy.
-_ROLES = ("worker", "serving", "labels", "gateway", "operator", "auditor", "administrator")
+_ROLES = (
+    "worker",
+    "serving",
+    "labels",
+    "gateway",
+    "actuator",
+    "operator",
+    "auditor",
+    "administrator",
+)
 
 
 @click.group(cls=GuessingGroup)

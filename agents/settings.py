@@ -13,6 +13,7 @@ from leverframe.agents.actuate.settings import (
     ActuatorSettings,
     KubernetesSettings,
     actuator_faults,
+    place_faults,
 )
 from leverframe.agents.gateway.settings import GatewaySettings
 from leverframe.agents.mlflow.settings import (
@@ -304,6 +305,7 @@ def _whole_faults(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     yield from topic_faults(settings.sources, own)
     yield from registry_faults(settings.sources, settings.registry)
     yield from broker_faults(settings.broker)
+    yield from place_faults(settings.actuators)
     yield from actor_faults(settings.actors, settings.app.web_token)
     most = max(settings.topics.partitions, settings.topics.route_partitions)
     if settings.app.lanes < min(settings.app.processes, most):

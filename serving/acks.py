@@ -65,6 +65,8 @@ class Acknowledger:
         self._heartbeat_s: dict[str, float] = {}
         self._due = asyncio.Event()
         self._urgent = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -75,6 +77,17 @@ class Acknowledger:
         """End; what still waits is not sent."""
         if self._task is not None:
             await end_task(self._task)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until all that was put is sent, or the time is over.
+
+        Parameters
+        ----------
+        timeout_s : float
+            Longest wait, seconds.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), timeout_s)
 
     def put(self, message: ControlMessage) -> None:
         """Note that a message is applied; returns at once.
@@ -95,6 +108,7 @@ class Acknowledger:
             self._urgent.set()
         self._heartbeat_s[message.route] = now_s
         self._waiting[message.route] = message
+        self._idle.clear()
         self._due.set()
 
     async def _run(self) -> None:
@@ -114,6 +128,8 @@ class Acknowledger:
                         value = encode(self._ack(message))
                         await producer.send(self._topic, value, key=message.route.encode())
                     await producer.flush()
+                    if not self._waiting:
+                        self._idle.set()
                 except Exception as error:  # noqa: BLE001 - whatever it is, it may be over soon
                     log.warning(
                         "cannot acknowledge on %s: %r",

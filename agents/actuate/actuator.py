@@ -27,8 +27,10 @@ _MOVED_S: Final = 0.2
 _FIRST_WAIT_S: Final = 1.0
 _LONGEST_WAIT_S: Final = 30.0
 _AGAIN_S: Final = 60.0
-# A writer that is often met in between is told like any other trouble.
+# A writer that is often met in between is told like any other trouble, and so is a gateway that
+# takes longer than this.
 _MOVED_TIMES: Final = 5
+_PATIENCE_S: Final = 30.0
 
 
 class Status(Struct):
@@ -104,6 +106,8 @@ class Actuator:
         self._shown: list[str] = []
         self._told_s = -_AGAIN_S
         self._not_before_s = 0.0
+        self._moved = 0
+        self._pending_s: float | None = None
         self._acknowledged: tuple[int, int] | None = None
 
     def hear(self, state: InForce, *, is_news: bool) -> None:
@@ -216,19 +220,31 @@ class Actuator:
         is_there = self._agree(seen.shares, wanted.shares)
         faults = [*wanted.faults, *([seen.pending] if seen.pending else [])]
         status.is_in_force = is_there and not faults
+        waits = [self._settings.check_s]
         if wanted.faults:
-            raise Trouble("unfit", "; ".join(faults))
-        if seen.pending:
-            self._recovered("pending", seen.pending)
-            return min(_PENDING_S, self._settings.check_s)
-        self._recovered("" if is_there else "warming", "" if is_there else "warming up")
+            waits.append(self._failed(Trouble("unfit", "; ".join(faults))))
+        elif seen.pending:
+            waits.append(self._wait_for(seen.pending))
+        else:
+            self._recovered("" if is_there else "warming", "" if is_there else "warming up")
         if status.is_in_force and self.place.is_readable and not state.is_fallback:
             self._say_so(state.message)
-        waits = [self._settings.check_s]
         left_s = self._rises.wait_s(self._clock_s())
         if not is_there and left_s is not None:
             waits.append(left_s)
         return min(waits)
+
+    def _wait_for(self, pending: str) -> float:
+        """Be patient with what is written and not in force; return how long to wait."""
+        now_s = self._clock_s()
+        if self._pending_s is None:
+            self._pending_s = now_s
+        if now_s - self._pending_s >= _PATIENCE_S:
+            return self._failed(
+                Trouble("pending", f"{pending}, for over {_PATIENCE_S:g} s: look there")
+            )
+        self._recovered("pending", pending)
+        return _PENDING_S
 
     def _say_so(self, message: ControlMessage) -> None:
         version = message.epoch, message.seq
@@ -257,7 +273,11 @@ class Actuator:
     def _failed(self, trouble: Trouble) -> float:
         """Tell of it, at once and then once a minute; return how long to wait."""
         status = self.status
-        is_new = status.kind != trouble.kind
+        self._moved += trouble.kind == "moved"
+        if trouble.kind == "moved" and self._moved < _MOVED_TIMES:
+            status.counts["moved"] += 1
+            return _MOVED_S
+        is_new = (status.kind, status.trouble) != (trouble.kind, str(trouble))
         status.kind, status.trouble = trouble.kind, str(trouble)
         status.is_in_force = False
         status.failures += 1
@@ -265,8 +285,6 @@ class Actuator:
         now_s = self._clock_s()
         if trouble.retry_after_s is not None:
             self._not_before_s = now_s + trouble.retry_after_s
-        if trouble.kind == "moved" and status.failures < _MOVED_TIMES:
-            return _MOVED_S
         wait_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(status.failures - 1, 10))
         if is_new or now_s - self._told_s >= _AGAIN_S:
             self._told_s = now_s
@@ -287,6 +305,9 @@ class Actuator:
                 actuator=self.name,
             )
         self.status.kind, self.status.trouble, self.status.failures = kind, text, 0
+        self._moved = 0
+        if kind != "pending":
+            self._pending_s = None
 
     def _agree(self, one: Mapping[str, int], other: Mapping[str, int]) -> bool:
         arms = {*one, *other}

@@ -99,9 +99,17 @@ def _backends(
     document: Mapping[str, Any], settings: HttpRouteSettings, arms: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
     """Each arm's entry in the rule; the very objects of the document."""
-    rule = _rule(document, settings)
-    found = {_backend_name(one): one for one in rule.get("backendRefs") or ()}
+    entries: list[dict[str, Any]] = _rule(document, settings).get("backendRefs") or []
     where = f"rule {settings.rule or settings.rule_index} of HTTPRoute {settings.place}"
+    found: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        with_port = f"{_backend_name(entry)}:{entry.get('port', '')}"
+        found[with_port if with_port in arms.values() else _backend_name(entry)] = entry
+    if len(found) < len(entries):
+        raise Trouble(
+            "unfit",
+            f"{where} has a backend twice: name each as NAME:PORT in arms, or leave one out",
+        )
     if absent := [backend for backend in arms.values() if backend not in found]:
         raise Trouble(
             "unfit",

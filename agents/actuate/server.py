@@ -36,6 +36,7 @@ log = make_logger(__name__)
 _METRICS_TYPE: Final = "text/plain; version=0.0.4"
 _LONGEST_NAME: Final = 128
 _LOOK_S: Final = 0.05
+_DRAIN_S: Final = 3.0
 
 
 class How(Struct, frozen=True):
@@ -75,7 +76,7 @@ def _place(
     name: str, section: ActuatorSettings, client: Kubernetes | None, environment: Mapping[str, str]
 ) -> Place:
     if section.webhook is not None:
-        return Webhook(name, section.webhook, section.arms, environment)
+        return Webhook(name, section, section.webhook, environment)
     if client is None:
         raise SettingsError(f"actuators.{name}: name httproute, inferenceservice or webhook")
     if section.httproute is not None:
@@ -163,6 +164,7 @@ async def _acknowledging(
     acknowledger.start()
     try:
         yield acknowledger.put
+        await acknowledger.drain(_DRAIN_S)
     finally:
         await acknowledger.stop()
 

@@ -16,6 +16,7 @@ __all__ = [
     "WarmUpSettings",
     "WebhookSettings",
     "actuator_faults",
+    "place_faults",
 ]
 
 LATEST: Final = "latest"
@@ -160,8 +161,8 @@ class ActuatorSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Whose weights; the section's name when empty.
     arms : dict of str to str
         Backend of each arm: of an ``HTTPRoute`` the name of its entry in ``backendRefs``
-        (``NAMESPACE/NAME`` where the entry says a namespace), of an ``InferenceService``
-        ``latest`` or ``previous``, of a webhook any text.
+        (``NAMESPACE/NAME`` where the entry says a namespace, ``NAME:PORT`` where a name comes
+        twice), of an ``InferenceService`` ``latest`` or ``previous``, of a webhook any text.
     httproute : HttpRouteSettings, optional
         One of these three.
     inferenceservice : InferenceServiceSettings, optional
@@ -248,6 +249,27 @@ def actuator_faults(settings: ActuatorSettings) -> Iterator[tuple[tuple[str, ...
             ("arms", "inferenceservice"),
             "KServe splits traffic between two revisions: give one arm 'latest', one 'previous'",
         )
+
+
+def place_faults(
+    actuators: Mapping[str, ActuatorSettings],
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Find places that two sections write to: each would take the other for somebody else."""
+    seen: dict[tuple[str, ...], str] = {}
+    for name, one in actuators.items():
+        for place in _places_of(one):
+            if place in seen:
+                told = f"actuators.{seen[place]} and actuators.{name} write to one place"
+                yield ("actuators",), f"{told}: leave one out"
+            seen[place] = name
+
+
+def _places_of(one: ActuatorSettings) -> Iterator[tuple[str, ...]]:
+    if one.httproute is not None:
+        rule = one.httproute.rule or str(one.httproute.rule_index)
+        yield ("httproute", one.httproute.place, rule)
+    if one.inferenceservice is not None:
+        yield ("inferenceservice", one.inferenceservice.place)
 
 
 def _webhook_faults(

@@ -21,6 +21,8 @@ from leverframe.agents.actuate.settings import WebhookSettings
 __all__ = ["Values", "body_of", "header_of", "secrets_in", "template_faults", "url_of", "values_of"]
 
 Values = Mapping[str, Any]
+# What holds also when nothing is written.
+_STANDING: Final = re.compile(r"(backend\.|(backend|arm|route|total)$)")
 _WHOLE: Final = re.compile(r"\$\{([^{}$]+)\}")
 
 
@@ -145,8 +147,10 @@ def template_faults(webhook: WebhookSettings, arms: Mapping[str, str]) -> Iterat
     """Find what is wrong with templates, before anything is sent."""
     arm = next(iter(arms)) if webhook.each else None
     known = values_of({}, arms, webhook.total, Context("", 0, 0, ""), arm)
-    for key in ("url", "read_url", "body"):
+    for key in ("url", "body"):
         yield from (f"{key}: {fault}" for fault in _unknown(getattr(webhook, key), known))
+    standing = {name: known[name] for name in known if _STANDING.match(name)}
+    yield from (f"read_url: {fault}" for fault in _unknown(webhook.read_url, standing))
     for name, text in webhook.headers.items():
         yield from (f"headers.{name}: {fault}" for fault in _unknown(text, None))
     if webhook.body and webhook.format == "json":

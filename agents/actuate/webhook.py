@@ -10,7 +10,7 @@ import jmespath
 import msgspec
 
 from leverframe.agents.actuate.place import Context, Seen, Trouble, retry_after_s
-from leverframe.agents.actuate.settings import WebhookSettings
+from leverframe.agents.actuate.settings import ActuatorSettings, WebhookSettings
 from leverframe.agents.actuate.shares import apportion
 from leverframe.agents.actuate.templates import (
     body_of,
@@ -24,7 +24,6 @@ from leverframe.schemas.errors import SettingsError
 __all__ = ["Webhook", "order_of", "weight_in"]
 
 _BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-_NOBODY: Final = Context("", 0, 0, "")
 
 
 def order_of(shares: Mapping[str, int], held: Mapping[str, int]) -> list[str]:
@@ -62,41 +61,38 @@ class Webhook:
 
     Parameters
     ----------
-    section : str
-        Name of the actuator, for messages.
+    name : str
+        Of the section.
+    section : ActuatorSettings
+        Whose arms.
     settings : WebhookSettings
         Templates.
-    arms : mapping of str to str
-        Backend of each arm.
     environment : mapping
         Has the secrets that headers name.
 
     Raises
     ------
     SettingsError
-        If a secret is missing, or the authority cannot be read.
+        If a secret is missing or cannot stand in a header, or the authority cannot be read.
     """
 
     def __init__(
         self,
-        section: str,
+        name: str,
+        section: ActuatorSettings,
         settings: WebhookSettings,
-        arms: Mapping[str, str],
         environment: Mapping[str, str],
     ) -> None:
-        if missing := [one for one in secrets_in(settings) if not environment.get(one)]:
-            raise SettingsError(
-                f"actuators.{section}.webhook.headers: {', '.join(missing)} is not set in the "
-                "environment: set it, or take it out of the headers"
-            )
         self._settings = settings
-        self._arms = arms
+        self._arms = section.arms
+        self._nobody = Context(section.route or name, 0, 0, "")
+        self._secrets = _secrets(name, settings, environment)
         self._headers = {
             name: header_of(text, environment) for name, text in settings.headers.items()
         }
         if settings.body and settings.format == "json":
             self._headers.setdefault("Content-Type", "application/json")
-        self._ssl = _trust(section, settings.ca_file)
+        self._ssl = _trust(name, settings.ca_file)
         self._session: aiohttp.ClientSession | None = None
         self.name = f"webhook {_harmless(settings.url)}"
         self.total = settings.total
@@ -110,7 +106,7 @@ class Webhook:
         document = None
         for arm in self._arms:
             if settings.each or document is None:
-                values = self._values({}, _NOBODY, arm)
+                values = self._values({}, self._nobody, arm)
                 url = url_of(settings.read_url, values)
                 document = self._decoded(url, await self._ask("GET", url, b""))
             path = settings.read["*" if settings.each else arm]
@@ -188,11 +184,10 @@ class Webhook:
                 "busy", f"{what}: {answer.status}; trying again", retry_after_s(answer.headers)
             )
         kind = "refused" if answer.status in {401, 403} else "unfit"
-        raise Trouble(
-            kind,
-            f"{what}: {answer.status} {told[:200].decode(errors='replace')}: correct url, headers, "
-            "or body",
-        )
+        said = told[:200].decode(errors="replace")
+        for secret in self._secrets:
+            said = said.replace(secret, "***")
+        raise Trouble(kind, f"{what}: {answer.status} {said}: correct url, headers, or body")
 
 
 def _exactly(url: str) -> Any:
@@ -206,6 +201,22 @@ def _harmless(url: str) -> str:
     """The address without its query and user, which may be secrets."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _secrets(name: str, settings: WebhookSettings, environment: Mapping[str, str]) -> list[str]:
+    named = secrets_in(settings)
+    where = f"actuators.{name}.webhook.headers"
+    if missing := [one for one in named if not environment.get(one)]:
+        raise SettingsError(
+            f"{where}: {', '.join(missing)} is not set in the environment: set it, or take it out "
+            "of the headers"
+        )
+    if odd := [one for one in named if not environment[one].isprintable()]:
+        raise SettingsError(
+            f"{where}: {', '.join(odd)} holds a line break or another character that no header may "
+            "have: set it without"
+        )
+    return [environment[one] for one in named]
 
 
 def _trust(section: str, ca_file: str) -> ssl.SSLContext | bool:

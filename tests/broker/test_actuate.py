@@ -119,9 +119,72 @@ def test_once_says_by_its_exit_code_whether_it_is_done(
         assert weights_of(kept) == {"model-a": 100, "model-b": 0}
         assert await run("applied", "--apply") == 0, deployment.logs()
         assert weights_of(kept) == {"model-a": 9_000, "model-b": 1_000}
+        assert [ack.seq for ack in await acknowledged(deployment)] == [1]
         api.token = "another"  # noqa: S105 - of this test
         assert await run("refused", "--apply", "--timeout", "1") == 1
         assert "the token is not known" in deployment.log("refused")
 
     with KubeApi().running() as api:
         asyncio.run(scenario(api))
+
+
+@pytest.mark.drill
+def test_after_a_pause_the_newest_counts(deploy: Callable[..., Any], tmp_path: Path) -> None:
+    """What came while it was stopped is not written one by one."""
+
+    async def scenario(api: KubeApi) -> None:
+        deployment: Deployment = await deploy()
+        kept = api.create(ROUTE_PATH, http_route(model_a=50, model_b=50))
+        lasting = {"ttl_ms": 600_000}
+        await publish(deployment, control_message("checkout", NOW, **lasting))
+        config = settings_for(api, tmp_path)
+        process = deployment.start("actuate", (*COMMAND, "--config", config, "--apply"))
+        await eventually(lambda: acknowledged(deployment), deployment.logs)
+        process.send_signal(signal.SIGSTOP)
+        for seq in range(2, 6):
+            weights = {"a": seq / 10, "b": 1 - seq / 10}
+            await publish(deployment, control_message("checkout", weights, seq=seq, **lasting))
+        rollback = {"kind": "rollback", "epoch": 2, "seq": 6, "quarantined": ["b"], **lasting}
+        await publish(deployment, control_message("checkout", {"a": 1.0}, **rollback))
+        process.send_signal(signal.SIGCONT)
+        until(lambda: weights_of(kept)["model-b"] == 0, deployment.logs)
+        assert len(api.applied) == 1
+        await eventually(lambda: is_last(deployment, 6), deployment.logs)
+
+    with KubeApi().running() as api:
+        asyncio.run(scenario(api))
+
+
+async def is_last(deployment: Deployment, seq: int) -> bool:
+    acks = await acknowledged(deployment)
+    return max((ack.seq for ack in acks), default=0) == seq
+
+
+@pytest.mark.drill
+def test_a_rollback_arrives_when_the_api_server_is_back(
+    deploy: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Meanwhile it is told, and acknowledged by nobody."""
+
+    async def scenario(api: KubeApi) -> None:
+        deployment: Deployment = await deploy()
+        kept = api.create(ROUTE_PATH, http_route(model_a=50, model_b=50))
+        lasting = {"ttl_ms": 600_000}
+        await publish(deployment, control_message("checkout", NOW, **lasting))
+        config = settings_for(api, tmp_path)
+        with api.running():
+            process = deployment.start("away", (*COMMAND, "--config", config, "--apply"))
+            await eventually(lambda: acknowledged(deployment), deployment.logs)
+        rollback = {"kind": "rollback", "epoch": 2, "seq": 6, "quarantined": ["b"], **lasting}
+        await publish(deployment, control_message("checkout", {"a": 1.0}, **rollback))
+        until(lambda: "gives no answer" in deployment.log("away"), deployment.logs)
+        assert not await is_last(deployment, 6)
+        with api.running():
+            await eventually(lambda: is_last(deployment, 6), deployment.logs)
+            assert weights_of(kept) == {"model-a": 10_000, "model-b": 0}
+        process.send_signal(signal.SIGKILL)
+        process.wait(PATIENCE_S)
+
+    with KubeApi().running() as first:
+        port = first.port
+    asyncio.run(scenario(KubeApi(port=port)))

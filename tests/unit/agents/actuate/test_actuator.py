@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from actuating import Rig, route_rig, service_rig
@@ -11,6 +12,7 @@ from doc_blocks import ROOT
 from kube_api import (
     ROUTE_PATH,
     SERVICE_PATH,
+    Kept,
     KubeApi,
     http_route,
     inference_service,
@@ -75,6 +77,66 @@ def test_a_gateway_that_has_not_accepted_is_not_acknowledged(api: KubeApi, tmp_p
         assert made.acknowledged == [(1, 1)]
 
     run(route_rig(api, tmp_path), scenario)
+
+
+def test_a_gateway_that_never_accepts_is_told(api: KubeApi, tmp_path: Path) -> None:
+    """Patience ends after half a minute; before that nothing is wrong."""
+
+    async def scenario(made: Rig) -> None:
+        api.is_accepting = False
+        made.hear()
+        await made.turns(29.0)
+        assert made.actuator.status.failures == 0
+        await made.turns(5.0)
+        assert made.actuator.status.kind == "pending"
+        assert "has not seen generation 2 yet, for over 30 s" in made.actuator.status.trouble
+        api.is_accepting = True
+        api.control(api.objects[ROUTE_PATH])
+        await made.turns(30.0)
+        assert (made.actuator.status.failures, made.acknowledged) == (0, [(1, 1)])
+
+    run(route_rig(api, tmp_path), scenario)
+
+
+def test_a_gateway_that_says_nothing_is_believed_where_it_is_asked_for(
+    api: KubeApi, tmp_path: Path
+) -> None:
+    """With confirm = "spec" the object's own weights are enough."""
+
+    async def scenario(made: Rig) -> None:
+        api.is_accepting = False
+        made.hear()
+        await made.turn()
+        assert made.acknowledged == [(1, 1)]
+
+    run(route_rig(api, tmp_path, confirm="spec"), scenario)
+
+
+def test_backends_of_one_name_are_told_apart_by_port(api: KubeApi, tmp_path: Path) -> None:
+    """Two ports of one Service are two backends; without the ports it is refused."""
+    kept = api.objects[ROUTE_PATH]
+    backends = kept.document["spec"]["rules"][1]["backendRefs"]
+    backends[1] |= {"name": "model-v1", "port": 9090}
+
+    async def scenario(made: Rig) -> None:
+        made.hear()
+        await made.turn()
+        assert [one["weight"] for one in backends_of(kept)] == [75, 25]
+        assert made.acknowledged == [(1, 1)]
+
+    async def refused(made: Rig) -> None:
+        made.hear()
+        await made.turn()
+        assert "has a backend twice: name each as NAME:PORT" in made.actuator.status.trouble
+
+    run(route_rig(api, tmp_path), refused)
+    arms = {"v1": "model-v1:8080", "v2": "model-v1:9090"}
+    run(route_rig(api, tmp_path, arms=arms), scenario)
+
+
+def backends_of(kept: Kept) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = kept.document["spec"]["rules"][1]["backendRefs"]
+    return found
 
 
 def test_a_conflict_is_told_with_its_cure_and_nothing_is_taken(

@@ -83,6 +83,10 @@ def faults_of(**fields: Any) -> list[str]:
         ({"body": '{"a": ${weights}}'}, "body: not JSON"),
         ({"body": '{"a": "${weight}"}'}, "body: no placeholder ${weight};"),
         ({"headers": {"X": "a $ b"}}, "headers.X: a $ at character 3"),
+        (
+            {"read_url": "http://a/${route}/${backend.v1}/${weight.v1}"},
+            "read_url: no placeholder ${weight.v1}; there are backend.v1, backend.v2, route, total",
+        ),
         ({"read": {"v1": "a["}, "read_url": "http://a/"}, "read.v1: not JMESPath"),
     ],
 )
@@ -101,6 +105,15 @@ def test_good_templates_have_no_faults() -> None:
     }
     assert faults_of(**each) == []
     assert secrets_in(WebhookSettings(url="http://a/", **each)) == ["KEY", "B"]
+
+
+def test_two_sections_for_one_place_are_refused(tmp_path: Path) -> None:
+    """Each would call the other's writes a drift."""
+    file = tmp_path / "leverframe.toml"
+    place = "arms = {x = 'y'}\nhttproute = {namespace = 'n', name = 'n', rule = 'r'}"
+    file.write_text(f"[actuators.a]\n{place}\n[actuators.b]\n{place}\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"actuators.a and actuators.b write to one place"):
+        load_settings(file, {})
 
 
 @pytest.mark.parametrize(

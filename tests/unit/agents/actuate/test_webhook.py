@@ -45,7 +45,7 @@ def run(
     async def whole(server: WeightServer) -> None:
         section = structs.replace(section_of(file, server.place, **webhook), warm_up=warm_up)
         assert section.webhook is not None
-        place = Webhook("chat", section.webhook, section.arms, ENVIRONMENT)
+        place = Webhook("chat", section, section.webhook, ENVIRONMENT)
         try:
             await scenario(rig(place, section, is_dry=is_dry), server)
         finally:
@@ -196,12 +196,17 @@ def test_a_dry_run_shows_requests_without_their_secrets() -> None:
     run("litellm.toml", proxy, scenario, is_dry=True)
 
 
-def test_a_secret_that_is_missing_is_named() -> None:
+def test_a_secret_that_is_missing_or_odd_is_named() -> None:
     """Before anything is sent, by its variable."""
     section = section_of("litellm.toml", "127.0.0.1:1")
     assert section.webhook is not None
-    with pytest.raises(SettingsError, match=r"webhook.headers: LITELLM_MASTER_KEY is not set"):
-        Webhook("chat", section.webhook, section.arms, {})
+    for environment, words in (
+        ({}, "LITELLM_MASTER_KEY is not set"),
+        ({"LITELLM_MASTER_KEY": "sk\n"}, "LITELLM_MASTER_KEY holds a line break"),
+    ):
+        with pytest.raises(SettingsError, match=f"chat.webhook.headers: {words}") as told:
+            Webhook("chat", section, section.webhook, environment)
+        assert "sk" not in str(told.value)
 
 
 def test_the_kubernetes_example_loads() -> None:

@@ -87,7 +87,12 @@ def test_a_file_of_which_anything_was_changed_is_refused(file: Path) -> None:
             read_state(file)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", gzip.compress(b""), gzip.compress(b"\xff" * 99)])
+# Named, since gzip writes the time: a name of its bytes is another one in each process of pytest.
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", gzip.compress(b""), gzip.compress(b"\xff" * 99)],
+    ids=["empty", "plain", "nothing packed", "rubbish packed"],
+)
 def test_what_is_no_such_file_is_refused(tmp_path: Path, content: bytes) -> None:
     """In one line with its name."""
     path = tmp_path / "other"

@@ -1,6 +1,6 @@
 """What any arrivals must come to: a brute-force recount that shares no code with the product."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 
@@ -29,6 +29,14 @@ class Labelled(NamedTuple):
     at_ms: int
     label: Any
     part: str = ""
+
+
+class Spoken(NamedTuple):
+    """A label that names a session: of one of its turns, or, where it names none, of all of it."""
+
+    at_ms: int
+    label: Any
+    turn: str = ""
 
 
 class Counted(NamedTuple):
@@ -63,6 +71,33 @@ def recount(predictions: Sequence[Predicted], labels: Iterable[Labelled], rules:
         return Counted(first.arm, since_ms, rules.default if first.shown else None)
     reward = None if in_force is None else rules.reward(first.prediction, in_force)
     return Counted(first.arm, since_ms, reward)
+
+
+def labels_of_turns(
+    turns: Mapping[str, Predicted], spoken: Iterable[Spoken], rule: str, decay: float
+) -> dict[str, list[Labelled]]:
+    """Return the labels that each turn of a session has in the end, by the route's rule.
+
+    ``spoken`` is in the order of its topic, in which times do not fall.
+    """
+    found: dict[str, list[Labelled]] = {name: [] for name in turns}
+    own = set()
+    for one in spoken:
+        if one.turn:
+            own.add(one.turn)
+            found.setdefault(one.turn, []).append(Labelled(one.at_ms, one.label))
+            continue
+        before = [name for name in turns if turns[name].shown and turns[name].at_ms <= one.at_ms]
+        before.sort(key=lambda name: (turns[name].at_ms, name))
+        if rule == "last":
+            before = before[-1:]
+        for at, name in enumerate(before):
+            label = one.label
+            if rule == "decayed" and label is not None:
+                label = label * decay ** (len(before) - 1 - at)
+            if name not in own:
+                found[name].append(Labelled(one.at_ms, label))
+    return found
 
 
 def sums(

@@ -23,6 +23,7 @@ __all__ = [
     "RouteName",
     "SchemaVersion",
     "Serial",
+    "SessionId",
     "UnitId",
 ]
 
@@ -37,6 +38,9 @@ ArmName: TypeAlias = Annotated[
 ]
 UnitId: TypeAlias = Annotated[
     str, Meta(min_length=1, max_length=128, description="Who was assigned: a user, a session")
+]
+SessionId: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=128, description="The conversation it is part of")
 ]
 Identifier: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128)]
 LabelPart: TypeAlias = Annotated[

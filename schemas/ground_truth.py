@@ -11,6 +11,7 @@ from leverframe.schemas.fields import (
     Metrics,
     RequestId,
     SchemaVersion,
+    SessionId,
 )
 
 __all__ = ["GroundTruth"]
@@ -22,7 +23,7 @@ class GroundTruth(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     Attributes
     ----------
     request_id : str
-        Of the prediction it belongs to; must equal the record's key.
+        Of the prediction it belongs to; must equal the record's key, where it names no session.
     label : bool, int, float, str or None
         The true outcome; null withdraws an earlier label.
     part : str, optional
@@ -35,6 +36,9 @@ class GroundTruth(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     metrics : dict of str to float, optional
         What was measured of the outcome, as a prediction's; those of the first label of a request
         count.
+    session_id : str, optional
+        The session of that prediction, and then the record's key. Where the request_id is the same,
+        the label speaks of the session: the route says which of its turns get it.
     schema_version : int
         Of the record's layout, 1 when left out. Fields are only added, with a default: a reader of
         any version reads records of any other, as far as it knows them.
@@ -46,4 +50,5 @@ class GroundTruth(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     labelled_at_ms: EpochMs | None = None
     weight: Annotated[float, Meta(ge=0, le=1e6)] | None = None
     metrics: Metrics | None = None
+    session_id: SessionId | None = None
     schema_version: SchemaVersion = 1

@@ -15,6 +15,7 @@ from leverframe.schemas.fields import (
     RouteName,
     SchemaVersion,
     Serial,
+    SessionId,
     UnitId,
 )
 
@@ -30,7 +31,7 @@ class Prediction(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
     Attributes
     ----------
     request_id : str
-        1 to 128 characters; must equal the record's key.
+        1 to 128 characters; must equal the record's key, where it names no session.
     route : str
         The place where the model was chosen.
     arm : str
@@ -58,6 +59,9 @@ class Prediction(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
     replica : str, optional
         Who answered, by the name with which it acknowledges control messages: the job then says
         which replica does not follow.
+    session_id : str, optional
+        The conversation that the request is a turn of: a label of the session is shared among its
+        turns. It is then the record's key, and must differ from the request_id.
     schema_version : int
         Of the record's layout, 1 when left out. Fields are only added, with a default: a reader of
         any version reads records of any other, as far as it knows them.
@@ -77,4 +81,5 @@ class Prediction(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
     served: bool = True
     metrics: Metrics | None = None
     replica: Identifier | None = None
+    session_id: SessionId | None = None
     schema_version: SchemaVersion = 1

@@ -5,6 +5,8 @@ from typing import Final, Protocol
 
 from leverframe.schemas.dead_letter import DeadLetter
 from leverframe.schemas.errors import RecordError
+from leverframe.schemas.ground_truth import GroundTruth
+from leverframe.schemas.prediction import Prediction
 
 __all__ = [
     "InputRecord",
@@ -13,6 +15,7 @@ __all__ = [
     "check_name",
     "check_partition",
     "dead_letter",
+    "key_of",
 ]
 
 
@@ -81,6 +84,17 @@ def check_key(key: bytes | None, expected: str, field: str) -> None:
             "key_mismatch", f"the key is {key!r:.200}, {field} is {expected!r}: they must be equal"
         )
     check_name(expected, field)
+
+
+def key_of(record: Prediction | GroundTruth) -> str:
+    """Return what must be the key of a half: all turns of a session lie in one partition.
+
+    Examples
+    --------
+    >>> key_of(GroundTruth(request_id="turn-2", label=1, session_id="chat-7"))
+    'chat-7'
+    """
+    return record.request_id if record.session_id is None else record.session_id
 
 
 def check_partition(record: InputRecord, partition_of: Callable[[bytes], int]) -> None:

@@ -29,7 +29,7 @@ class Sampled(msgspec.Struct, frozen=True, kw_only=True):
     is_broker_time : bool
         Whether the broker set the record time (``LogAppendTime``), not the producer.
     name : str
-        ``request_id`` of the value, or its ``route``; empty when the value has neither.
+        Id of the session, of the request, or the ``route``; empty when the value has none of them.
     ttl_ms : int
         Of a control message.
     served : Served, optional
@@ -88,6 +88,7 @@ class _Control(msgspec.Struct):
 
 class _Value(msgspec.Struct):
     request_id: str = ""
+    session_id: str | None = None
     route: str = ""
     ttl_ms: int = 0
 
@@ -103,13 +104,13 @@ def names_of(value: bytes | None) -> tuple[str, int]:
     Returns
     -------
     tuple of str and int
-        ``request_id``, else ``route``, else an empty text; ``ttl_ms``, else 0.
+        ``session_id``, else ``request_id``, else ``route``, else an empty text; ``ttl_ms``, else 0.
     """
     try:
         read = msgspec.json.decode(value or b"", type=_Value)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return "", 0
-    return read.request_id or read.route, read.ttl_ms
+    return read.session_id or read.request_id or read.route, read.ttl_ms
 
 
 def alarms_of(value: bytes | None) -> tuple[str, ...] | None:

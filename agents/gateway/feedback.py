@@ -16,7 +16,7 @@ from leverframe.schemas.codec import DECODE_ERRORS, decoder
 from leverframe.schemas.errors import RecordError
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
-from leverframe.streams.envelope import check_name
+from leverframe.streams.envelope import check_name, key_of
 
 __all__ = ["NDJSON", "Limits", "Refused", "Written", "read_labels", "read_predictions"]
 
@@ -32,7 +32,7 @@ _ReadId = Callable[[bytes], str]
 
 
 class Written(NamedTuple):
-    """What Kafka is given: the key is the request id."""
+    """What Kafka is given: the key is the request id, or that of the session."""
 
     key: bytes
     value: bytes
@@ -77,11 +77,16 @@ def read_labels(body: bytes, media: str, limits: Limits) -> list[Written]:
 def _prediction(value: bytes) -> str:
     prediction = _predictions(value)
     check_name(prediction.route, "route")
-    return prediction.request_id
+    return _key_of(prediction)
 
 
 def _label(value: bytes) -> str:
-    return _labels(value).request_id
+    return _key_of(_labels(value))
+
+
+def _key_of(half: Prediction | GroundTruth) -> str:
+    check_name(half.request_id, "request_id")
+    return key_of(half)
 
 
 def _read(body: bytes, media: str, limits: Limits, read_id: _ReadId) -> list[Written]:

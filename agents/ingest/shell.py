@@ -52,7 +52,7 @@ class IngestShell:
         """Return what a micro-batch became, ready to be published."""
         topics = self.topics
         names = {"prediction": topics.predictions, "ground-truth": topics.ground_truth}
-        keys = [one.request_id.encode() for one, _ in done.records]
+        keys = [one.key for one, _ in done.records]
         homes = partitions_of(keys, self.partitions)
         made = [
             Output(names[one.kind], home, key, one.value, [], time_ms)

@@ -110,7 +110,7 @@ def _mapped(
         elif not mapped:
             done.passed_over += 1
         else:
-            made += [(one.request_id.encode(), one.value) for one in mapped]
+            made += [(one.key, one.value) for one in mapped]
             done.labels += len(mapped)
     return made
 

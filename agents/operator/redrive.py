@@ -214,7 +214,7 @@ async def _made(
             continue
         topics = settings.topic_names
         names = {"prediction": topics.predictions, "ground-truth": topics.ground_truth}
-        found = [_Written(names[one.kind], one.request_id.encode(), one.value) for one in own]
+        found = [_Written(names[one.kind], one.key, one.value) for one in own]
         made.append((letter, found))
     return made
 

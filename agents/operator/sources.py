@@ -11,6 +11,8 @@ from leverframe.agents.operator.topics import read_back
 from leverframe.agents.settings import Settings
 from leverframe.schemas.errors import LeverframeError, RegistryError
 from leverframe.schemas.reward import Reward
+from leverframe.streams.attribution.entries import Session
+from leverframe.streams.attribution.sharing import LabelSource, share_labels
 from leverframe.streams.attribution.step import attribute
 from leverframe.streams.routes.route import compile_routes
 from leverframe.streams.sources.compiled import compile_source, ids_in, make_format
@@ -23,6 +25,8 @@ __all__ = ["Tried", "infer_source", "try_source"]
 
 # Of each topic that may hold the other half.
 _OTHERS: Final = 1_000
+# When every label of a session has been counted.
+_AT_THE_END_MS: Final = 2**62
 
 
 class Tried(Struct, frozen=True):
@@ -73,7 +77,7 @@ async def try_source(
     registry = Registry(settings.registry)
     try:
         own = await _mapped(settings, mappings[name], registry, sample, partitions)
-        requests = {one.request_id for _, mapped in own for one in _good(mapped)}
+        keys = {one.key for _, mapped in own for one in _good(mapped)}
         halves = [(record, one) for record, mapped in own for one in _good(mapped)]
         others = {"ground-truth", "prediction"} - {settings.sources[name].kind}
         for other, mapping in mappings.items():
@@ -82,14 +86,14 @@ async def try_source(
                 halves += [(r, one) for r, mapped in found for one in _good(mapped)]
     finally:
         await registry.close()
-    joinable = [_joinable(settings, r, one) for r, one in halves if one.request_id in requests]
+    joinable = [_joinable(settings, r, one) for r, one in halves if one.key in keys]
     names = settings.topic_names
     kind = settings.sources[name].kind
     topic = names.ground_truth if kind == "prediction" else names.predictions
     joinable += [
         record
         for record in await _newest(settings, topic, _OTHERS, partitions)
-        if record.key is not None and record.key.decode(errors="replace") in requests
+        if record.key in keys
     ]
     rewards = _rewards(settings, joinable)
     return [
@@ -133,7 +137,7 @@ async def _newest(
 def _joinable(settings: Settings, record: Any, one: Canonical) -> _Joinable:
     names = settings.topic_names
     topic = names.predictions if one.kind == "prediction" else names.ground_truth
-    key = one.request_id.encode()
+    key = one.key
     return _Joinable(topic, record.partition, record.offset, record.timestamp, key, one.value)
 
 
@@ -144,13 +148,18 @@ def _rewards(settings: Settings, halves: Iterable[Any]) -> dict[str, list[Reward
         (is_prediction, [one for one in halves if (one.topic == predictions) == is_prediction])
         for is_prediction in (True, False)
     ]
+    routes = compile_routes(settings.routes)
     outcome = attribute(
         batches,
         {},
-        compile_routes(settings.routes),
+        routes,
         max_value_bytes=settings.app.max_value_bytes,
         label_topic=settings.topic_names.ground_truth,
     )
+    for session_id, kept in outcome.entries.items():
+        if isinstance(kept, Session):
+            _, shared = share_labels(session_id, kept, _AT_THE_END_MS, routes, LabelSource())
+            outcome.rewards += shared.rewards
     newest = {(one.request_id, one.arm): one for one in outcome.rewards}
     by_request: dict[str, list[Reward]] = {}
     for (request, _), reward in newest.items():

@@ -14,6 +14,7 @@ from leverframe.agents.worker.inputs import Inputs
 from leverframe.agents.worker.outputs import dead_letter_output
 from leverframe.agents.worker.sweep import DueReader, Portion, Turn
 from leverframe.schemas.codec import encode, encode_reward
+from leverframe.schemas.dead_letter import DeadLetter
 from leverframe.schemas.measurements import METRICS_KEY
 from leverframe.schemas.reward import Reward
 from leverframe.streams.attribution.expiry import index_changes, sweep
@@ -21,6 +22,7 @@ from leverframe.streams.attribution.measured import Measurement, records_of
 from leverframe.streams.attribution.packed import decode_entry, encode_entry
 from leverframe.streams.attribution.placement import check_placement
 from leverframe.streams.attribution.quota import Bucket, Quota
+from leverframe.streams.attribution.sharing import LabelSource
 from leverframe.streams.attribution.step import attribute
 from leverframe.streams.attribution.traffic import (
     AgedTally,
@@ -123,10 +125,7 @@ class AttributionWork:
         unique = _UNIQUE.pack(initial, fresh[0].records[0].offset)
         changes |= index_changes(outcome.expiring, unique)
         outputs = [*self._measured(outcome.measured), *self._rewards(outcome.rewards)]
-        outputs += [
-            dead_letter_output(letter, topics.dead_letters, self._shell.route_partitions)
-            for letter in outcome.dead_letters
-        ]
+        outputs += self._letters(outcome.dead_letters)
         durable = await self._ledger.begin_commit(changes, outputs, positions)
         self._buckets = quota.buckets
         self._shell.set_aside.note(outcome.dead_letters)
@@ -142,6 +141,10 @@ class AttributionWork:
         if told is not None:
             return told.rewards(rewards, target)
         return [Output(topic, *target(reward.route), encode_reward(reward)) for reward in rewards]
+
+    def _letters(self, letters: Iterable[DeadLetter]) -> list[Output]:
+        topic, partitions = self._shell.topics.dead_letters, self._shell.route_partitions
+        return [dead_letter_output(letter, topic, partitions) for letter in letters]
 
     def _measured(self, measured: Iterable[Measurement]) -> Iterator[Output]:
         """What predictions measured lies among rewards, under keys of its own."""
@@ -179,7 +182,8 @@ class AttributionWork:
         return not portion.is_last
 
     async def _sweep(self, portion: Portion, limit_ms: int) -> None:
-        swept = sweep(portion.entries, limit_ms, self._shell.routes)
+        source = LabelSource(self._shell.topics.ground_truth, self._ledger.partition)
+        swept = sweep(portion.entries, limit_ms, self._shell.routes, source)
         check_placement(portion.entries, swept, self._is_misplaced)
         traffic = self._take_traffic(max(0, limit_ms)) if portion.has_traffic else []
         changes: dict[bytes, bytes | None] = dict.fromkeys(portion.keys)
@@ -188,7 +192,9 @@ class AttributionWork:
             request_id.encode(): encode_entry(entry) for request_id, entry in swept.changed.items()
         }
         changes |= index_changes(swept.expiring, portion.keys[0][2:])
-        await self._ledger.commit(changes, [*self._rewards(swept.rewards), *traffic])
+        outputs = [*self._measured(swept.measured), *self._rewards(swept.rewards), *traffic]
+        await self._ledger.commit(changes, outputs + self._letters(swept.dead_letters))
+        self._shell.set_aside.note(swept.dead_letters)
         self._note(swept.counts, swept.aged)
 
     def _is_misplaced(self, request_id: str) -> bool:

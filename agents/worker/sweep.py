@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from leverframe.streams.attribution.entries import Entry
+from leverframe.streams.attribution.entries import Kept
 from leverframe.streams.attribution.expiry import (
     EXPIRY_END,
     EXPIRY_PREFIX,
@@ -40,7 +40,7 @@ class Portion(Struct, kw_only=True):
     ----------
     keys : list of bytes
         Index entries that are due, at least one.
-    entries : dict of str to Entry or None
+    entries : dict of str to Kept or None
         Their requests; None where the entry is gone already.
     is_last : bool
         Whether nothing more is due.
@@ -49,7 +49,7 @@ class Portion(Struct, kw_only=True):
     """
 
     keys: list[bytes] = field(default_factory=list)
-    entries: dict[str, Entry | None] = field(default_factory=dict)
+    entries: dict[str, Kept | None] = field(default_factory=dict)
     is_last: bool = True
     has_traffic: bool = True
 
@@ -143,7 +143,7 @@ def _counted(ledger: Ledger) -> int:
     return sum(ledger.positions.offsets.values())
 
 
-def _entries(ledger: Ledger, ids: list[str]) -> dict[str, Entry | None]:
+def _entries(ledger: Ledger, ids: list[str]) -> dict[str, Kept | None]:
     """In a thread: RocksDB lets the others go on while it reads."""
     raw = ledger.get_many([request_id.encode() for request_id in ids])
     found = zip(ids, raw, strict=True)

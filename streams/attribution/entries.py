@@ -21,7 +21,10 @@ __all__ = [
     "Attributed",
     "EarlyLabel",
     "Entry",
+    "Kept",
     "PricedWaiting",
+    "Session",
+    "SessionLabel",
     "ShadowWaiting",
     "Shared",
     "UnitWaiting",
@@ -224,6 +227,44 @@ class Shared(Struct, frozen=True, array_like=True, tag=6, gc=False):
 Entry: TypeAlias = (
     Waiting | UnitWaiting | ShadowWaiting | PricedWaiting | EarlyLabel | Attributed | Shared
 )
+"""What is kept of a request."""
+
+
+class SessionLabel(Struct, frozen=True, array_like=True, gc=False):
+    """A label that names a session.
+
+    Attributes
+    ----------
+    request_id : str
+        Of the turn it speaks of; empty where that is the whole session.
+    label : ArrivedLabel
+        As it came.
+    """
+
+    request_id: str
+    label: ArrivedLabel
+
+
+class Session(Struct, frozen=True, array_like=True, tag=9):
+    """A conversation: its turns, each a request, and labels that were not counted yet.
+
+    Attributes
+    ----------
+    turns : dict of str to Entry
+        By request id, for as long as each is kept.
+    spoken : list of str
+        Turns that have had a label of their own: the session's passes them by.
+    labels : list of SessionLabel
+        In the order in which they came, until every turn before them was read.
+    """
+
+    turns: dict[str, Entry] = field(default_factory=dict)
+    spoken: list[str] = field(default_factory=list)
+    labels: list[SessionLabel] = field(default_factory=list)
+
+
+Kept: TypeAlias = Entry | Session
+"""What one key of the ledger holds."""
 
 
 def prediction_of(entry: Waiting | Attributed) -> Waiting:

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from leverframe.schemas.dead_letter import DeadLetter
 from leverframe.schemas.reward import Reward
 from leverframe.streams.attribution.account import mature, matures_at_ms
 from leverframe.streams.attribution.answers import event_of, moved, shadows_first, with_others
@@ -19,13 +20,17 @@ from leverframe.streams.attribution.entries import (
     Attributed,
     EarlyLabel,
     Entry,
+    Kept,
+    Session,
     Shared,
     Waiting,
     accounts_of,
     prediction_of,
 )
-from leverframe.streams.attribution.step import EXPIRY_BUCKET_MS
-from leverframe.streams.attribution.traffic import AgedTally, note_settled
+from leverframe.streams.attribution.join import EXPIRY_BUCKET_MS
+from leverframe.streams.attribution.measured import Measurement
+from leverframe.streams.attribution.sharing import LabelSource, share_labels
+from leverframe.streams.attribution.traffic import AgedTally, merge_ages, note_settled
 from leverframe.streams.routes.route import RouteTable
 
 __all__ = [
@@ -80,6 +85,9 @@ def is_due(key: bytes, now_ms: int) -> bool:
     return bucket_of(key) + EXPIRY_BUCKET_MS <= now_ms
 
 
+NO_SOURCE: Final = LabelSource()
+
+
 class Sweep(msgspec.Struct, kw_only=True):
     """What a sweep changes.
 
@@ -89,31 +97,48 @@ class Sweep(msgspec.Struct, kw_only=True):
         Requests whose entry is deleted.
     expiring : dict of int to list of str
         Those whose window grew since they were indexed, by their new bucket.
-    changed : dict of str to Attributed or Shared
-        Requests that count their route's default reward from now on.
+    changed : dict of str to Kept
+        Requests that count their route's default reward from now on; sessions that go on.
     rewards : list of Reward
-        Default rewards.
+        Default rewards, and those of labels that were shared in a session.
     counts : Counter of (str, str, str)
         Orphans, defaults and closed accounts, by ``(what, route, arm)``.
     aged : AgedTally
         Predictions that wait no more, by when they were made.
+    dead_letters : list of DeadLetter
+        Labels of sessions that a turn could not use.
+    measured : list of Measurement
+        What came with labels of sessions.
     """
 
     expired: list[str] = msgspec.field(default_factory=list)
     expiring: dict[int, list[str]] = msgspec.field(default_factory=dict)
-    changed: dict[str, Attributed | Waiting | Shared] = msgspec.field(default_factory=dict)
+    changed: dict[str, Kept] = msgspec.field(default_factory=dict)
     rewards: list[Reward] = msgspec.field(default_factory=list)
     counts: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
     aged: AgedTally = msgspec.field(default_factory=dict)
+    dead_letters: list[DeadLetter] = msgspec.field(default_factory=list)
+    measured: list[Measurement] = msgspec.field(default_factory=list)
 
 
-def sweep(entries: Mapping[str, Entry | None], now_ms: int, routes: RouteTable) -> Sweep:
-    """Decide which of the indexed entries have expired."""
+def sweep(
+    entries: Mapping[str, Kept | None],
+    now_ms: int,
+    routes: RouteTable,
+    source: LabelSource = NO_SOURCE,
+) -> Sweep:
+    """Decide which of the indexed entries have expired, and share labels of sessions.
+
+    ``source`` is where those labels came from, for their dead letters.
+    """
     out = Sweep()
     for request_id, found in entries.items():
         if found is None:
             continue
-        entry = found
+        if isinstance(found, Session):
+            _sweep_session(request_id, found, now_ms, routes, source, out)
+            continue
+        entry: Entry = found
         if not isinstance(found, EarlyLabel):
             entry = _matured(request_id, found, now_ms, routes, out)
         due_ms = _due_ms(entry, now_ms, routes)
@@ -123,16 +148,51 @@ def sweep(entries: Mapping[str, Entry | None], now_ms: int, routes: RouteTable) 
             continue
         out.expired.append(request_id)
         out.changed.pop(request_id, None)
-        if isinstance(entry, EarlyLabel):
-            out.counts["orphan_label", "", ""] += 1
-            continue
-        for account in accounts_of(entry):
-            waiting = prediction_of(account)
-            what = "closed" if isinstance(account, Attributed) else "orphan_prediction"
-            out.counts[event_of(what, waiting), waiting.route, waiting.arm] += 1
-            if isinstance(account, Waiting):
-                note_settled(out.aged, account)
+        _note_end(entry, out)
     return out
+
+
+def _note_end(entry: Entry, out: Sweep) -> None:
+    """Count how a request ends."""
+    if isinstance(entry, EarlyLabel):
+        out.counts["orphan_label", "", ""] += 1
+        return
+    for account in accounts_of(entry):
+        waiting = prediction_of(account)
+        what = "closed" if isinstance(account, Attributed) else "orphan_prediction"
+        out.counts[event_of(what, waiting), waiting.route, waiting.arm] += 1
+        if isinstance(account, Waiting):
+            note_settled(out.aged, account)
+
+
+def _sweep_session(
+    session_id: str,
+    session: Session,
+    now_ms: int,
+    routes: RouteTable,
+    source: LabelSource,
+    out: Sweep,
+) -> None:
+    """Count the labels whose time has passed, then look at every turn by itself."""
+    after, shared = share_labels(session_id, session, now_ms, routes, source)
+    inner = sweep(after.turns, now_ms, routes)
+    for one in (shared, inner):
+        out.rewards += one.rewards
+        out.dead_letters += one.dead_letters
+        out.measured += one.measured
+        out.counts.update(one.counts)
+        merge_ages(out.aged, one.aged)
+    turns: dict[str, Entry] = {**after.turns, **inner.changed}  # type: ignore[dict-item]
+    for request_id in inner.expired:
+        del turns[request_id]
+    if not turns and not after.labels:
+        out.expired.append(session_id)
+        return
+    spoken = [name for name in after.spoken if name in turns]
+    out.changed[session_id] = Session(turns, spoken, after.labels)
+    times = (one.label.arrived_ms for one in after.labels)
+    buckets = [*inner.expiring, *(at_ms - at_ms % EXPIRY_BUCKET_MS for at_ms in times)]
+    out.expiring.setdefault(min(buckets), []).append(session_id)
 
 
 def _due_ms(entry: Entry, now_ms: int, routes: RouteTable) -> int | None:

@@ -6,9 +6,9 @@ import msgspec
 
 from leverframe.schemas.dead_letter import DeadLetter
 from leverframe.schemas.reward import Reward
-from leverframe.streams.attribution.entries import Entry
+from leverframe.streams.attribution.entries import Kept
 from leverframe.streams.attribution.measured import Measurement
-from leverframe.streams.attribution.traffic import AgedTally, ServedTally
+from leverframe.streams.attribution.traffic import AgedTally, ServedTally, merge, merge_ages
 from leverframe.streams.attribution.units import ServedUnit
 
 __all__ = ["AttributionOutcome"]
@@ -19,8 +19,8 @@ class AttributionOutcome(msgspec.Struct, kw_only=True):
 
     Attributes
     ----------
-    entries : dict of str to Entry
-        Changed entries by request id; untouched ones are not in here.
+    entries : dict of str to Kept
+        Changed entries by request id, or session id; untouched ones are not in here.
     rewards : list of Reward
         In the order in which their second halves came.
     dead_letters : list of DeadLetter
@@ -40,7 +40,7 @@ class AttributionOutcome(msgspec.Struct, kw_only=True):
         declare metrics.
     """
 
-    entries: dict[str, Entry] = msgspec.field(default_factory=dict)
+    entries: dict[str, Kept] = msgspec.field(default_factory=dict)
     rewards: list[Reward] = msgspec.field(default_factory=list)
     dead_letters: list[DeadLetter] = msgspec.field(default_factory=list)
     expiring: defaultdict[int, list[str]] = msgspec.field(default_factory=lambda: defaultdict(list))
@@ -49,3 +49,13 @@ class AttributionOutcome(msgspec.Struct, kw_only=True):
     aged: AgedTally = msgspec.field(default_factory=dict)
     units: list[ServedUnit] = msgspec.field(default_factory=list)
     measured: list[Measurement] = msgspec.field(default_factory=list)
+
+    def add(self, other: "AttributionOutcome") -> None:
+        """Add what came of the turns of a session, all but entries and when they expire."""
+        self.rewards += other.rewards
+        self.dead_letters += other.dead_letters
+        self.counts.update(other.counts)
+        self.units += other.units
+        self.measured += other.measured
+        merge(self.served, other.served)
+        merge_ages(self.aged, other.aged)

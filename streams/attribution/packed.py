@@ -14,8 +14,9 @@ from leverframe.streams.attribution.entries import (
     ArrivedLabel,
     Attributed,
     EarlyLabel,
-    Entry,
+    Kept,
     PricedWaiting,
+    Session,
     ShadowWaiting,
     Shared,
     UnitWaiting,
@@ -208,18 +209,19 @@ Stored: TypeAlias = (
     | Attributed
     | Shared
     | Packed
+    | Session
 )
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Stored).decode
 
 
-def encode_entry(entry: Entry) -> bytes:
+def encode_entry(entry: Kept) -> bytes:
     """Return an entry as it is stored."""
     return _encode(pack(entry) if type(entry) is Shared else entry)
 
 
-def decode_entry(raw: bytes) -> Entry:
+def decode_entry(raw: bytes) -> Kept:
     """Return what was stored, in any layout; ``msgspec.ValidationError`` for anything else."""
     entry = _decode(raw)
     return unpack(entry) if type(entry) is Packed else entry

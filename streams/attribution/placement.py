@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from leverframe.schemas.traffic import CHECKED, MISPLACED, NEARBY_CHECKED, NEARBY_MISPLACED
-from leverframe.streams.attribution.entries import EarlyLabel, Entry, Waiting
+from leverframe.streams.attribution.entries import EarlyLabel, Kept, Waiting
 from leverframe.streams.attribution.expiry import Sweep
 
 __all__ = ["MOST_CHECKED", "check_placement"]
@@ -19,7 +19,7 @@ MOST_CHECKED: Final = 50
 
 
 def check_placement(
-    entries: Mapping[str, Entry | None], swept: Sweep, is_misplaced: Callable[[str], bool]
+    entries: Mapping[str, Kept | None], swept: Sweep, is_misplaced: Callable[[str], bool]
 ) -> None:
     """Count in ``swept`` how many of a few of its lonely halves lie in the wrong partition.
 

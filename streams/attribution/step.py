@@ -10,132 +10,57 @@ is still there, and a label that nobody waits for once it was swept; neither mov
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from leverframe.schemas.codec import DECODE_ERRORS, decode_error, decoder
-from leverframe.schemas.dead_letter import DeadLetter
 from leverframe.schemas.errors import RecordError
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
-from leverframe.schemas.traffic import OVER_QUOTA
-from leverframe.streams.attribution.account import Movement, matures_at_ms, take_label
-from leverframe.streams.attribution.answers import (
-    answer_of,
-    event_of,
-    foremost,
-    is_looked_at,
-    shadows_first,
-    with_others,
-)
-from leverframe.streams.attribution.early import letter_of
-from leverframe.streams.attribution.entries import (
-    ArrivedLabel,
-    Attributed,
-    EarlyLabel,
-    Entry,
-    Shared,
-    Waiting,
-    accounts_of,
-    early_labels,
-    labels_of,
-    prediction_of,
-    same_content,
-    waiting_of,
-    with_early_label,
-    with_label,
-)
-from leverframe.streams.attribution.measured import (
-    Half,
-    measured_by,
-    measured_by_label,
-    with_price,
-    without_bad_metrics,
-)
+from leverframe.streams.attribution.entries import Kept, Session
+from leverframe.streams.attribution.join import Join, arrived
+from leverframe.streams.attribution.measured import Half, without_bad_metrics
 from leverframe.streams.attribution.outcome import AttributionOutcome
 from leverframe.streams.attribution.quota import Quota
-from leverframe.streams.attribution.traffic import (
-    ServedCounts,
-    note_prediction,
-    note_settled,
-    tally,
-)
-from leverframe.streams.attribution.units import served_unit
+from leverframe.streams.attribution.sessions import as_turn, with_session_label, with_turns
 from leverframe.streams.envelope import (
     InputRecord,
     check_envelope,
     check_key,
     check_name,
     dead_letter,
+    key_of,
 )
-from leverframe.streams.routes.route import Route, RouteTable, written_route
+from leverframe.streams.routes.route import RouteTable
 
-__all__ = ["EXPIRY_BUCKET_MS", "attribute"]
-
-EXPIRY_BUCKET_MS = 1000
+__all__ = ["attribute"]
 
 
-class _Step:
-    """One micro-batch under way: the entries as they change, and what comes out."""
+class _Batch(Join):
+    """One micro-batch under way, with records of sessions and those that cannot be read."""
 
-    def __init__(
-        self, entries: Mapping[str, Entry], routes: RouteTable, label_topic: str, quota: Quota
-    ) -> None:
-        self.before = entries
-        self.routes = routes
-        self.label_topic = label_topic
-        self.quota = quota
-        self.out = AttributionOutcome()
-
-    def entry(self, request_id: str) -> Entry | None:
-        return self.out.entries.get(request_id) or self.before.get(request_id)
-
-    # -- predictions -------------------------------------------------------------------------
-
-    def prediction(self, record: InputRecord, prediction: Prediction) -> None:
-        route = written_route(self.routes, prediction.route)
-        check_name(prediction.route, "route")
-        request_id = prediction.request_id
-        entry = self.entry(request_id)
-        counts = self.out.counts
-        if route.max_requests_per_s is not None and prediction.shown:
-            prediction, is_over = self.quota.judged(
-                prediction, entry, route.max_requests_per_s, record.timestamp
-            )
-            counts[OVER_QUOTA, prediction.route, prediction.arm] += is_over
-        waiting = waiting_of(record.timestamp, prediction, route.window_ms)
-        waiting = with_price(waiting, prediction, route.prices) if route.prices else waiting
-        counts[event_of("prediction", waiting), prediction.route, prediction.arm] += 1
-        if entry is None:
-            self.out.entries[request_id] = waiting
-            self._await_end(request_id, waiting, route)
-        elif isinstance(entry, EarlyLabel):
-            self._first(record.partition, request_id, waiting, entry, route)
-        else:
-            accounts = accounts_of(entry)
-            before = answer_of(accounts, waiting, route)
-            if before is not None:
-                self._again(waiting, before)
-                return
-            if not is_looked_at(accounts, waiting, route):
-                self._await_end(request_id, waiting, route)
-            shared = Shared([*accounts, waiting], labels_of(entry))
-            self._open_shared(record.partition, request_id, shared, route)
-        if prediction.served:
-            served = tally(self.out.served, prediction, record.timestamp)
-            note_prediction(self.out.aged, waiting)
-            if prediction.unit_id is not None or route.metrics:
-                self._tell_more(prediction, waiting, served, route)
-
-    def _tell_more(
-        self, prediction: Prediction, waiting: Waiting, served: ServedCounts, route: Route
-    ) -> None:
-        """Tell learning of whom was served, and of what was measured."""
-        if prediction.unit_id is not None:
-            served.of_units += 1
-            at_ms = min(waiting.predicted_at_ms, waiting.arrived_ms)
-            unit = served_unit(prediction, prediction.unit_id, at_ms, route.reassign_ms)
-            self.out.units.append(unit)
-        if route.metrics and prediction.shown:
-            measured = measured_by(prediction, route.metrics, waiting.arrived_ms)
-            if measured is not None:
-                self.out.measured.append((prediction.route, measured))
+    def of_session(self, record: InputRecord, half: Prediction | GroundTruth) -> None:
+        """Take a record that names its session: a turn, a label of one, or one of the session."""
+        session_id = key_of(half)
+        found = self.out.entries.get(session_id) or self.before.get(session_id)
+        if found is not None and not isinstance(found, Session):
+            raise RecordError("conflict", f"{session_id!r} is the id of a request: name a session")
+        session = found or Session()
+        check_name(half.request_id, "request_id")
+        if isinstance(half, GroundTruth):
+            # It counts when the sweep finds that every turn before it was read.
+            after = with_session_label(session, half.request_id, session_id, arrived(record, half))
+            self.out.entries[session_id] = after
+            self._expire(session_id, record.timestamp)
+            return
+        if half.request_id == session_id:
+            raise RecordError("invalid", "request_id and session_id are the same: name the turn")
+        inner = Join(session.turns, self.routes, self.label_topic, self.quota, session_id)
+        try:
+            inner.prediction(record, as_turn(half, session_id))
+        finally:
+            out = inner.out
+            if out.entries:
+                self.out.entries[session_id] = with_turns(session, out.entries)
+            for bucket, turns in out.expiring.items():
+                self.out.expiring[bucket] += [session_id] * bool(turns)
+            self.out.add(out)
 
     def undecoded(self, record: InputRecord, error: Exception, *, is_prediction: bool) -> None:
         """Set a record aside; one of which metrics alone are wrong counts all the same."""
@@ -145,8 +70,10 @@ class _Step:
         if sound is not None:
             told, fault = sound
             try:
-                check_key(record.key, told.request_id, "request_id")
-                if isinstance(told, Prediction):
+                check_key(record.key, key_of(told), _key_field(told))
+                if told.session_id is not None:
+                    self.of_session(record, told)
+                elif isinstance(told, Prediction):
                     self.prediction(record, told)
                 else:
                     self.label(record, told)
@@ -154,164 +81,9 @@ class _Step:
                 fault = refused
         self.set_aside(dead_letter(record, fault))
 
-    def _again(self, waiting: Waiting, before: Waiting) -> None:
-        if not same_content(before, waiting):
-            raise RecordError(
-                "conflict", "a prediction with this request_id and other content came first"
-            )
-        self.out.counts[event_of("duplicate_prediction", waiting), waiting.route, waiting.arm] += 1
 
-    def _first(
-        self,
-        partition: int,
-        request_id: str,
-        waiting: Waiting,
-        early: EarlyLabel,
-        route: Route,
-    ) -> None:
-        """Open the account of the first arm that answers a request whose labels were read."""
-        labels = early_labels(early)
-        for _ in labels:
-            self.out.counts[event_of("label", waiting), waiting.route, waiting.arm] += 1
-        if not route.settings.label_depends_on_answer:
-            self._await_end(request_id, waiting, route)
-            self._open_shared(partition, request_id, Shared([waiting], labels), route)
-            return
-        self.out.entries[request_id] = waiting
-        self._await_end(request_id, waiting, route)
-        account: Waiting | Attributed = waiting
-        for label in labels:
-            try:
-                account = self._account(request_id, account, label, route)
-            except RecordError as error:
-                self._set_label_aside(partition, request_id, label, error)
-
-    def _open_shared(self, partition: int, request_id: str, shared: Shared, route: Route) -> None:
-        """Open the newest account of several; labels that were read before move it in order."""
-        self.out.entries[request_id] = shared
-        at = len(shared.accounts) - 1
-        for label in shared.labels:
-            try:
-                self._account_of(request_id, shared, at, label, route)
-            except RecordError as error:
-                self._set_label_aside(partition, request_id, label, error)
-
-    def _set_label_aside(
-        self, partition: int, request_id: str, label: ArrivedLabel, error: RecordError
-    ) -> None:
-        self.set_aside(letter_of(request_id, label, self.label_topic, partition, error))
-
-    # -- labels ------------------------------------------------------------------------------
-
-    def label(self, record: InputRecord, truth: GroundTruth) -> None:
-        if truth.weight not in {None, 1.0}:
-            raise RecordError("unsupported", "weight must be 1 or left out: labels count once each")
-        request_id = truth.request_id
-        arrived_ms = record.timestamp
-        label = ArrivedLabel(
-            arrived_ms,
-            truth.label,
-            arrived_ms if truth.labelled_at_ms is None else truth.labelled_at_ms,
-            truth.part,
-            record.offset,
-            truth.metrics,
-        )
-        entry = self.entry(request_id)
-        if entry is None or isinstance(entry, EarlyLabel):
-            self._label_first(request_id, label, entry)
-            return
-        waiting = (
-            foremost(accounts_of(entry)) if isinstance(entry, Shared) else prediction_of(entry)
-        )
-        self.out.counts[event_of("label", waiting), waiting.route, waiting.arm] += 1
-        route = self.routes.get(waiting.route)
-        if route is None:
-            raise RecordError("unknown_route", f"route {waiting.route!r} left the settings")
-        if isinstance(entry, Shared) or not route.settings.label_depends_on_answer:
-            self._share(request_id, entry, label, route)
-        else:
-            self._account(request_id, entry, label, route)
-
-    def _share(
-        self,
-        request_id: str,
-        entry: Waiting | Attributed | Shared,
-        label: ArrivedLabel,
-        route: Route,
-    ) -> None:
-        """Let a label move every account of its request; one that refuses it stops no other."""
-        before = entry if isinstance(entry, Shared) else Shared([entry], labels_of(entry))
-        # A list of its own: whoever holds the entry as it was keeps it as it was.
-        shared = Shared([*before.accounts], with_label(before, label))
-        self.out.entries[request_id] = shared
-        refused: RecordError | None = None
-        for at in shadows_first(shared.accounts):
-            try:
-                self._account_of(request_id, shared, at, label, route)
-            except RecordError as error:
-                refused = refused or error
-        if refused is not None:
-            raise refused
-
-    def _label_first(self, request_id: str, label: ArrivedLabel, early: EarlyLabel | None) -> None:
-        expires_ms = label.arrived_ms + self.routes.longest_window_ms
-        entry = with_early_label(early, label, expires_ms)
-        if early is None:
-            self._expire(request_id, expires_ms)
-        self.out.counts["early_label", "", ""] += 1
-        self.out.entries[request_id] = entry
-
-    # -- both --------------------------------------------------------------------------------
-
-    def _account(
-        self, request_id: str, account: Waiting | Attributed, label: ArrivedLabel, route: Route
-    ) -> Waiting | Attributed:
-        """Move the one account of a request; return it as it is then."""
-        movement = take_label(request_id, account, label, route)
-        if movement.entry is not account:
-            self.out.entries[request_id] = movement.entry
-        self.out.rewards += movement.rewards
-        self._note(movement, account, label, route)
-        return movement.entry
-
-    def _account_of(
-        self, request_id: str, shared: Shared, at: int, label: ArrivedLabel, route: Route
-    ) -> None:
-        """Move account number ``at`` of several, in an entry that is this micro-batch's own."""
-        accounts = shared.accounts
-        account = accounts[at]
-        movement = take_label(request_id, account, label, route)
-        self._note(movement, account, label, route)
-        if movement.entry is not account:
-            accounts[at] = movement.entry
-            for reward in movement.rewards:
-                self.out.rewards.append(with_others(reward, accounts, at))
-
-    def _note(
-        self, movement: Movement, account: Waiting | Attributed, label: ArrivedLabel, route: Route
-    ) -> None:
-        """Count what a label did to an account, and what it measured."""
-        waiting = prediction_of(account)
-        if movement.entry is not account and account is waiting:
-            note_settled(self.out.aged, waiting)
-        for event in movement.events:
-            self.out.counts[event_of(event, waiting), waiting.route, waiting.arm] += 1
-        if movement.is_first and label.metrics is not None:
-            measured = measured_by_label(waiting, label.metrics, route.metrics)
-            if measured is not None:
-                self.out.measured.append((waiting.route, measured))
-
-    def _await_end(self, request_id: str, waiting: Waiting, route: Route) -> None:
-        """Let the sweep look at it when its default falls due, else when its window ends."""
-        due_ms = matures_at_ms(waiting, route)
-        self._expire(request_id, waiting.expires_ms if due_ms is None else due_ms)
-
-    def _expire(self, request_id: str, expires_ms: int) -> None:
-        self.out.expiring[expires_ms - expires_ms % EXPIRY_BUCKET_MS].append(request_id)
-
-    def set_aside(self, letter: DeadLetter) -> None:
-        self.out.dead_letters.append(letter)
-        self.out.counts["dead_letter:" + letter.reason, "", ""] += 1
+def _key_field(half: Prediction | GroundTruth) -> str:
+    return "request_id" if half.session_id is None else "session_id"
 
 
 _decode_prediction = decoder(Prediction)
@@ -320,7 +92,7 @@ _decode_label = decoder(GroundTruth)
 
 def attribute(
     batches: Iterable[tuple[bool, Sequence[InputRecord]]],
-    entries: Mapping[str, Entry],
+    entries: Mapping[str, Kept],
     routes: RouteTable,
     *,
     max_value_bytes: int,
@@ -333,7 +105,7 @@ def attribute(
     the micro-batch have; ``label_topic`` is named in dead letters of labels that were read earlier.
     ``quota`` is what routes with ``max_requests_per_s`` have left; it is changed.
     """
-    step = _Step(entries, routes, label_topic, quota or Quota({}, 1, 0))
+    step = _Batch(entries, routes, label_topic, quota)
     take_prediction, take_label = step.prediction, step.label
     for is_prediction, records in batches:
         for record in records:
@@ -341,12 +113,20 @@ def attribute(
                 value = check_envelope(record, max_value_bytes)
                 if is_prediction:
                     prediction = _decode_prediction(value)
-                    check_key(record.key, prediction.request_id, "request_id")
-                    take_prediction(record, prediction)
+                    if prediction.session_id is None:
+                        check_key(record.key, prediction.request_id, "request_id")
+                        take_prediction(record, prediction)
+                    else:
+                        check_key(record.key, prediction.session_id, "session_id")
+                        step.of_session(record, prediction)
                 else:
                     truth = _decode_label(value)
-                    check_key(record.key, truth.request_id, "request_id")
-                    take_label(record, truth)
+                    if truth.session_id is None:
+                        check_key(record.key, truth.request_id, "request_id")
+                        take_label(record, truth)
+                    else:
+                        check_key(record.key, truth.session_id, "session_id")
+                        step.of_session(record, truth)
             except RecordError as error:
                 step.set_aside(dead_letter(record, error))
             except DECODE_ERRORS as error:

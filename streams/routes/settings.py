@@ -156,6 +156,11 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Whether the label would be another had another arm answered: a click depends on what was
         shown, a fraud or a price does not. Only where it does not may a label also judge the arms
         that answered in shadow; their rewards then count in the statistics.
+    session_label : {"last", "all", "decayed"}
+        Which turns of a session get a label that speaks of the session: the last one before it,
+        each of them, or each of them with less for the earlier.
+    session_decay : float
+        With ``decayed``: what a turn gets of what the turn after it gets.
     shadow_share : float
         Share of the requests that all arms answer, one served and the others in shadow; serving
         systems that compute such answers ask for it (``Subscriber.shadows``). 0: none.
@@ -235,6 +240,8 @@ class RouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     matures_after_s: Annotated[float, Meta(gt=0)] | None = None
     combine_parts: Combine | None = None
     label_depends_on_answer: bool = True
+    session_label: Literal["last", "all", "decayed"] = "last"
+    session_decay: Share = 0.5
     shadow_share: Share = 0.0
     policy: NamedParams = NamedParams(name="thompson")
     ramp: RampSettings = RampSettings()

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
+from leverframe.streams.envelope import key_of
 from leverframe.streams.sources.documents import (
     Decoded,
     Format,
@@ -37,6 +38,11 @@ class Canonical(Struct, frozen=True, gc=False):
     request_id: str
     value: bytes
     record: Prediction | GroundTruth
+
+    @property
+    def key(self) -> bytes:
+        """The request, or its session."""
+        return key_of(self.record).encode()
 
 
 class Fault(Struct, frozen=True, kw_only=True):

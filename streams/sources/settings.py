@@ -77,13 +77,13 @@ class SourceSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     parts_of : FieldSettings, optional
         Likewise, of an object: each of its members is a part.
     request_id, route, arm, prediction, propensity, epoch, seq, context, predicted_at_ms, shown, \
-unit_id, served, replica : FieldSettings, optional
+unit_id, served, replica, session_id : FieldSettings, optional
         Fields of a prediction.
     metrics : dict of str to FieldSettings
         What was measured of an answer, or of its outcome, each by its name; what the record does
         not have is left out.
     label, part, labelled_at_ms, weight : FieldSettings, optional
-        Fields of a label, beside ``request_id``.
+        Fields of a label, beside ``request_id`` and ``session_id``.
     """
 
     topic: Annotated[str, Meta(min_length=1, max_length=249)]
@@ -107,6 +107,7 @@ unit_id, served, replica : FieldSettings, optional
     unit_id: FieldSettings | None = None
     served: FieldSettings | None = None
     replica: FieldSettings | None = None
+    session_id: FieldSettings | None = None
     metrics: dict[str, FieldSettings] = field(default_factory=dict)
     label: FieldSettings | None = None
     part: FieldSettings | None = None

@@ -29,6 +29,8 @@ from leverframe.streams.attribution.entries import (
     Attributed,
     EarlyLabel,
     PricedWaiting,
+    Session,
+    SessionLabel,
     ShadowWaiting,
     Shared,
     UnitWaiting,
@@ -65,10 +67,12 @@ EXAMPLES: dict[str, list[msgspec.Struct]] = {
         Prediction(request_id="x", route="r", arm="b", prediction=0, served=False),
         Prediction(request_id="x", route="r", arm="a", prediction=1, metrics={"latency_ms": 120.0}),
         Prediction(request_id="x", route="r", arm="a", prediction=1, replica="web-1"),
+        Prediction(request_id="x", route="r", arm="a", prediction=1, session_id="chat-7"),
     ],
     "ground-truth": [
         GroundTruth(request_id="x", label=None),
         GroundTruth(request_id="x", label="cat", labelled_at_ms=T0, weight=2.0),
+        GroundTruth(request_id="chat-7", label=1, session_id="chat-7"),
     ],
     "rewards": [
         Reward(
@@ -238,6 +242,11 @@ ENTRIES = {
     "waiting_in_shadow": _SHADOW,
     "priced": PricedWaiting(
         T0, T0 + 1000, "r", "a", 1, 0.5, 1, 2, None, T0 - 5, True, "user-1", -0.75
+    ),
+    "session": Session(
+        {"x": _OF_UNIT, "y": Attributed(_OF_UNIT, 1, T0, 1.0, 3, T0 + 7)},
+        ["y"],
+        [SessionLabel("", ArrivedLabel(T0 + 7, 1, T0 + 7, "", 3))],
     ),
     "shared": Shared(
         [Attributed(_WAITING, 1, T0, 1.0, 0, T0 + 7), _SHADOW], [ArrivedLabel(T0 + 7, 1, T0 + 7)]

@@ -8,7 +8,7 @@ from records import MAX_VALUE_BYTES, T0, Record, runs
 
 from leverframe.experiments.oracle import Counted, Rules
 from leverframe.schemas.reward import Reward
-from leverframe.streams.attribution.entries import Entry
+from leverframe.streams.attribution.entries import Kept
 from leverframe.streams.attribution.expiry import sweep
 from leverframe.streams.attribution.packed import decode_entry, encode_entry
 from leverframe.streams.attribution.step import attribute
@@ -24,7 +24,7 @@ def played(records: Sequence[Record], cuts: Sequence[int], route: Any, lag_ms: i
     bounds = [0, *sorted(cuts), len(records)]
     times = {"predictions": 0, "ground-truth": 0}
     for begin, end in zip(bounds, bounds[1:], strict=False):
-        entries: dict[str, Entry] = {key: decode_entry(raw) for key, raw in stored.items()}
+        entries: dict[str, Kept] = {key: decode_entry(raw) for key, raw in stored.items()}
         batch = runs(records[begin:end], "predictions")
         outcome = attribute(batch, entries, route, max_value_bytes=MAX_VALUE_BYTES)
         assert {letter.reason for letter in outcome.dead_letters} <= {"conflict", "window_closed"}

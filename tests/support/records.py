@@ -10,6 +10,7 @@ from leverframe.schemas.command import Command
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
 from leverframe.schemas.reward import Reward
+from leverframe.streams.envelope import key_of
 from leverframe.streams.routes.route import Routes
 from leverframe.streams.routes.settings import NamedParams, RouteSettings
 
@@ -33,13 +34,14 @@ class Record:
 def prediction_record(request_id: str, at: int = 0, **fields: Any) -> Record:
     fields = {"route": "r", "arm": "a", "prediction": 1, **fields}
     prediction = Prediction(request_id=request_id, **fields)
-    return Record(request_id.encode(), encode(prediction), T0 + at, offset=next(_offsets))
+    key = key_of(prediction).encode()
+    return Record(key, encode(prediction), T0 + at, offset=next(_offsets))
 
 
 def label_record(request_id: str, label: Any, at: int = 0, **fields: Any) -> Record:
     truth = GroundTruth(request_id=request_id, label=label, **fields)
     return Record(
-        request_id.encode(), encode(truth), T0 + at, topic="ground-truth", offset=next(_offsets)
+        key_of(truth).encode(), encode(truth), T0 + at, topic="ground-truth", offset=next(_offsets)
     )
 
 

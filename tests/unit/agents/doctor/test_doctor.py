@@ -207,6 +207,7 @@ def test_keys_are_compared_with_values() -> None:
 def test_names_come_from_values_and_never_raise() -> None:
     """Whatever a value holds, the sample goes on."""
     assert names_of(b'{"request_id":"r","x":[1]}') == ("r", 0)
+    assert names_of(b'{"request_id":"r","session_id":"s"}') == ("s", 0)
     assert names_of(b'{"route":"c","ttl_ms":9}') == ("c", 9)
     for raw in (None, b"", b"\xff", b"[]", b'{"request_id":7}', b'{"request_id":"\xff"}'):
         assert names_of(raw) == ("", 0)

@@ -39,6 +39,14 @@ def test_records_go_on_as_they_came(body: bytes, media: str) -> None:
     assert read_labels(b"[]", JSON, LIMITS) == read_labels(b"", NDJSON, LIMITS) == []
 
 
+def test_turns_of_a_session_are_keyed_by_it() -> None:
+    """They meet in one partition."""
+    label = b'{"request_id":"s/1","session_id":"s","label":1}'
+    assert read_labels(label, JSON, LIMITS) == [Written(b"s", label)]
+    turn = b'{"request_id":"s/1","session_id":"s","route":"r","arm":"a","prediction":1}'
+    assert read_predictions(turn, JSON, LIMITS) == [Written(b"s", turn)]
+
+
 def refused(body: bytes, media: str = JSON, read: Any = read_labels) -> tuple[int, Any]:
     with pytest.raises(Refused) as caught:
         read(body, media, LIMITS)

@@ -45,6 +45,14 @@ def test_fields_come_from_paths_headers_keys_and_constants() -> None:
     )
 
 
+def test_turns_of_a_session_are_keyed_by_it() -> None:
+    """They meet in one partition, whatever the key was."""
+    given = mapping(**PREDICTION, session_id="payload.chat")
+    [one] = mapped(given, payload(chat="s"), headers=HEADERS)
+    assert (one.key, one.request_id) == (b"s", "a")
+    assert decode(Prediction, one.value).session_id == "s"
+
+
 def test_metrics_come_from_their_places() -> None:
     """Each metric that a record has, as a number; one that is none names its path."""
     metrics = {"latency_ms": "payload.took", "cost": {"header": "cost"}}

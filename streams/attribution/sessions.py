@@ -1,0 +1,147 @@
+"""A session's turns, and which of them a label gets that speaks of the session.
+
+Labels that name a session are counted once the slower input has passed their time: every turn
+before them was read by then, so that it makes no difference which topic was read first.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final
+
+from msgspec import structs
+
+from leverframe.schemas.errors import RecordError
+from leverframe.schemas.prediction import Prediction
+from leverframe.streams.attribution.answers import foremost
+from leverframe.streams.attribution.entries import (
+    MAX_ANSWERS_BYTES,
+    MAX_LABELS_BYTES,
+    ArrivedLabel,
+    Attributed,
+    EarlyLabel,
+    Entry,
+    Kept,
+    Session,
+    SessionLabel,
+    Shared,
+    Waiting,
+    accounts_of,
+    answer_bytes,
+    labels_bytes,
+    prediction_of,
+)
+from leverframe.streams.routes.route import Route, RouteTable
+
+__all__ = ["MAX_TURNS", "as_turn", "shares_of", "with_session_label", "with_turns"]
+
+MAX_TURNS: Final = 256
+"""Turns of a session that are kept at once; each is for its window."""
+MAX_WAITING_LABELS: Final = 256
+"""Labels of a session that were read, and are counted by the next sweep."""
+
+
+def as_turn(prediction: Prediction, session_id: str) -> Prediction:
+    """Return a turn's prediction: the session is the unit where no other is named.
+
+    Rewards of one session are no independent draws, and the guard counts a unit once a period.
+    """
+    if prediction.unit_id is not None:
+        return prediction
+    return structs.replace(prediction, unit_id=session_id)
+
+
+def with_turns(session: Session, changed: Mapping[str, Kept]) -> Session:
+    """Return a session after some of its turns changed.
+
+    Raises ``RecordError``: ``limit`` for too many turns, or too large ones.
+    """
+    turns = {**session.turns, **changed}
+    if len(turns) > MAX_TURNS:
+        raise RecordError("limit", f"{MAX_TURNS} turns of this session are kept, no more")
+    if sum(map(_entry_bytes, turns.values())) > MAX_ANSWERS_BYTES:
+        raise RecordError("limit", f"turns of this session have over {MAX_ANSWERS_BYTES} bytes")
+    return Session(turns, session.spoken, session.labels)  # type: ignore[arg-type]  # turns alone
+
+
+def with_session_label(
+    session: Session, request_id: str, session_id: str, label: ArrivedLabel
+) -> Session:
+    """Return a session with one more label, of it or of one of its turns.
+
+    Raises ``RecordError``: ``unsupported`` for a part of the whole session, ``limit`` for too many
+    labels that were not counted yet.
+    """
+    is_whole = request_id == session_id
+    if is_whole and label.part:
+        raise RecordError("unsupported", "a label of a session has no parts; name a turn for one")
+    labels = [*session.labels, SessionLabel("" if is_whole else request_id, label)]
+    size = labels_bytes(one.label.label for one in labels)
+    if len(labels) > MAX_WAITING_LABELS or size > MAX_LABELS_BYTES:
+        raise RecordError(
+            "limit",
+            f"{MAX_WAITING_LABELS} labels of this session are still to be counted, or "
+            f"{MAX_LABELS_BYTES} bytes of them",
+        )
+    return Session(session.turns, session.spoken, labels)
+
+
+def shares_of(
+    turns: Mapping[str, Entry], spoken: Collection[str], label: ArrivedLabel, routes: RouteTable
+) -> Iterator[tuple[str, ArrivedLabel]]:
+    """Yield the turns that get a label of the session, oldest first, and what each of them gets.
+
+    Of each route the turns that were served and shown, up to the label's record time. The last one
+    alone gets its metrics. Raises ``RecordError`` where a label cannot be shared: ``unrewardable``.
+    """
+    by_route: dict[str, list[tuple[int, str]]] = {}
+    for request_id, entry in turns.items():
+        waiting = _answer(entry)
+        if waiting is not None and waiting.arrived_ms <= label.arrived_ms:
+            by_route.setdefault(waiting.route, []).append((waiting.arrived_ms, request_id))
+    for name in sorted(by_route):
+        route = routes.get(name)
+        newest_first = sorted(by_route[name], reverse=True)
+        for after, (_, request_id) in reversed([*enumerate(newest_first)]):
+            share = None if route is None else _share(label, route, after)
+            if share is not None and request_id not in spoken:
+                yield request_id, share
+
+
+def _share(label: ArrivedLabel, route: Route, after: int) -> ArrivedLabel | None:
+    """What a turn gets that has so many turns after it; None for nothing."""
+    rule = route.settings.session_label
+    if after == 0:
+        return label
+    if rule == "last":
+        return None
+    value = label.label
+    if rule == "decayed" and value is not None:
+        if not isinstance(value, int | float):
+            raise RecordError("unrewardable", f"decayed shares need a number, not {value!r:.80}")
+        value *= route.settings.session_decay**after
+    return structs.replace(label, label=value, metrics=None)
+
+
+def _answer(entry: Entry) -> Waiting | None:
+    """The answer that was given in a turn, where the user saw one."""
+    if isinstance(entry, EarlyLabel):
+        return None
+    waiting = foremost(accounts_of(entry))
+    return waiting if waiting.served and waiting.shown else None
+
+
+def _entry_bytes(entry: Kept) -> int:
+    """The most that a turn takes in the session's entry, bytes."""
+    if isinstance(entry, EarlyLabel):
+        labels = [entry.label, *(one.label for one in entry.earlier)]
+        return 100 + labels_bytes(labels) + 60 * len(labels)
+    if isinstance(entry, Session):
+        return 0
+    size = 0
+    for account in accounts_of(entry):
+        size += answer_bytes(prediction_of(account)) + 100
+        if isinstance(account, Attributed):
+            size += labels_bytes([account.label, *account.parts.values()])
+            size += sum(4 * len(part) for part in account.parts)
+    if isinstance(entry, Shared):
+        size += labels_bytes(one.label for one in entry.labels) + 60 * len(entry.labels)
+    return size

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +35,10 @@ from leverframe.streams.runtime.topic_admin import create_topics
 _WARM_UP_S = 20.0
 _PAIRS_PER_ROUTE = 120
 _STEADY_ROUTES = 10
+Pair = tuple[Prediction, GroundTruth]
 
 
-def scene(count: int, seed: int) -> Iterator[tuple[Prediction, GroundTruth]]:
+def scene(count: int, seed: int = 3) -> Iterator[Pair]:
     """Yield pairs, half of steady routes and half of routes with a bad arm."""
     luck = np.random.default_rng(seed).random(count).tolist()
     for i in range(count):
@@ -52,22 +53,32 @@ def scene(count: int, seed: int) -> Iterator[tuple[Prediction, GroundTruth]]:
         yield prediction, GroundTruth(request_id=f"q{i}", label=label)
 
 
-def alternating(topics: tuple[str, str], count: int) -> Iterator[tuple[str, Keyed]]:
+def alternating(topics: tuple[str, str], pairs: Iterable[Pair]) -> Iterator[tuple[str, Keyed]]:
     """Yield predictions, each followed ``LAG`` pairs later by its label."""
     made = (
         (
             (prediction.request_id.encode(), encode(prediction)),
             (label.request_id.encode(), encode(label)),
         )
-        for prediction, label in scene(count, seed=3)
+        for prediction, label in pairs
     )
     return staggered(topics, made)
 
 
-async def measure(servers: str, per_second: float, seconds: float) -> dict[str, np.ndarray]:
-    """Return latencies in ms: of rewards, of what a label decided, and of rollbacks applied."""
+async def measure(
+    servers: str,
+    per_second: float,
+    seconds: float,
+    pairs: Callable[[int], Iterable[Pair]] = scene,
+    routes: str = "",
+    **overrides: str,
+) -> dict[str, np.ndarray]:
+    """Return latencies in ms: of rewards, of what a label decided, and of rollbacks applied.
+
+    ``pairs`` makes so many, ``routes`` is how the names of those begin that are looked at.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        settings, environment = bench_settings(servers, Path(folder))
+        settings, environment = bench_settings(servers, Path(folder), **overrides)
         topics = settings.topic_names
         await create_topics(settings.broker, settings.declared_topics(), 1)
         log = Path(folder) / "worker.log"
@@ -82,7 +93,7 @@ async def measure(servers: str, per_second: float, seconds: float) -> dict[str, 
             fetch_max_wait_ms=5,
         )
         await consumer.start()
-        arrivals, rollbacks = Arrivals(topics), list[float]()
+        arrivals, rollbacks = Arrivals(topics, routes), list[float]()
 
         def rolled_back(message: ControlMessage) -> None:
             if message.issued_at_ms >= arrivals.from_ms:
@@ -96,7 +107,7 @@ async def measure(servers: str, per_second: float, seconds: float) -> dict[str, 
             count = int(per_second / 2 * (seconds + _WARM_UP_S))
             names = (topics.predictions, topics.ground_truth)
             async with Subscriber(servers, control=topics.control, on_rollback=rolled_back):
-                await produce_at(servers, alternating(names, count), per_second)
+                await produce_at(servers, alternating(names, pairs(count)), per_second)
                 await asyncio.sleep(1)
             following.cancel()
             found = {**arrivals.found, "rollback": rollbacks}
@@ -135,7 +146,7 @@ def main() -> None:
             report("ours", rate, asyncio.run(measure(servers, rate, options.seconds)))
             for commit_ms in COMMIT_MS if options.peers else ():
                 count = int(rate / 2 * (options.seconds + _WARM_UP_S))
-                load = alternating(("predictions", "labels"), count)
+                load = alternating(("predictions", "labels"), scene(count))
                 found = measure_streams(servers, load, rate, _WARM_UP_S, commit_ms)
                 report(f"Kafka Streams, commit {commit_ms} ms", rate, asyncio.run(found))
 

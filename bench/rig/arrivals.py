@@ -25,6 +25,8 @@ class Arrivals:
     ----------
     topics : Topics
         Names of the worker's topics.
+    routes : str
+        How the names of the routes begin whose latencies are looked at.
 
     Attributes
     ----------
@@ -38,14 +40,14 @@ class Arrivals:
         Arms of each route, by its newest control message.
     """
 
-    def __init__(self, topics: Topics) -> None:
+    def __init__(self, topics: Topics, routes: str = "") -> None:
         self.found: dict[str, list[float]] = {"reward": [], "control message": []}
         self.from_ms = float("inf")
         self.rewards = 0
         self.arms: dict[str, int] = {}
         self._newest: dict[int, int] = {}
         self._learned: dict[int, int] = {}
-        self._topics = topics
+        self._topics, self._routes = topics, routes
         self._reward, self._control = decoder(Reward), decoder(ControlMessage)
 
     def take(self, topic: str, records: Iterable[Any], now_ms: float) -> None:
@@ -58,15 +60,15 @@ class Arrivals:
             if is_reward:
                 self.rewards += 1
                 self._newest[record.partition] = record.offset
-                at_ms = float(self._reward(record.value).attributed_at_ms)
-                kind = "reward"
+                reward = self._reward(record.value)
+                at_ms, route, kind = float(reward.attributed_at_ms), reward.route, "reward"
             else:
                 message = self._control(record.value)
                 self.arms[message.route] = len(message.weights)
                 if message.kind == "heartbeat":
                     continue
-                at_ms, kind = float(message.issued_at_ms), "control message"
-            if at_ms >= self.from_ms:
+                at_ms, route, kind = float(message.issued_at_ms), message.route, "control message"
+            if at_ms >= self.from_ms and route.startswith(self._routes):
                 self.found[kind].append(now_ms - at_ms)
 
     @property

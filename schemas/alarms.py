@@ -149,6 +149,8 @@ class NoGoodArm(Reason, frozen=True, kw_only=True, tag="no_good_arm"):
         The least bad one.
     arms : int
         Arms that may receive traffic.
+    metric : str, optional
+        The guardrail that it was proved to hurt; left out where its labels prove it harmful.
     log_evidence, log_threshold : float
         Nats, against the least bad one.
     record : Coordinates
@@ -157,6 +159,7 @@ class NoGoodArm(Reason, frozen=True, kw_only=True, tag="no_good_arm"):
 
     arm: str
     arms: int
+    metric: str | UnsetType = UNSET
     log_evidence: float
     log_threshold: float
     record: Coordinates | UnsetType = UNSET

@@ -262,9 +262,10 @@ def ramp_text(ramp: Mapping[str, Any]) -> str:
 
 
 def _no_good_arm(cause: NoGoodArm) -> str:
+    by = f" ({cause.metric})" if cause.metric else ""
     return (
         f"every arm is harmful ({cause.arms} of them); {cause.arm} is the least bad and keeps the "
-        f"traffic; log evidence against it {cause.log_evidence:.2f} reached "
+        f"traffic; log evidence against it{by} {cause.log_evidence:.2f} reached "
         f"{cause.log_threshold:.2f}: bring in a good arm, or release one"
     )
 

@@ -4,17 +4,21 @@ They move no weight and are kept beside the closed loop's, out of the digest.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Final
+
+from msgspec import UNSET
 
 from leverframe.policies.guard.capital import MICRO_NAT
 from leverframe.policies.guard.verdict import arm_alpha
 from leverframe.schemas.causes import Alarm, ExplorationCollapse, LabelOutage, NoGoodArm
 from leverframe.schemas.traffic import Traffic
 from leverframe.streams.learning.delays import delay_quantile_ms
+from leverframe.streams.learning.metric_guard import proof_of_guardrail
 from leverframe.streams.learning.state import RouteState
 from leverframe.streams.routes.route import Route
 
-__all__ = ["arm_alarms", "label_alarms"]
+__all__ = ["arm_alarms", "label_alarms", "metric_alarms"]
 
 _DIGITS: Final = 6
 _COLLAPSED: Final = 500
@@ -23,6 +27,7 @@ _SILENT: Final = 200
 """Predictions without a label."""
 _USUAL: Final = 0.99
 _PATIENCE: Final = 1.5
+_NONE: Final[Mapping[str, Alarm]] = {}
 
 
 def arm_alarms(state: RouteState, route: Route, now_ms: int) -> dict[str, Alarm]:
@@ -36,24 +41,44 @@ def arm_alarms(state: RouteState, route: Route, now_ms: int) -> dict[str, Alarm]
     return state.loop.note(found, now_ms)
 
 
+def metric_alarms(state: RouteState, route: Route, now_ms: int) -> Mapping[str, Alarm]:
+    """Look at the arms after metrics were judged; return the alarm that was raised just now."""
+    found = _no_good_arm(state, route)
+    if found is None and "no_good_arm" not in state.loop.alarms:
+        return _NONE
+    return state.loop.note({"no_good_arm": found}, now_ms)
+
+
 def _no_good_arm(state: RouteState, route: Route) -> NoGoodArm | None:
-    """Whether every eligible arm is harmful, and who is least so."""
-    arms = state.arms
-    if any(arm.verdict != "harmful" and arm.is_eligible for arm in arms.values()):
-        return None
-    eligible = state.eligible
-    if not eligible:
+    """Whether every eligible arm is harmful, by labels or by a guardrail, and who is least so."""
+    arms, eligible = state.arms, state.eligible
+    proofs: dict[str, tuple[str, float, float]] = {}
+    for name in eligible:
+        proof = _proof_of_labels(state, route, name) or proof_of_guardrail(state, route, name)
+        if proof is None:
+            return None
+        proofs[name] = proof
+    if not proofs:
         return None
     name = min(eligible, key=lambda name: arms[name].against_micro)
-    guard = route.settings.guard
-    tests = 1 if guard.level is None else 2
-    threshold = math.log(tests / arm_alpha(guard.alpha, arms[name].registration))
+    metric, evidence, threshold = proofs[name]
     return NoGoodArm(
         arm=name,
         arms=len(eligible),
-        log_evidence=round(arms[name].against_micro * MICRO_NAT, _DIGITS),
+        metric=metric or UNSET,
+        log_evidence=round(evidence, _DIGITS),
         log_threshold=round(threshold, _DIGITS),
     )
+
+
+def _proof_of_labels(state: RouteState, route: Route, name: str) -> tuple[str, float, float] | None:
+    """No metric, evidence and threshold in nats; None where labels do not prove an arm harmful."""
+    arm, guard = state.arms[name], route.settings.guard
+    if arm.verdict != "harmful":
+        return None
+    tests = 1 if guard.level is None else 2
+    threshold = math.log(tests / arm_alpha(guard.alpha, arm.registration))
+    return "", arm.against_micro * MICRO_NAT, threshold
 
 
 def _collapse(state: RouteState, route: Route, now_ms: int) -> ExplorationCollapse | None:

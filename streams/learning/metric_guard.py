@@ -33,7 +33,7 @@ from leverframe.streams.learning.state import RouteState
 from leverframe.streams.routes.metrics import Metric
 from leverframe.streams.routes.route import Route
 
-__all__ = ["judge_measured", "metrics_of_arm"]
+__all__ = ["judge_measured", "metrics_of_arm", "proof_of_guardrail"]
 
 _DIGITS: Final = 6
 _STAKES: Final = slice(1, None, 2)  # every other one: each bet more costs all others a little
@@ -150,6 +150,23 @@ def _bet_on_blocks(sums: MetricSums, metric: Metric, most: float) -> None:
     growth = [[nats / MICRO_NAT for nats in total]]
     grow(sums.capital, growth, len(sums.closed), list(sums.block), most)
     sums.closed, sums.base = [], sums.block[2:]
+
+
+def proof_of_guardrail(
+    state: RouteState, route: Route, name: str
+) -> tuple[str, float, float] | None:
+    """Return the guardrail that an arm surely hurts most, its evidence and threshold, nats."""
+    own = {} if state.measured is None else state.measured.arms.get(name, {})
+    proved = [
+        (
+            metric.name,
+            own[metric.name].against_micro * MICRO_NAT,
+            _threshold(route, metric, state.arms[name].registration),
+        )
+        for metric in route.metrics
+        if metric.is_guardrail and metric.name in own and own[metric.name].is_proved
+    ]
+    return max(proved, key=lambda one: one[1] - one[2], default=None)
 
 
 # -- what follows ------------------------------------------------------------------------------

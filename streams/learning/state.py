@@ -198,6 +198,11 @@ class RouteState(Struct, array_like=True, tag=3):
         """Names of the arms that may receive traffic."""
         return [name for name, arm in self.arms.items() if arm.is_eligible]
 
+    @property
+    def registrations(self) -> dict[str, int]:
+        """Which arm was registered as which, counted from the first."""
+        return {name: arm.registration for name, arm in self.arms.items()}
+
 
 encode_route: Final = msgspec.msgpack.Encoder().encode
 decode_route: Final = msgspec.msgpack.Decoder(RouteState).decode

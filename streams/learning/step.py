@@ -24,7 +24,7 @@ from leverframe.streams.envelope import (
     check_partition,
     dead_letter,
 )
-from leverframe.streams.learning.alarms import arm_alarms, label_alarms
+from leverframe.streams.learning.alarms import arm_alarms, label_alarms, metric_alarms
 from leverframe.streams.learning.audit import AuditTrail
 from leverframe.streams.learning.change import Change, RegisterArm
 from leverframe.streams.learning.commands import propose_command, remember_command
@@ -211,8 +211,7 @@ class _Step:
         """Count a reward; return it in 1e-9 where the guard is to see it by itself."""
         nano = count_reward(state.arms[reward.arm], reward, route)
         if reward.others is not None and not route.settings.label_depends_on_answer:
-            registrations = {name: one.registration for name, one in state.arms.items()}
-            count_pairs(state.pairs, registrations, state.champion, reward, route)
+            count_pairs(state.pairs, state.registrations, state.champion, reward, route)
         if reward.served:
             return nano
         arm = state.arms[reward.arm]
@@ -268,6 +267,7 @@ class _Step:
         self.out.counts["measured", told.route] += len(told.measured)
         change, now_ms = judge_measured(state, route, told)
         self._apply(state, route, change, now_ms)
+        self._raise(state, route, metric_alarms(state, route, now_ms), now_ms)
 
     def command(self, command: Command, now_ms: int) -> None:
         if command.action == "decide":
@@ -326,7 +326,7 @@ class _Step:
         # Also where no arm is known: the join's news may be here before the first reward.
         state = self._state(traffic.route)
         self.out.states[traffic.route] = state
-        arms = {name: arm.registration for name, arm in state.arms.items()}
+        arms = state.registrations
         orphans = state.join.hear(
             traffic, arms, route.window_ms, has_default=route.default_reward is not None
         )

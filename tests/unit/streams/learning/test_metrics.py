@@ -13,7 +13,7 @@ from traffic_loop import Loop
 from leverframe.agents.operator.narrate import headline, sentence
 from leverframe.agents.web.marks import mark_of
 from leverframe.agents.worker.notices import notice_of
-from leverframe.schemas.causes import MetricCause, cause_of
+from leverframe.schemas.causes import MetricCause, NoGoodArm, cause_of
 from leverframe.schemas.measurements import METRICS_KEY
 from leverframe.streams.learning.measured import is_held
 from leverframe.streams.learning.state import decode_route, encode_route, state_digest
@@ -63,6 +63,23 @@ def cause_in(loop: Loop) -> MetricCause:
     cause = cause_of(message.cause)
     assert isinstance(cause, MetricCause)
     return cause
+
+
+def test_alarm_says_that_all_arms_hurt_a_guardrail() -> None:
+    """The first goes onto the other, and that one hurts too: it stays, told once, and when over."""
+    loop = Measuring(1, {"error": MetricSettings(role="guardrail", range=(0, 1), at_most=0.05)})
+    loop.measure(2000, errs(0.3, 0.4))
+    assert cause_in(loop).arm == "b"
+    (message,) = loop.why("no_good_arm")
+    cause = cause_of(message.cause)
+    assert isinstance(cause, NoGoodArm)
+    assert (cause.arm, cause.arms, cause.metric) == ("a", 1, "error")
+    assert cause.log_evidence >= cause.log_threshold > 0
+    assert "against it (error)" in sentence(cause)
+    assert "no_good_arm" in loop.state.loop.alarms
+    loop.take([command_record("register_arm", "c")])
+    loop.measure(10, errs(0.0, 0.0))
+    assert "no_good_arm" not in loop.state.loop.alarms
 
 
 def test_an_arm_that_errs_is_off_within_150_of_its_requests() -> None:

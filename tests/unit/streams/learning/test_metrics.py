@@ -78,7 +78,7 @@ def test_alarm_says_that_all_arms_hurt_a_guardrail() -> None:
     assert "against it (error)" in sentence(cause)
     assert "no_good_arm" in loop.state.loop.alarms
     loop.take([command_record("register_arm", "c")])
-    loop.measure(10, errs(0.0, 0.0))
+    loop.measure(4000, errs(0.0, 0.0))
     assert "no_good_arm" not in loop.state.loop.alarms
 
 

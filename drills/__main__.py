@@ -35,6 +35,7 @@ SCALES: Final = {
     "clock": (8, 2),
     "upgrade": (3, 3),
     "throughput": (4, 2),
+    "rolling": (9, 3),
 }
 WORKERS: Final[dict[str, Drill]] = {
     drill.name: drill for drill in (*workers.DRILLS, *changes.DRILLS)

@@ -18,6 +18,7 @@ from drills.launcher_points import NAMED, Point
 __all__ = ["DRILLS", "harm_disks", "kill_at_points"]
 
 _RESUMED_S: Final = 3.0
+_ROLLED_S: Final = 5.0
 HARMS: Final = (*DAMAGES, "disk full")
 
 
@@ -188,6 +189,38 @@ async def stop_gently(stage: Stage, times: int) -> None:
         raise AssertionError(f"a worker resumed {max(resumed)} s after its start")
 
 
+async def restart_in_turn(stage: Stage, times: int) -> None:
+    """Three named workers are restarted one after another, as a platform rolls out a version.
+
+    Each ends by SIGTERM and is started again at once; the next one's turn comes when it is ready.
+    A name outlives its process, so no partition moves: only its own wait, 5 s at most.
+    """
+    stage.limit_s = _ROLLED_S
+    names = ("w0", "w1", "w2")
+    for name in names:
+        base = {"LEVERFRAME_APP__INSTANCE": name, "LEVERFRAME_APP__SESSION_TIMEOUT_S": "15"}
+        stage.fleet.start(name, base=base)
+    fleet, pauses = stage.fleet, list[float]()
+    await until(lambda: all(map(fleet.has_joined, names)), PATIENCE_S, "all three work")
+    await flows(stage.pauses)
+    for number in range(times):
+        name = names[number % len(names)]
+        others = [other for other in names if other != name]
+        opened = {other: fleet.opened(other) for other in others}
+        stage.pauses.reset()
+        if code := await fleet.dismiss(name):
+            raise AssertionError(f"{name} ended with {code} after SIGTERM")
+        fleet.start(name)
+        await until(lambda n=name: fleet.has_joined(n), PATIENCE_S, f"{name} works again")
+        await flows(stage.pauses)
+        pauses.append(round(stage.pauses.longest_s, 2))
+        stage.injected(f"{name} restarted, longest pause {pauses[-1]:.2f} s")
+        if moved := [other for other in others if fleet.opened(other) > opened[other]]:
+            raise AssertionError(f"partitions of {name} moved to {', '.join(moved)}")
+    stage.notes |= {"pause_s": max(pauses), "pauses_s": pauses}
+    stage.pauses.reset()
+
+
 DRILLS: Final = (
     Drill("kill-random", kill_at_random),
     Drill("kill-points", kill_at_points),
@@ -196,4 +229,5 @@ DRILLS: Final = (
     Drill("rebalance", join_and_leave),
     Drill("takeover", measure_takeover),
     Drill("sigterm", stop_gently),
+    Drill("rolling", restart_in_turn, workers=0),
 )

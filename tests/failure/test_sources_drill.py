@@ -143,18 +143,6 @@ def test_kills_and_lost_disks_lose_and_double_nothing(
     asyncio.run(drill())
 
 
-def test_zombies_and_rebalances_lose_and_double_nothing(
-    deploy: Callable[..., Any], broker: Any, unique_prefix: str, tmp_path: Path
-) -> None:
-    """A frozen worker comes back when another reads its sources: each record once."""
-
-    async def drill() -> None:
-        deployment = await estate(deploy, broker, unique_prefix, tmp_path)
-        await frozen(deployment, Script(pairs=6_000, seed=32, duplicate_share=0), 1, 800)
-
-    asyncio.run(drill())
-
-
 @pytest.mark.drill
 @pytest.mark.timeout(900)
 def test_twenty_kills(

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from kube_api import KubeApi
-from msgspec import structs
 
 from leverframe.agents.actuate.actuator import Actuator
 from leverframe.agents.actuate.kubernetes import Kubernetes
@@ -124,5 +123,13 @@ def service_rig(api: KubeApi, folder: Path, **more: Any) -> Rig:
     return rig(place, section)
 
 
-def changed(settings: WarmUpSettings, **fields: Any) -> WarmUpSettings:
-    return structs.replace(settings, **fields)
+def object_rig(
+    client: Kubernetes, settings: HttpRouteSettings | InferenceServiceSettings, *, force: bool
+) -> Rig:
+    """Return an actuator of an object, at once, over a client."""
+    if isinstance(settings, HttpRouteSettings):
+        section = ActuatorSettings(arms=ARMS, httproute=settings, warm_up=AT_ONCE, force=force)
+        return rig(http_route(client, settings, ARMS, force=force), section)
+    arms = {"v1": "previous", "v2": "latest"}
+    section = ActuatorSettings(arms=arms, inferenceservice=settings, warm_up=AT_ONCE, force=force)
+    return rig(inference_service(client, settings, arms, force=force), section)

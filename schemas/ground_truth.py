@@ -39,6 +39,9 @@ class GroundTruth(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     session_id : str, optional
         The session of that prediction, and then the record's key. Where the request_id is the same,
         the label speaks of the session: the route says which of its turns get it.
+    judge : bool
+        True: the label is what a judge makes of the answer, a number. It is no reward; it counts as
+        the metric ``judge``, which may hold an arm back and never promotes it.
     schema_version : int
         Of the record's layout, 1 when left out. Fields are only added, with a default: a reader of
         any version reads records of any other, as far as it knows them.
@@ -51,4 +54,5 @@ class GroundTruth(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     weight: Annotated[float, Meta(ge=0, le=1e6)] | None = None
     metrics: Metrics | None = None
     session_id: SessionId | None = None
+    judge: bool = False
     schema_version: SchemaVersion = 1

@@ -138,6 +138,9 @@ def openapi_document(*, needs_token: bool) -> dict[str, Any]:
     # The structs leave it to the steps (schemas/fields.py).
     for record, name in _NAMES:
         records[record]["properties"][name]["pattern"] = _NO_NUL
+    for record in ("Prediction", "GroundTruth"):
+        one_of = records[record]["properties"]["session_id"]["anyOf"]
+        next(kind for kind in one_of if kind["type"] == "string")["pattern"] = _NO_NUL
     return {
         "openapi": "3.1.0",
         "info": {

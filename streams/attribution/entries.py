@@ -239,10 +239,13 @@ class SessionLabel(Struct, frozen=True, array_like=True, gc=False):
         Of the turn it speaks of; empty where that is the whole session.
     label : ArrivedLabel
         As it came.
+    is_judge : bool
+        Whether a judge says it: it is no reward then.
     """
 
     request_id: str
     label: ArrivedLabel
+    is_judge: bool = False
 
 
 class Session(Struct, frozen=True, array_like=True, tag=9):
@@ -256,11 +259,14 @@ class Session(Struct, frozen=True, array_like=True, tag=9):
         Turns that have had a label of their own: the session's passes them by.
     labels : list of SessionLabel
         In the order in which they came, until every turn before them was read.
+    judged : list of str
+        Turns of which a judge's score was counted: the first one does.
     """
 
     turns: dict[str, Entry] = field(default_factory=dict)
     spoken: list[str] = field(default_factory=list)
     labels: list[SessionLabel] = field(default_factory=list)
+    judged: list[str] = field(default_factory=list)
 
 
 Kept: TypeAlias = Entry | Session

@@ -189,7 +189,8 @@ def _sweep_session(
         out.expired.append(session_id)
         return
     spoken = [name for name in after.spoken if name in turns]
-    out.changed[session_id] = Session(turns, spoken, after.labels)
+    judged = [name for name in after.judged if name in turns]
+    out.changed[session_id] = Session(turns, spoken, after.labels, judged)
     times = (one.label.arrived_ms for one in after.labels)
     buckets = [*inner.expiring, *(at_ms - at_ms % EXPIRY_BUCKET_MS for at_ms in times)]
     out.expiring.setdefault(min(buckets), []).append(session_id)

@@ -192,6 +192,8 @@ class Join:
 
     def label(self, record: InputRecord, truth: GroundTruth) -> None:
         """Take a label that names no session."""
+        if truth.judge:
+            raise RecordError("unsupported", "a judge names the session of what it judges")
         self.take(truth.request_id, arrived(record, truth))
 
     def take(self, request_id: str, label: ArrivedLabel) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import structs
 
 from leverframe.schemas.errors import RecordError
+from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
 from leverframe.streams.attribution.answers import foremost
 from leverframe.streams.attribution.entries import (
@@ -31,8 +32,18 @@ from leverframe.streams.attribution.entries import (
 )
 from leverframe.streams.routes.route import Route, RouteTable
 
-__all__ = ["MAX_TURNS", "as_turn", "shares_of", "with_session_label", "with_turns"]
+__all__ = [
+    "JUDGE",
+    "MAX_TURNS",
+    "answer_in",
+    "as_turn",
+    "shares_of",
+    "with_session_label",
+    "with_turns",
+]
 
+JUDGE: Final = "judge"
+"""The metric that a judge's score counts as."""
 MAX_TURNS: Final = 256
 """Turns of a session that are kept at once; each is for its window."""
 MAX_WAITING_LABELS: Final = 256
@@ -59,21 +70,22 @@ def with_turns(session: Session, changed: Mapping[str, Kept]) -> Session:
         raise RecordError("limit", f"{MAX_TURNS} turns of this session are kept, no more")
     if sum(map(_entry_bytes, turns.values())) > MAX_ANSWERS_BYTES:
         raise RecordError("limit", f"turns of this session have over {MAX_ANSWERS_BYTES} bytes")
-    return Session(turns, session.spoken, session.labels)  # type: ignore[arg-type]  # turns alone
+    return structs.replace(session, turns=turns)
 
 
-def with_session_label(
-    session: Session, request_id: str, session_id: str, label: ArrivedLabel
-) -> Session:
+def with_session_label(session: Session, truth: GroundTruth, label: ArrivedLabel) -> Session:
     """Return a session with one more label, of it or of one of its turns.
 
-    Raises ``RecordError``: ``unsupported`` for a part of the whole session, ``limit`` for too many
-    labels that were not counted yet.
+    Raises ``RecordError``: ``unsupported`` for a part of the whole session, ``invalid`` for a judge
+    whose score is no number, ``limit`` for too many labels that were not counted yet.
     """
-    is_whole = request_id == session_id
+    if truth.judge:
+        label = _score(label)
+    is_whole = truth.request_id == truth.session_id
     if is_whole and label.part:
         raise RecordError("unsupported", "a label of a session has no parts; name a turn for one")
-    labels = [*session.labels, SessionLabel("" if is_whole else request_id, label)]
+    said = SessionLabel("" if is_whole else truth.request_id, label, truth.judge)
+    labels = [*session.labels, said]
     size = labels_bytes(one.label.label for one in labels)
     if len(labels) > MAX_WAITING_LABELS or size > MAX_LABELS_BYTES:
         raise RecordError(
@@ -81,7 +93,16 @@ def with_session_label(
             f"{MAX_WAITING_LABELS} labels of this session are still to be counted, or "
             f"{MAX_LABELS_BYTES} bytes of them",
         )
-    return Session(session.turns, session.spoken, labels)
+    return structs.replace(session, labels=labels)
+
+
+def _score(label: ArrivedLabel) -> ArrivedLabel:
+    """A judge's label, with its score among the metrics that come with it."""
+    score = label.label
+    if not isinstance(score, int | float):
+        told = "a judge's label is its score, a number"
+        raise RecordError("invalid", f"{told}, not {score!r:.80}; a judge withdraws nothing")
+    return structs.replace(label, metrics={**(label.metrics or {}), JUDGE: float(score)})
 
 
 def shares_of(
@@ -94,7 +115,7 @@ def shares_of(
     """
     by_route: dict[str, list[tuple[int, str]]] = {}
     for request_id, entry in turns.items():
-        waiting = _answer(entry)
+        waiting = answer_in(entry)
         if waiting is not None and waiting.arrived_ms <= label.arrived_ms:
             by_route.setdefault(waiting.route, []).append((waiting.arrived_ms, request_id))
     for name in sorted(by_route):
@@ -121,7 +142,7 @@ def _share(label: ArrivedLabel, route: Route, after: int) -> ArrivedLabel | None
     return structs.replace(label, label=value, metrics=None)
 
 
-def _answer(entry: Entry) -> Waiting | None:
+def answer_in(entry: Entry) -> Waiting | None:
     """The answer that was given in a turn, where the user saw one."""
     if isinstance(entry, EarlyLabel):
         return None

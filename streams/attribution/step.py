@@ -45,7 +45,7 @@ class _Batch(Join):
         check_name(half.request_id, "request_id")
         if isinstance(half, GroundTruth):
             # It counts when the sweep finds that every turn before it was read.
-            after = with_session_label(session, half.request_id, session_id, arrived(record, half))
+            after = with_session_label(session, half, arrived(record, half))
             self.out.entries[session_id] = after
             self._expire(session_id, record.timestamp)
             return

@@ -82,7 +82,7 @@ unit_id, served, replica, session_id : FieldSettings, optional
     metrics : dict of str to FieldSettings
         What was measured of an answer, or of its outcome, each by its name; what the record does
         not have is left out.
-    label, part, labelled_at_ms, weight : FieldSettings, optional
+    label, part, labelled_at_ms, weight, judge : FieldSettings, optional
         Fields of a label, beside ``request_id`` and ``session_id``.
     """
 
@@ -113,6 +113,7 @@ unit_id, served, replica, session_id : FieldSettings, optional
     part: FieldSettings | None = None
     labelled_at_ms: FieldSettings | None = None
     weight: FieldSettings | None = None
+    judge: FieldSettings | None = None
 
 
 class RegistrySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -73,6 +73,7 @@ EXAMPLES: dict[str, list[msgspec.Struct]] = {
         GroundTruth(request_id="x", label=None),
         GroundTruth(request_id="x", label="cat", labelled_at_ms=T0, weight=2.0),
         GroundTruth(request_id="chat-7", label=1, session_id="chat-7"),
+        GroundTruth(request_id="chat-7", label=0.5, session_id="chat-7", judge=True),
     ],
     "rewards": [
         Reward(
@@ -247,6 +248,7 @@ ENTRIES = {
         {"x": _OF_UNIT, "y": Attributed(_OF_UNIT, 1, T0, 1.0, 3, T0 + 7)},
         ["y"],
         [SessionLabel("", ArrivedLabel(T0 + 7, 1, T0 + 7, "", 3))],
+        ["x"],
     ),
     "shared": Shared(
         [Attributed(_WAITING, 1, T0, 1.0, 0, T0 + 7), _SHADOW], [ArrivedLabel(T0 + 7, 1, T0 + 7)]

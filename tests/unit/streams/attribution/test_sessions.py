@@ -113,6 +113,34 @@ def test_metrics_of_a_label_count_once() -> None:
     assert [one.values for _, one in swept(outcome, 900, **rules).measured] == [{"safety": 0.5}]
 
 
+def test_a_judge_moves_no_reward() -> None:
+    """Its first score of a turn is a metric, of the last turn where it names none; once."""
+    metrics = {"judge": MetricSettings(role="signal", range=(0.0, 1.0), worse="lower")}
+    rules: dict[str, Any] = {"session_label": "all", "metrics": metrics}
+    outcome = joined(
+        turn("a"),
+        turn("b", 1),
+        said(0.25, 2, judge=True),
+        said(1.0, 3, "b", judge=True),
+        said(0.5, 4, "a", judge=True),
+        said(8.0, 5),
+        said(0.75, 6, judge=True, metrics={"judge": 1.0}),
+        **rules,
+    )
+    found = swept(outcome, 900, **rules)
+    assert counted(found.rewards) == [("a", 8.0), ("b", 8.0)]
+    assert [one.values for _, one in found.measured] == [{"judge": 0.25}, {"judge": 0.5}]
+    assert found.counts["judged", "r", "a"] == found.counts["duplicate_label", "r", "a"] == 2
+    late = joined(said(1.0, 950, judge=True), kept=dict(found.changed), **rules)
+    assert swept(late, 960, **rules).measured == []
+    kept = found.changed["s"]
+    assert isinstance(kept, Session)
+    assert kept.judged == ["a", "b"]
+    for label in ("good", None):
+        assert reasons(joined(said(label, 0, judge=True)).dead_letters) == ["invalid"]
+    assert reasons(joined(label_record("x", 1, judge=True)).dead_letters) == ["unsupported"]
+
+
 def test_a_session_ends_with_its_last_turn() -> None:
     """Nothing is left of it; a label that finds no turn is an orphan."""
     outcome = joined(turn("a"), turn("b", 100), said(8.0, 150))

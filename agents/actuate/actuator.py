@@ -98,8 +98,8 @@ class Actuator:
         self._show = show
         self._clock_s = clock_s
         how = settings.warm_up
-        self._step = max(1, round(how.step * place.total))
-        self._rises = Rises(how.every_s, round(how.warm_from * place.total))
+        step, warm_from = (round(share * place.total) for share in (how.step, how.warm_from))
+        self._rises = Rises(max(1, step), how.every_s, warm_from)
         self._state: InForce | None = None
         self._heard = asyncio.Event()
         self._written: Mapping[str, int] | None = None
@@ -155,7 +155,7 @@ class Actuator:
         if not wanted.shares:
             raise Trouble("unfit", "; ".join(wanted.faults))
         able = self._rises.able(now_s)
-        shares = next_shares(seen.shares, wanted.shares, wanted.broken, able, self._step)
+        shares = next_shares(seen.shares, wanted.shares, wanted.broken, able)
         self._note_others(seen, shares)
         if not self._agree(seen.shares, shares):
             seen = await self._write(shares, seen, state)
@@ -311,8 +311,12 @@ class Actuator:
 
     def _agree(self, one: Mapping[str, int], other: Mapping[str, int]) -> bool:
         arms = {*one, *other}
-        tolerance = self.place.tolerance
-        return all(abs(one.get(arm, 0) - other.get(arm, 0)) <= tolerance for arm in arms)
+        pairs = [(one.get(arm, 0), other.get(arm, 0)) for arm in arms]
+        # Nothing is nothing, whatever is tolerated: a broken arm must not keep a little.
+        return all(
+            abs(share - wanted) <= self.place.tolerance and bool(share) == bool(wanted)
+            for share, wanted in pairs
+        )
 
     def _readable(self, shares: Mapping[str, int]) -> str:
         total = self.place.total

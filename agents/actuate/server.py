@@ -107,7 +107,8 @@ async def actuate(
                 else None
             )
             actuators.append(Actuator(name, section, place, put, show))
-        await stack.enter_async_context(_pages(settings, actuators))
+        if how.once_s is None:
+            await stack.enter_async_context(_pages(settings, actuators))
         news = _News(actuators)
         following = subscriber(settings, on_routing=news.on_routing, on_weights=news.on_weights)
         await stack.enter_async_context(following)

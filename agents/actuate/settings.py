@@ -34,11 +34,12 @@ class WarmUpSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     Attributes
     ----------
     step : float
-        Most of the traffic that an arm gains at once; 1 switches warm-ups off.
+        Most of the traffic that an arm gains within ``every_s``; 1 switches warm-ups off.
     every_s : float
-        Time from one gain of an arm to the next.
+        That time.
     warm_from : float
-        An arm with at least this share is warm: it takes over from a broken one at once.
+        An arm that has had at least this share for ``every_s`` is warm: it takes over from a broken
+        one at once.
     """
 
     step: Annotated[float, Meta(gt=0, le=1)] = 0.25
@@ -125,7 +126,7 @@ class WebhookSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     read : dict of str to str
         JMESPath of each arm's weight in the answer; with ``each`` that of ``"*"`` in each answer.
     tolerance : int
-        By how much a weight that is read back may differ, of ``total``.
+        By how much a weight that is read back may differ, of ``total``; 0 is exactly 0.
     total : int
         What the weights sum to.
     ca_file : str

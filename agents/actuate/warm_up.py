@@ -1,14 +1,16 @@
 """How fast shares may move, so that no backend is asked for more than it is warm for; pure.
 
-Whole numbers of a common total. Nothing grows by more than a step in a time, and what may not grow
-yet stays where it is. A rollback is different: what leaves a broken arm goes at once to arms that
-are warm. Where there is none the heir is cold, and the broken arm keeps what the heir cannot take
-yet: some bad answers for a few steps harm less than a cold backend that answers nobody.
+Whole numbers of a common total. No arm gains more than a step within a time, and what it may not
+have yet stays where it is. A rollback is different: what leaves a broken arm goes at once to arms
+that are warm. Where there is none the heir is cold, and the broken arm keeps what the heir cannot
+take yet: some bad answers for a while harm less than a cold backend that answers nobody.
 """
 
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping
+from math import inf
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from leverframe.agents.actuate.shares import apportion
 
@@ -20,13 +22,13 @@ class Able(Struct, frozen=True):
 
     Attributes
     ----------
-    may_grow : collection of str
-        A step more, since their last growth is long enough ago.
+    most : mapping of str to int
+        The largest share; an arm that is missing can have what it has.
     warm : collection of str
-        Whatever a broken arm had.
+        Who can have, beyond that, whatever a broken arm had.
     """
 
-    may_grow: Collection[str] = ()
+    most: Mapping[str, int] = field(default_factory=dict)
     warm: Collection[str] = ()
 
 
@@ -35,7 +37,6 @@ def next_shares(
     target: Mapping[str, int],
     broken: Collection[str],
     able: Able,
-    step: int,
 ) -> dict[str, int]:
     """Return the shares to write next, on the way from those that hold to those that are wanted.
 
@@ -48,8 +49,6 @@ def next_shares(
         Arms that should have none: quarantined.
     able : Able
         What the arms can take.
-    step : int
-        Most that an arm grows by at once.
 
     Returns
     -------
@@ -58,11 +57,11 @@ def next_shares(
 
     Examples
     --------
-    >>> next_shares({"old": 100, "new": 0}, {"old": 0, "new": 100}, (), Able({"new"}), 25)
+    >>> next_shares({"old": 100, "new": 0}, {"new": 100}, (), Able({"new": 25}))
     {'new': 25, 'old': 75}
-    >>> next_shares({"old": 10, "bad": 90}, {"old": 100}, {"bad"}, Able(warm={"old"}), 25)
+    >>> next_shares({"old": 10, "bad": 90}, {"old": 100}, {"bad"}, Able(warm={"old"}))
     {'bad': 0, 'old': 100}
-    >>> next_shares({"old": 0, "bad": 100}, {"old": 100}, {"bad"}, Able({"old"}), 25)
+    >>> next_shares({"old": 0, "bad": 100}, {"old": 100}, {"bad"}, Able({"old": 25}))
     {'bad': 75, 'old': 25}
     """
     arms = sorted({*now, *target})
@@ -74,7 +73,7 @@ def next_shares(
     heirs = {arm for arm in arms if arm in able.warm and arm not in broken} if is_freed else set()
     given = {}
     for arm in arms:
-        most = held[arm] + (step if arm in able.may_grow else 0)
+        most = max(held[arm], able.most.get(arm, 0))
         given[arm] = wanted[arm] if arm in heirs else min(wanted[arm], most)
     left = sum(wanted.values()) - sum(given.values())
     left -= _keep(given, held, (arm for arm in arms if arm not in broken), left)
@@ -95,57 +94,69 @@ def _keep(given: dict[str, int], held: Mapping[str, int], arms: Iterable[str], l
 
 
 class Rises:
-    """When each arm last grew, and since when it is warm: pure, with time as an argument.
+    """What arms had within the last while, and since when they are warm: pure, time is an argument.
 
     What an arm had when it was first seen it may have had for long or for a moment. So it waits
-    before it grows, as if it had grown just then, and is believed to be warm: a restart must not
-    hold up a rollback.
+    before it gains more, as if it had gained a step just then, and is believed to be warm: a
+    restart must not hold up a rollback.
 
     Parameters
     ----------
+    step : int
+        Most that an arm gains within ``every_s``.
     every_s : float
-        Seconds from one growth of an arm to the next.
+        Seconds.
     warm_from : int
         Whoever has had at least so much for ``every_s`` is warm.
 
     Examples
     --------
-    >>> rises = Rises(10.0, warm_from=20)
+    >>> rises = Rises(25, 10.0, warm_from=20)
     >>> rises.note({"old": 100, "new": 0}, 50.0)
     >>> rises.able(55.0), rises.wait_s(55.0)
-    (Able(may_grow={'new'}, warm={'old'}), 5.0)
+    (Able(most={'old': 100, 'new': 25}, warm={'old'}), 5.0)
     """
 
-    def __init__(self, every_s: float, warm_from: int) -> None:
+    def __init__(self, step: int, every_s: float, warm_from: int) -> None:
+        self._step = step
         self._every_s = every_s
         self._warm_from = max(1, warm_from)
-        self._held: dict[str, int] = {}
-        self._rose_s: dict[str, float] = {}
+        # By arm: shares that rise from one to the next, with the time at which each ended; the
+        # last one holds. One that is not below all that came after it can be no minimum any more.
+        self._had: dict[str, deque[tuple[int, float]]] = {}
         self._warming_s: dict[str, float] = {}
 
     def note(self, shares: Mapping[str, int], now_s: float) -> None:
         """Take shares that were seen to hold."""
         for arm, share in shares.items():
-            before = self._held.get(arm)
-            if share > (before or 0):
-                self._rose_s[arm] = now_s
+            had = self._had.get(arm)
+            is_new = had is None
+            if had is None:
+                had = self._had[arm] = deque([(max(0, share - self._step), inf)])
+            if share != had[-1][0]:
+                had.append((had.pop()[0], now_s))
+                while had and had[-1][0] >= share:
+                    had.pop()
+                had.append((share, inf))
             if share < self._warm_from:
                 self._warming_s.pop(arm, None)
             elif arm not in self._warming_s:
-                self._warming_s[arm] = now_s - self._every_s if before is None else now_s
-            self._held[arm] = share
+                self._warming_s[arm] = now_s - self._every_s if is_new else now_s
 
     def able(self, now_s: float) -> Able:
         """Return what the arms can take."""
-        waiting = self._waits(self._rose_s, now_s)
-        warming = self._waits(self._warming_s, now_s)
-        return Able(self._held.keys() - waiting.keys(), self._warming_s.keys() - warming.keys())
+        most = {arm: self._least(had, now_s)[0] + self._step for arm, had in self._had.items()}
+        warm = {arm for arm, at_s in self._warming_s.items() if at_s + self._every_s <= now_s}
+        return Able(most, warm)
 
     def wait_s(self, now_s: float) -> float | None:
         """Return after how long an arm can take more; None where none has to wait."""
-        waits = (self._waits(since, now_s) for since in (self._rose_s, self._warming_s))
-        return min((wait for each in waits for wait in each.values()), default=None)
+        ends = [self._least(had, now_s)[1] for had in self._had.values()]
+        waits = [at_s + self._every_s - now_s for at_s in (*ends, *self._warming_s.values())]
+        return min((wait for wait in waits if 0 < wait < inf), default=None)
 
-    def _waits(self, since_s: Mapping[str, float], now_s: float) -> dict[str, float]:
-        left = {arm: at_s + self._every_s - now_s for arm, at_s in since_s.items()}
-        return {arm: wait for arm, wait in left.items() if wait > 0}
+    def _least(self, had: deque[tuple[int, float]], now_s: float) -> tuple[int, float]:
+        """The least of the last while, and when it ended."""
+        while had[0][1] + self._every_s <= now_s:
+            had.popleft()
+        return had[0]

@@ -152,6 +152,31 @@ def test_another_answer_than_was_written_is_told_and_not_acknowledged() -> None:
     run("litellm.toml", stubborn, scenario)
 
 
+def test_what_is_tolerated_leaves_no_broken_arm_a_little() -> None:
+    """A place that rounds is believed; one that keeps one unit on a broken arm is not."""
+    proxy = LiteLlm()
+
+    def rounding(method: str, target: str, body: bytes) -> tuple[int, Any]:
+        answer = proxy(method, target, body)
+        small, large = proxy.weights.values()
+        if method == "POST" and large:
+            proxy.weights = {"deployment-small": small - 1, "deployment-large": large + 1}
+        return answer
+
+    async def scenario(made: Rig, server: WeightServer) -> None:
+        del server
+        made.hear(weights={"small": 0.3, "large": 0.7})
+        await made.turn()
+        assert made.acknowledged == [(1, 1)]
+        proxy.weights = {"deployment-small": 99, "deployment-large": 1}
+        made.hear(weights={"small": 1.0}, kind="rollback", quarantined=["large"], seq=2)
+        await made.turn()
+        assert proxy.weights["deployment-large"] == 0
+        assert made.acknowledged == [(1, 1), (1, 2)]
+
+    run("litellm.toml", rounding, scenario, tolerance=2)
+
+
 @pytest.mark.parametrize(
     ("failure", "kind"),
     [

@@ -75,16 +75,13 @@ def make_places(settings: Settings, environment: Mapping[str, str]) -> dict[str,
 def _place(
     name: str, section: ActuatorSettings, client: Kubernetes | None, environment: Mapping[str, str]
 ) -> Place:
+    arms, force = section.arms, section.force
+    if section.httproute is not None and client is not None:
+        return http_route(client, section.httproute, arms, force=force)
+    if section.inferenceservice is not None and client is not None:
+        return inference_service(client, section.inferenceservice, arms, force=force)
     if section.webhook is not None:
         return Webhook(name, section, section.webhook, environment)
-    if client is None:
-        raise SettingsError(f"actuators.{name}: name httproute, inferenceservice or webhook")
-    if section.httproute is not None:
-        return http_route(client, section.httproute, section.arms, force=section.force)
-    if section.inferenceservice is not None:
-        return inference_service(
-            client, section.inferenceservice, section.arms, force=section.force
-        )
     raise SettingsError(f"actuators.{name}: name httproute, inferenceservice or webhook")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import yaml
 from actuating import AT_ONCE, Rig, rig
 from doc_blocks import ROOT
 from msgspec import structs
@@ -234,7 +235,15 @@ def test_a_secret_that_is_missing_or_odd_is_named() -> None:
         assert "sk" not in str(told.value)
 
 
-def test_the_kubernetes_example_loads() -> None:
-    """Both of its actuators are whole."""
-    settings = load_settings(EXAMPLES / "kubernetes.toml", {})
-    assert [*settings.actuators] == ["checkout", "fraud"]
+def test_rights_of_the_example_are_those_that_its_settings_need() -> None:
+    """The Role names the objects of examples/actuate/kubernetes.toml, to be read and patched."""
+    actuators = load_settings(EXAMPLES / "kubernetes.toml", {}).actuators.values()
+    routes = [one.httproute.name for one in actuators if one.httproute]
+    services = [one.inferenceservice.name for one in actuators if one.inferenceservice]
+    text = (EXAMPLES / "rbac.yaml").read_text(encoding="utf-8")
+    (role,) = (one for one in yaml.safe_load_all(text) if one["kind"] == "Role")
+    assert {rule["resources"][0]: rule["resourceNames"] for rule in role["rules"]} == {
+        "httproutes": routes,
+        "inferenceservices": services,
+    }
+    assert {*map(tuple, (rule["verbs"] for rule in role["rules"]))} == {("get", "patch")}

@@ -147,9 +147,9 @@ class Actuator:
 
     async def _pursue(self, state: InForce) -> float:
         """Bring the place nearer to what holds for the route."""
-        wanted = wanted_of(state, self._settings.arms, self.place.total)
-        self.status.target = wanted.shares
         seen = await self._present(state)
+        wanted = wanted_of(state, seen.shares, self.place.total)
+        self.status.target = wanted.shares
         now_s = self._clock_s()
         self._rises.note(seen.shares, now_s)
         if not wanted.shares:
@@ -218,10 +218,10 @@ class Actuator:
         status = self.status
         status.shares = seen.shares
         is_there = self._agree(seen.shares, wanted.shares)
-        faults = [*wanted.faults, *([seen.pending] if seen.pending else [])]
-        status.is_in_force = is_there and not faults
+        faults = [*wanted.faults, *seen.faults]
+        status.is_in_force = is_there and not faults and not seen.pending
         waits = [self._settings.check_s]
-        if wanted.faults:
+        if faults:
             waits.append(self._failed(Trouble("unfit", "; ".join(faults))))
         elif seen.pending:
             waits.append(self._wait_for(seen.pending))

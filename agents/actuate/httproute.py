@@ -48,15 +48,16 @@ def seen_route(
     Raises
     ------
     Trouble
-        If there is no such rule, or its backends are not those of the arms.
+        If there is no such rule, or it has no backend of any arm.
     """
-    backends = _backends(document, settings, arms)
-    weights = {arm: backends[arm].get("weight", _DEFAULT_WEIGHT) for arm in arms}
-    shares = apportion(weights, settings.total) or dict.fromkeys(arms, 0)
+    found = _backends(document, settings, arms)
+    weights = {arm: _weight(entry) for arm, entry in found.items()}
+    shares = apportion(weights, settings.total) or dict.fromkeys(found, 0)
     named = owners(document, ("f:spec", "f:rules"))
     others = () if FIELD_MANAGER in named else tuple(named)
     pending = "" if settings.confirm == "spec" else _pending(document)
-    return Seen(shares, pending, others, document)
+    faults = tuple(_surplus(document, settings, found))
+    return Seen(shares, pending, others, faults, document)
 
 
 def route_patch(
@@ -100,7 +101,6 @@ def _backends(
 ) -> dict[str, dict[str, Any]]:
     """Each arm's entry in the rule; the very objects of the document."""
     entries: list[dict[str, Any]] = _rule(document, settings).get("backendRefs") or []
-    where = f"rule {settings.rule or settings.rule_index} of HTTPRoute {settings.place}"
     found: dict[str, dict[str, Any]] = {}
     for entry in entries:
         with_port = f"{_backend_name(entry)}:{entry.get('port', '')}"
@@ -108,22 +108,34 @@ def _backends(
     if len(found) < len(entries):
         raise Trouble(
             "unfit",
-            f"{where} has a backend twice: name each as NAME:PORT in arms, or leave one out",
+            f"{settings.where} has a backend twice: name each as NAME:PORT in arms, or leave one "
+            "out",
         )
-    if absent := [backend for backend in arms.values() if backend not in found]:
+    if not found.keys() & {*arms.values()}:
         raise Trouble(
             "unfit",
-            f"{where} has no backend {', '.join(map(repr, absent))}; it has "
-            f"{', '.join(map(repr, found)) or 'none'}: add it to the rule with weight 0, or "
-            "correct arms",
+            f"{settings.where} has no backend of any arm; it has "
+            f"{', '.join(map(repr, found)) or 'none'}: add those of arms with weight 0, or correct "
+            "arms",
         )
-    if surplus := [name for name in found if name not in arms.values()]:
-        raise Trouble(
-            "unfit",
-            f"{where} has the backend {', '.join(map(repr, surplus))}, which is no arm's, so "
-            "shares would not be those of the arms: name it in arms, or take it out of the rule",
-        )
-    return {arm: found[backend] for arm, backend in arms.items()}
+    return {arm: found[backend] for arm, backend in arms.items() if backend in found}
+
+
+def _surplus(
+    document: Mapping[str, Any], settings: HttpRouteSettings, found: Mapping[str, dict[str, Any]]
+) -> Iterator[str]:
+    """Backends that get traffic and are no arm's."""
+    for entry in _rule(document, settings).get("backendRefs") or ():
+        if _weight(entry) and not any(entry is ours for ours in found.values()):
+            yield (
+                f"{settings.where} has the backend {_backend_name(entry)!r}, which is no arm's "
+                f"and has the weight {_weight(entry)}, so shares are not those of the arms: name "
+                "it in arms, or take it out of the rule"
+            )
+
+
+def _weight(entry: Mapping[str, Any]) -> int:
+    return int(entry.get("weight", _DEFAULT_WEIGHT))
 
 
 def _backend_name(backend: Mapping[str, Any]) -> str:

@@ -66,7 +66,7 @@ def seen_service(
     named = owners(document, ("f:spec", "f:predictor", "f:canaryTrafficPercent"))
     others = () if FIELD_MANAGER in named else tuple(named)
     pending = "" if settings.confirm == "spec" else _pending(traffic, written)
-    return Seen(shares, pending, others, document)
+    return Seen(shares, pending, others, document=document)
 
 
 def service_patch(

@@ -36,11 +36,13 @@ class Seen(Struct, frozen=True):
     Attributes
     ----------
     shares : mapping of str to int
-        By arm, of the place's total; all 0 where it sends traffic nowhere.
+        By arm that has a backend there, of the place's total; all 0 where it sends traffic nowhere.
     pending : str
         Why it does not count as in force yet; empty where it does.
     others : tuple of str or None
         Who else has written it; empty where it was us. None where nobody can tell.
+    faults : tuple of str
+        What is wrong there and holds no write up, each with its cure.
     document : object
         As it was read, for the next write.
     """
@@ -48,6 +50,7 @@ class Seen(Struct, frozen=True):
     shares: Mapping[str, int]
     pending: str = ""
     others: tuple[str, ...] | None = None
+    faults: tuple[str, ...] = ()
     document: Any = None
 
 

@@ -77,6 +77,11 @@ class HttpRouteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
         """Namespace and name."""
         return f"{self.namespace}/{self.name}"
 
+    @property
+    def where(self) -> str:
+        """The rule, for messages."""
+        return f"rule {self.rule or self.rule_index} of HTTPRoute {self.place}"
+
 
 class InferenceServiceSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``canaryTrafficPercent`` of a KServe ``InferenceService``: two revisions only.

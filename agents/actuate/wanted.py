@@ -1,6 +1,6 @@
 """What a control message asks of a place where traffic is split; pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from msgspec import Struct
 
@@ -29,15 +29,15 @@ class Wanted(Struct, frozen=True):
     faults: tuple[str, ...] = ()
 
 
-def wanted_of(state: InForce, arms: Mapping[str, str], total: int) -> Wanted:
+def wanted_of(state: InForce, arms: Collection[str], total: int) -> Wanted:
     """Return what should hold, of arms that have a backend.
 
     Parameters
     ----------
     state : InForce
         What holds for the route, also the safe weights.
-    arms : mapping of str to str
-        Backend of each arm.
+    arms : collection of str
+        That have a backend.
     total : int
         That the shares sum to.
 
@@ -50,13 +50,13 @@ def wanted_of(state: InForce, arms: Mapping[str, str], total: int) -> Wanted:
     shares = apportion({arm: weights.get(arm, 0.0) for arm in arms}, total)
     without = {arm: weight for arm, weight in sorted(weights.items()) if arm not in arms and weight}
     faults = [
-        f"arm {arm!r} has the weight {weight:g} and no backend; its share goes to the others: name "
-        "its backend in arms, or retire it"
+        f"arm {arm!r} has the weight {weight:g} and no backend; its share goes to the others: give "
+        "it one, in arms and in the place itself, or retire it"
         for arm, weight in without.items()
     ]
     if not shares:
         faults.append("no arm that has a backend has any weight, so nothing is written")
-    return Wanted(shares, _broken(state.message) & arms.keys(), tuple(faults))
+    return Wanted(shares, _broken(state.message).intersection(arms), tuple(faults))
 
 
 def _broken(message: ControlMessage) -> frozenset[str]:

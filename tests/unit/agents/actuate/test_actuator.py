@@ -189,8 +189,9 @@ def test_whoever_changed_the_rules_meanwhile_is_not_overwritten(
         ("patch", "refused", "allow the service account get and patch"),
         ("gone", "missing", "correct namespace and name"),
         ("rule", "unfit", "no rule 'models'; it has 'pages'"),
-        ("backend", "unfit", "no backend 'model-v2'; it has 'model-v1'"),
-        ("surplus", "unfit", "backend 'model-v3', which is no arm's"),
+        ("backends", "unfit", "no backend of any arm; it has 'model-v3'"),
+        ("backend", "unfit", "arm 'v2' has the weight 0.25 and no backend"),
+        ("surplus", "unfit", "backend 'model-v3', which is no arm's and has the weight 1"),
     ],
 )
 def test_what_cannot_be_done_is_told_with_its_cure(
@@ -199,6 +200,7 @@ def test_what_cannot_be_done_is_told_with_its_cure(
     """Each is one sentence with a cure, not acknowledged, and over when its cause is."""
     kept = api.objects[ROUTE_PATH]
     backends = {
+        "backends": {"model_v3": 1},
         "backend": {"model_v1": 1},
         "surplus": {"model_v1": 1, "model_v2": 0, "model_v3": 1},
     }
@@ -387,6 +389,27 @@ def test_an_arm_without_a_backend_holds_no_rollback_up(api: KubeApi, tmp_path: P
         assert made.acknowledged == []
 
     run(route_rig(api, tmp_path), scenario)
+
+
+def test_a_rule_that_is_not_as_arms_say_holds_no_rollback_up(api: KubeApi, tmp_path: Path) -> None:
+    """A backend is gone, another is nobody's: the broken arm loses its traffic all the same."""
+    spec = http_route(model_v2=90, model_v1=10, other=5)["spec"]
+    api.objects[ROUTE_PATH].document["spec"] = spec
+    arms = {"v1": "model-v1", "v2": "model-v2", "v0": "model-v0"}
+
+    async def scenario(made: Rig) -> None:
+        weights = {"v0": 0.0, "v1": 1.0, "v2": 0.0}
+        made.hear(weights=weights, kind="rollback", quarantined=["v2"], seq=2)
+        await made.turn()
+        kept = api.objects[ROUTE_PATH]
+        assert weights_of(kept) == {"model-v2": 0, "model-v1": 100, "other": 5}
+        assert "backend 'other', which is no arm's" in made.actuator.status.trouble
+        assert made.acknowledged == []
+        backends_of(kept)[2]["weight"] = 0
+        await made.turn(1.0)
+        assert made.acknowledged == [(1, 2)]
+
+    run(route_rig(api, tmp_path, arms=arms, warm_up=SLOWLY), scenario)
 
 
 def test_safe_weights_are_written_and_not_acknowledged(api: KubeApi, tmp_path: Path) -> None:

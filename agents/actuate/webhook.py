@@ -52,7 +52,8 @@ def weight_in(document: Any, path: str, where: str) -> float:
             return weight
     raise Trouble(
         "unfit",
-        f"{where}: {path} gives {found!r:.100}, which is no weight: correct read, or read_url",
+        f"{where}: {path} gives {found!r:.100}, which is no weight: correct read or read_url, or "
+        "say what holds where nothing is set: PATH || `1`",
     )
 
 

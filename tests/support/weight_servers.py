@@ -22,7 +22,7 @@ class LiteLlm:
     """``POST /model/update`` and ``GET /model/info`` of a proxy with a database."""
 
     def __init__(self) -> None:
-        self.weights: dict[str, Any] = {"deployment-small": 1, "deployment-large": 0}
+        self.weights: dict[str, Any] = {"deployment-small": None, "deployment-large": None}
         self.order: list[str] = []
 
     def __call__(self, method: str, target: str, body: bytes) -> Answer:
@@ -41,10 +41,10 @@ class LiteLlm:
 
 
 class Envoy:
-    """``POST /runtime_modify`` and ``GET /runtime``: values are texts, in layers."""
+    """``POST /runtime_modify`` and ``GET /runtime``: values are texts, in layers; none at first."""
 
     def __init__(self) -> None:
-        self.values = {"traffic.search.search-v1": "100", "traffic.search.search-v2": "0"}
+        self.values: dict[str, str] = {}
 
     def __call__(self, method: str, target: str, body: bytes) -> Answer:
         del body

@@ -67,6 +67,12 @@ def run(
 ) -> None:
     """Run what is missing, then write the report. Stop and start at will: finished runs stay."""
     _require("sklearn", "matplotlib")
+    given = None
+    if live:
+        # First of all: models and data take seconds, and a broker that is away takes them too.
+        from leverframe.experiments.live.broker import given_broker
+
+        given = given_broker()
     from rich.console import Console
 
     from leverframe.experiments.datasets import DATASETS, default_folder
@@ -83,7 +89,7 @@ def run(
     if live:
         from leverframe.experiments.live.command import run_live
 
-        run_live(plan_jobs(QUICK, *names, seeds or 1), folder or default_folder(), console)
+        run_live(plan_jobs(QUICK, *names, seeds or 1), folder or default_folder(), console, given)
         return
     output = output / "quick" if quick else output
     started = time.monotonic()

@@ -1,11 +1,9 @@
 """``leverframe experiment run --live``: broker, progress, a line for each run, the verdict."""
 
-import asyncio
 import logging
-import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,8 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from leverframe.agents.operator.preflight import require
-from leverframe.agents.settings import load_settings
+from leverframe.experiments.live.broker import start_own
 from leverframe.experiments.live.experiment import live_runs, serve_live
 from leverframe.experiments.live.run import LiveResult
 from leverframe.experiments.runs import Job
@@ -26,11 +23,13 @@ _LINE = "{:<10} {:<19} {:>4} {:>7} {:>7}  {:<16}  {:<16}  {}"
 _HEAD = _LINE.format("data", "strategy", "seed", "rows", "seconds", "live", "replay", "state")
 
 
-def run_live(jobs: Sequence[Job], data_folder: Path | None, console: Console) -> None:
+def run_live(
+    jobs: Sequence[Job], data_folder: Path | None, console: Console, given: str | None
+) -> None:
     """Serve all jobs through Kafka and compare each with its replay.
 
-    Raises ``click.ClickException``: if there is nothing to serve, or a state differs from its
-    replay's.
+    ``given`` is the user's broker; one of our own is started where there is none. Raises
+    ``click.ClickException``: if there is nothing to serve, or a state differs from its replay's.
     """
     results: list[LiveResult] = []
     with ExitStack() as stack:
@@ -45,7 +44,9 @@ def run_live(jobs: Sequence[Job], data_folder: Path | None, console: Console) ->
         progress = stack.enter_context(
             Progress(*columns, TimeElapsedColumn(), console=console, redirect_stdout=is_seen)
         )
-        servers = _broker(stack, folder, console.print)
+        if given is not None:
+            console.print(f"using the broker at {given}")
+        servers = given or start_own(stack, folder, console.print)
         tables = progress.add_task("models", total=len(jobs))
         runs = []
         for job in jobs:
@@ -84,20 +85,3 @@ def _line(result: LiveResult) -> str:
         result.replayed.digest,
         "equal" if result.is_equal else "DIFFERENT",
     )
-
-
-def _broker(stack: ExitStack, folder: Path, say: Callable[[str], None]) -> str:
-    """The user's broker, else one of our own that ends with the stack."""
-    if given := os.environ.get("LEVERFRAME_BROKER"):
-        asyncio.run(require(load_settings(None, {"LEVERFRAME_BROKER": given}), ()))
-        say(f"using the broker at {given}")
-        return given
-    from leverframe.devbroker.assets import cache_root
-    from leverframe.devbroker.broker import start_broker
-
-    say("starting a real Apache Kafka (the first time its jars are downloaded, 45 MB)")
-    running = start_broker(
-        data_dir=folder / "broker", port=None, cache=cache_root(), report=say, detached=False
-    )
-    stack.callback(running.stop)
-    return str(running.bootstrap)

@@ -27,8 +27,10 @@ from leverframe.streams.attribution.entries import (
     Waiting,
     accounts_of,
     answer_bytes,
+    early_labels,
     labels_bytes,
     prediction_of,
+    unit_of,
 )
 from leverframe.streams.routes.route import Route, RouteTable
 
@@ -68,7 +70,7 @@ def with_turns(session: Session, changed: Mapping[str, Kept]) -> Session:
     turns = {**session.turns, **changed}
     if len(turns) > MAX_TURNS:
         raise RecordError("limit", f"{MAX_TURNS} turns of this session are kept, no more")
-    if sum(map(_entry_bytes, turns.values())) > MAX_ANSWERS_BYTES:
+    if sum(_turn_bytes(name, turn) for name, turn in turns.items()) > MAX_ANSWERS_BYTES:
         raise RecordError("limit", f"turns of this session have over {MAX_ANSWERS_BYTES} bytes")
     return structs.replace(session, turns=turns)
 
@@ -86,7 +88,7 @@ def with_session_label(session: Session, truth: GroundTruth, label: ArrivedLabel
         raise RecordError("unsupported", "a label of a session has no parts; name a turn for one")
     said = SessionLabel("" if is_whole else truth.request_id, label, truth.judge)
     labels = [*session.labels, said]
-    size = labels_bytes(one.label.label for one in labels)
+    size = sum(_label_bytes(one.label) + 4 * len(one.request_id) for one in labels)
     if len(labels) > MAX_WAITING_LABELS or size > MAX_LABELS_BYTES:
         raise RecordError(
             "limit",
@@ -150,19 +152,25 @@ def answer_in(entry: Entry) -> Waiting | None:
     return waiting if waiting.served and waiting.shown else None
 
 
-def _entry_bytes(entry: Kept) -> int:
-    """The most that a turn takes in the session's entry, bytes."""
+def _turn_bytes(name: str, entry: Kept) -> int:
+    """The most that a turn takes in the session's entry, bytes; its name may stand there thrice."""
+    size = 12 * len(name) + 20
     if isinstance(entry, EarlyLabel):
-        labels = [entry.label, *(one.label for one in entry.earlier)]
-        return 100 + labels_bytes(labels) + 60 * len(labels)
+        return size + sum(map(_label_bytes, early_labels(entry)))
     if isinstance(entry, Session):
-        return 0
-    size = 0
+        return size
     for account in accounts_of(entry):
-        size += answer_bytes(prediction_of(account)) + 100
+        waiting = prediction_of(account)
+        size += answer_bytes(waiting) + 4 * len(unit_of(waiting) or "") + 100
         if isinstance(account, Attributed):
             size += labels_bytes([account.label, *account.parts.values()])
-            size += sum(4 * len(part) for part in account.parts)
+            size += sum(4 * len(part) + 5 for part in account.parts)
     if isinstance(entry, Shared):
-        size += labels_bytes(one.label for one in entry.labels) + 60 * len(entry.labels)
+        size += sum(map(_label_bytes, entry.labels))
     return size
+
+
+def _label_bytes(label: ArrivedLabel) -> int:
+    """The most that a label takes, bytes."""
+    names = [label.part, *(label.metrics or ())]
+    return 60 + labels_bytes([label.label]) + sum(4 * len(name) + 14 for name in names)

@@ -8,7 +8,12 @@ from records import MAX_VALUE_BYTES, T0, Record, label_record, prediction_record
 
 from leverframe.schemas.dead_letter import DeadLetter
 from leverframe.schemas.reward import Reward
-from leverframe.streams.attribution.entries import MAX_ANSWERS_BYTES, Kept, Session
+from leverframe.streams.attribution.entries import (
+    MAX_ANSWERS_BYTES,
+    MAX_LABELS_BYTES,
+    Kept,
+    Session,
+)
 from leverframe.streams.attribution.expiry import Sweep, sweep
 from leverframe.streams.attribution.outcome import AttributionOutcome
 from leverframe.streams.attribution.packed import decode_entry, encode_entry
@@ -135,7 +140,7 @@ def test_a_judge_moves_no_reward() -> None:
     assert swept(late, 960, **rules).measured == []
     kept = found.changed["s"]
     assert isinstance(kept, Session)
-    assert kept.judged == ["a", "b"]
+    assert kept.judged == ["b", "a"]
     for label in ("good", None):
         assert reasons(joined(said(label, 0, judge=True)).dead_letters) == ["invalid"]
     assert reasons(joined(label_record("x", 1, judge=True)).dead_letters) == ["unsupported"]
@@ -198,6 +203,26 @@ def test_sessions_are_bounded() -> None:
     assert len(encode_entry(outcome.entries["s"])) < MAX_ANSWERS_BYTES
     labels = [said(1.0, number) for number in range(MAX_WAITING_LABELS + 2)]
     assert reasons(joined(*labels).dead_letters) == ["limit"] * 2
+
+
+def test_no_producer_makes_an_entry_too_large() -> None:
+    """Names, metrics and texts as long as they may be, labels of turns that never come."""
+    wide = "\U0001d54f"
+    metrics = {f"{number:02}" + wide * 62: 1.0 for number in range(16)}
+    kept: dict[str, Kept] = {}
+    for again in range(4):
+        names = [f"{again}{number:03}" + wide * 124 for number in range(300)]
+        records = [turn(name, 0, prediction=wide * 100, unit_id=wide * 128) for name in names]
+        records += [said(wide * 100, 1, name[::-1], metrics=metrics) for name in names]
+        records += [said(1.0, 1, name, judge=True) for name in names]
+        outcome = joined(*records, kept=kept)
+        found = swept(outcome, 900)
+        kept = {"s": found.changed["s"]}
+        for entry in (outcome.entries["s"], kept["s"]):
+            assert len(encode_entry(entry)) < MAX_ANSWERS_BYTES + MAX_LABELS_BYTES
+        assert {*reasons(outcome.dead_letters), *reasons(found.dead_letters)} <= {"limit"}
+        assert outcome.dead_letters
+        assert found.dead_letters
 
 
 def test_a_turn_that_is_sent_twice_counts_once() -> None:

@@ -39,6 +39,14 @@ class Spoken(NamedTuple):
     turn: str = ""
 
 
+class Sharing(NamedTuple):
+    """How a route shares labels of sessions: ``last``, ``all`` or ``decayed``."""
+
+    name: str
+    decay: float
+    window_ms: int
+
+
 class Counted(NamedTuple):
     """What one request counts in the end, in which arm, and since when."""
 
@@ -74,28 +82,28 @@ def recount(predictions: Sequence[Predicted], labels: Iterable[Labelled], rules:
 
 
 def labels_of_turns(
-    turns: Mapping[str, Predicted], spoken: Iterable[Spoken], rule: str, decay: float
+    turns: Mapping[str, Predicted], spoken: Iterable[Spoken], rule: Sharing
 ) -> dict[str, list[Labelled]]:
     """Return the labels that each turn of a session has in the end, by the route's rule.
 
     ``spoken`` is in the order of its topic, in which times do not fall.
     """
     found: dict[str, list[Labelled]] = {name: [] for name in turns}
-    own = set()
+    own = dict[str, int]()
     for one in spoken:
         if one.turn:
-            own.add(one.turn)
+            own[one.turn] = one.at_ms
             found.setdefault(one.turn, []).append(Labelled(one.at_ms, one.label))
             continue
         before = [name for name in turns if turns[name].shown and turns[name].at_ms <= one.at_ms]
         before.sort(key=lambda name: (turns[name].at_ms, name))
-        if rule == "last":
+        if rule.name == "last":
             before = before[-1:]
         for at, name in enumerate(before):
             label = one.label
-            if rule == "decayed" and label is not None:
-                label = label * decay ** (len(before) - 1 - at)
-            if name not in own:
+            if rule.name == "decayed" and label is not None:
+                label = label * rule.decay ** (len(before) - 1 - at)
+            if name not in own or turns[name].at_ms - own[name] > rule.window_ms:
                 found[name].append(Labelled(one.at_ms, label))
     return found
 

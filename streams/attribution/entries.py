@@ -255,8 +255,9 @@ class Session(Struct, frozen=True, array_like=True, tag=9):
     ----------
     turns : dict of str to Entry
         By request id, for as long as each is kept.
-    spoken : list of str
-        Turns that have had a label of their own: the session's passes them by.
+    spoken : dict of str to int
+        Turns that have had a label of their own, with the record time of its newest: the session's
+        pass them by.
     labels : list of SessionLabel
         In the order in which they came, until every turn before them was read.
     judged : list of str
@@ -264,7 +265,7 @@ class Session(Struct, frozen=True, array_like=True, tag=9):
     """
 
     turns: dict[str, Entry] = field(default_factory=dict)
-    spoken: list[str] = field(default_factory=list)
+    spoken: dict[str, int] = field(default_factory=dict)
     labels: list[SessionLabel] = field(default_factory=list)
     judged: list[str] = field(default_factory=list)
 

@@ -188,7 +188,7 @@ def _sweep_session(
     if not turns and not after.labels:
         out.expired.append(session_id)
         return
-    spoken = [name for name in after.spoken if name in turns]
+    spoken = {name: at_ms for name, at_ms in after.spoken.items() if name in turns}
     judged = [name for name in after.judged if name in turns]
     out.changed[session_id] = Session(turns, spoken, after.labels, judged)
     times = (one.label.arrived_ms for one in after.labels)

@@ -4,7 +4,7 @@ Labels that name a session are counted once the slower input has passed their ti
 before them was read by then, so that it makes no difference which topic was read first.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from msgspec import structs
@@ -108,12 +108,14 @@ def _score(label: ArrivedLabel) -> ArrivedLabel:
 
 
 def shares_of(
-    turns: Mapping[str, Entry], spoken: Collection[str], label: ArrivedLabel, routes: RouteTable
+    turns: Mapping[str, Entry], spoken: Mapping[str, int], label: ArrivedLabel, routes: RouteTable
 ) -> Iterator[tuple[str, ArrivedLabel]]:
     """Yield the turns that get a label of the session, oldest first, and what each of them gets.
 
     Of each route the turns that were served and shown, up to the label's record time. The last one
-    alone gets its metrics. Raises ``RecordError`` where a label cannot be shared: ``unrewardable``.
+    alone gets its metrics. A turn's own label that is older than its window counted for nothing,
+    and keeps no other away. Raises ``RecordError`` where a label cannot be shared:
+    ``unrewardable``.
     """
     by_route: dict[str, list[tuple[int, str]]] = {}
     for request_id, entry in turns.items():
@@ -123,9 +125,13 @@ def shares_of(
     for name in sorted(by_route):
         route = routes.get(name)
         newest_first = sorted(by_route[name], reverse=True)
-        for after, (_, request_id) in reversed([*enumerate(newest_first)]):
-            share = None if route is None else _share(label, route, after)
-            if share is not None and request_id not in spoken:
+        if route is None:
+            continue
+        for after, (at_ms, request_id) in reversed([*enumerate(newest_first)]):
+            share = _share(label, route, after)
+            own_ms = spoken.get(request_id)
+            is_spoken = own_ms is not None and at_ms - own_ms <= route.window_ms
+            if share is not None and not is_spoken:
                 yield request_id, share
 
 

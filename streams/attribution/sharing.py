@@ -69,8 +69,9 @@ def _count(join: Join, session: Session, said: SessionLabel) -> _Counted:
     except RecordError as limit:
         join.out = AttributionOutcome()
         return session, limit
-    if said.request_id in after.turns and said.request_id not in after.spoken:
-        after = structs.replace(after, spoken=[*after.spoken, said.request_id])
+    if said.request_id in after.turns:
+        spoken = {**after.spoken, said.request_id: said.label.arrived_ms}
+        after = structs.replace(after, spoken=spoken)
     return after, refused
 
 
@@ -79,7 +80,7 @@ def _judge(join: Join, session: Session, said: SessionLabel) -> _Counted:
     turns, label, judged = session.turns, said.label, [*session.judged]
     names = [said.request_id]
     if not said.request_id:
-        shares = shares_of(turns, (), structs.replace(label, label=None), join.routes)
+        shares = shares_of(turns, {}, structs.replace(label, label=None), join.routes)
         names = [name for name, share in shares if share.metrics is not None]
     for name in names or [""]:
         waiting = answer_in(turns[name]) if name in turns else None

@@ -246,7 +246,7 @@ ENTRIES = {
     ),
     "session": Session(
         {"x": _OF_UNIT, "y": Attributed(_OF_UNIT, 1, T0, 1.0, 3, T0 + 7)},
-        ["y"],
+        {"y": T0 + 7},
         [SessionLabel("", ArrivedLabel(T0 + 7, 1, T0 + 7, "", 3))],
         ["x"],
     ),

@@ -10,21 +10,30 @@ from hypothesis import strategies as st
 from played import WINDOW_MS, in_force, played, rules_of
 from records import Record, label_record, prediction_record, routes
 
-from leverframe.experiments.oracle import Counted, Predicted, Spoken, labels_of_turns, recount
+from leverframe.experiments.oracle import (
+    Counted,
+    Predicted,
+    Sharing,
+    Spoken,
+    labels_of_turns,
+    recount,
+)
 from leverframe.schemas.reward import Reward
 
 DECAY = 0.5
 SESSIONS = st.sampled_from(["s", "t"])
+# Ends of windows are where a sweep could make a difference.
+EDGES = st.sampled_from([0, 1, WINDOW_MS // 2, WINDOW_MS - 1, WINDOW_MS, WINDOW_MS + 1])
 TURNS = st.sampled_from(["x", "y", "z"])
 turn_steps = st.tuples(
-    st.integers(0, 500),
+    st.integers(0, 500) | EDGES,
     SESSIONS,
     TURNS,
     st.sampled_from([0, 1]),
     st.sampled_from([True, True, True, False]),
 )
 label_steps = st.tuples(
-    st.integers(0, 400),
+    st.integers(0, 400) | EDGES,
     SESSIONS,
     st.sampled_from(["", "", "", "x", "y"]),
     st.sampled_from([0, 1, 2, None]),
@@ -83,7 +92,7 @@ def in_order_of_read(seen: Arrivals) -> list[Record]:
 def expected(seen: Arrivals, rule: str) -> dict[str, Counted]:
     counted = {}
     for session, turns in seen.turns.items():
-        labels = labels_of_turns(turns, seen.spoken[session], rule, DECAY)
+        labels = labels_of_turns(turns, seen.spoken[session], Sharing(rule, DECAY, WINDOW_MS))
         for turn, predicted in turns.items():
             counted[session + turn] = recount([predicted], labels[turn], rules_of())
     return {name: one for name, one in counted.items() if one.reward is not None}

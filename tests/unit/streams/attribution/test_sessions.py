@@ -90,6 +90,16 @@ def test_a_turn_with_a_label_of_its_own_keeps_it() -> None:
         assert last == {"b": 1.0}
 
 
+def test_a_label_too_old_for_its_turn_keeps_no_other_away() -> None:
+    """It counted for nothing there, whether a sweep has forgotten it or not."""
+    early = joined(said(1.0, 0, "a"))
+    later = [turn("a", 1001), said(8.0, 1100)]
+    for until in (500, 1001):
+        first = swept(early, until)
+        outcome = joined(*later, kept=dict(first.changed))
+        assert counted(swept(outcome, 1200).rewards) == [("a", 8.0)]
+
+
 def test_labels_count_by_their_time_whatever_their_place() -> None:
     """A producer's clock may be behind another's: cuts of the sweep make no difference."""
     rules: dict[str, Any] = {"session_label": "all"}

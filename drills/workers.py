@@ -19,6 +19,7 @@ __all__ = ["DRILLS", "harm_disks", "kill_at_points"]
 
 _RESUMED_S: Final = 3.0
 _ROLLED_S: Final = 5.0
+_SETTLED_S: Final = 8.0
 HARMS: Final = (*DAMAGES, "disk full")
 
 
@@ -189,6 +190,17 @@ async def stop_gently(stage: Stage, times: int) -> None:
         raise AssertionError(f"a worker resumed {max(resumed)} s after its start")
 
 
+async def _settled(stage: Stage, names: Sequence[str]) -> None:
+    """Wait until partitions have found their workers: none was opened for some seconds."""
+    deadline_s, opened = time.monotonic() + PATIENCE_S, -1
+    while (now := sum(map(stage.fleet.opened, names))) != opened:
+        if time.monotonic() > deadline_s:
+            raise AssertionError(f"partitions still move after {PATIENCE_S:g} s")
+        opened = now
+        await asyncio.sleep(_SETTLED_S)
+        await flows(stage.pauses)
+
+
 async def restart_in_turn(stage: Stage, times: int) -> None:
     """Three named workers are restarted one after another, as a platform rolls out a version.
 
@@ -202,20 +214,20 @@ async def restart_in_turn(stage: Stage, times: int) -> None:
         stage.fleet.start(name, base=base)
     fleet, pauses = stage.fleet, list[float]()
     await until(lambda: all(map(fleet.has_joined, names)), PATIENCE_S, "all three work")
-    await flows(stage.pauses)
+    await _settled(stage, names)
     for number in range(times):
         name = names[number % len(names)]
-        others = [other for other in names if other != name]
-        opened = {other: fleet.opened(other) for other in others}
+        before = {each: fleet.opened(each) for each in names}
         stage.pauses.reset()
         if code := await fleet.dismiss(name):
             raise AssertionError(f"{name} ended with {code} after SIGTERM")
         fleet.start(name)
-        await until(lambda n=name: fleet.has_joined(n), PATIENCE_S, f"{name} works again")
+        every = f"{name} opened all {before[name]} of its partitions again"
+        await until(lambda n=name, m=before[name]: fleet.opened(n) >= m, PATIENCE_S, every)
         await flows(stage.pauses)
         pauses.append(round(stage.pauses.longest_s, 2))
         stage.injected(f"{name} restarted, longest pause {pauses[-1]:.2f} s")
-        if moved := [other for other in others if fleet.opened(other) > opened[other]]:
+        if moved := [each for each in names if fleet.opened(each) > before[each]]:
             raise AssertionError(f"partitions of {name} moved to {', '.join(moved)}")
     stage.notes |= {"pause_s": max(pauses), "pauses_s": pauses}
     stage.pauses.reset()

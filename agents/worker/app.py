@@ -51,6 +51,7 @@ from leverframe.streams.runtime.lanes import Lanes
 from leverframe.streams.runtime.ledger import Ledger, LedgerSettings
 from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.runtime.microbatch import MicrobatchSchema, MicrobatchTransport, check_faust
+from leverframe.streams.runtime.no_tables import NoTables
 from leverframe.streams.runtime.open_ledger import open_ledger
 from leverframe.streams.runtime.partition import Agent, Batch, WorkT
 from leverframe.streams.runtime.partitions import Partitions
@@ -243,6 +244,7 @@ def _faust_app(settings: Settings, charge: Charge) -> Any:
         broker_client_id=broker.client_id or "leverframe",
         datadir=Path(settings.app.datadir).absolute() / "faust",
         store="memory://",
+        TableManager=NoTables,
         topic_allow_declare=False,
         topic_disable_leader=True,
         topic_partitions=settings.topics.partitions,

@@ -34,6 +34,7 @@ log = make_logger()
 SWITCH_INTERVAL_S: Final = 0.0005
 # Kubernetes kills 30 s after it has asked. Most ends take one or two seconds.
 LONGEST_END_S: Final = 15.0
+LAST_WORDS_S: Final = 1.0
 
 
 class Worker(faust.Worker):
@@ -48,6 +49,20 @@ class Worker(faust.Worker):
         ending.daemon = True
         ending.start()
         super()._schedule_shutdown(signal)
+
+    def _gather_all(self) -> None:
+        """End what still runs: services have stopped, and all there was to commit is committed.
+
+        Faust waits for a second, whether anything is left or not, and then for another one.
+        """
+        left = asyncio.all_tasks(self.loop)
+        for task in left:
+            task.cancel()
+        if left:
+            self.loop.run_until_complete(asyncio.wait(left, timeout=LAST_WORDS_S))
+
+    async def _sentinel_task(self) -> None:
+        """Nobody is waited for any more."""
 
     def _crash(self, reason: BaseException) -> None:
         """End the process with whatever ends a task of Faust's: it would wait for the others."""

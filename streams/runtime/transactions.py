@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from aiokafka import TopicPartition
+from aiokafka.errors import IllegalOperation
 
 __all__ = ["Target", "Transaction"]
 
@@ -63,11 +64,23 @@ class Transaction:
         producer = self._producer
         await producer.begin_transaction()
         self._add_partitions()
-        ends = await asyncio.gather(*(self._send(*each) for each in self._batches.items()))
-        if offsets:
-            await producer.send_offsets_to_transaction(offsets, group)
-        await producer.commit_transaction()
+        try:
+            ends = await asyncio.gather(*(self._send(*each) for each in self._batches.items()))
+            if offsets:
+                await producer.send_offsets_to_transaction(offsets, group)
+            await producer.commit_transaction()
+        except IllegalOperation as error:
+            raise self._reason(error) from error
         return dict(zip(self._batches, ends, strict=True))
+
+    def _reason(self, error: Exception) -> BaseException:
+        """Why the transaction is over already: aiokafka's own task may be told before a send is.
+
+        To be fenced, mostly; the send only says that there is no transaction.
+        """
+        over = self._producer._txn_manager._transaction_waiter  # noqa: SLF001 - kept nowhere else
+        is_told = over is not None and over.done() and not over.cancelled()
+        return (over.exception() if is_told else None) or error
 
     def _add_partitions(self) -> None:
         """Tell the coordinator of all partitions at once, before the first of them is written.

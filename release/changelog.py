@@ -57,7 +57,8 @@ def collect(changelog: str, fragments: Iterable[Fragment], version: str, day: st
     end = next(start for start in starts if start > begin) if found else begin
     sections = _sections(changelog[found.end() : end] if found else "")
     for fragment in fragments:
-        item = "- " + fragment.text.replace("\n", "\n  ")
+        # A fragment's links begin in its own folder.
+        item = "- " + fragment.text.replace("\n", "\n  ").replace("](../", "](")
         sections.setdefault(fragment.section, []).append(item)
     body = "".join(
         f"### {section.capitalize()}\n\n" + "\n".join(sections[section]) + "\n\n"

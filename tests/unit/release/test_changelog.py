@@ -30,7 +30,7 @@ Install
 - An old fault.
 """
 FRAGMENTS = [
-    Fragment("a.fixed.md", "fixed", "A fault of\ntwo lines."),
+    Fragment("a.fixed.md", "fixed", "A fault of\n[two](../docs/two.md) lines."),
     Fragment("b.added.md", "added", "Another thing."),
 ]
 HEAD = "c0ffee123456"
@@ -43,7 +43,7 @@ def test_fragments_come_under_their_sections() -> None:
     assert day == "2026-03-04"
     assert text == (
         "### Security\n\n- Signed.\n\n### Added\n\nInstall\n- One thing.\n- Another thing.\n\n"
-        "### Fixed\n\n- A fault of\n  two lines."
+        "### Fixed\n\n- A fault of\n  [two](docs/two.md) lines."
     )
     assert entry_of(got, "0.1.0") == entry_of(OLDER, "0.1.0")
     assert got.startswith("# Changelog\n\nAll changes.\n\n## [0.2.0] - 2026-03-04\n")

@@ -50,7 +50,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="release-") as scratch:
         build(out, Path(scratch), changelog, options.sbom)
     print(f"\n{out.relative_to(_ROOT)}/ holds version {VERSION} of {head[:9]}. To release it:")
-    print(f"  git tag -a v{VERSION} -F {out.relative_to(_ROOT)}/NOTES.md {head[:9]}")
+    print(
+        f"  git tag -a v{VERSION} --cleanup=whitespace -F {out.relative_to(_ROOT)}/NOTES.md {head[:9]}"
+    )
     print(f"  git push origin v{VERSION}, and upload the files")
     return 0
 

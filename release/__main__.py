@@ -49,10 +49,9 @@ def main() -> int:
     out = _ROOT / "build" / f"release-{VERSION}"
     with tempfile.TemporaryDirectory(prefix="release-") as scratch:
         build(out, Path(scratch), changelog, options.sbom)
-    print(f"\n{out.relative_to(_ROOT)}/ holds version {VERSION} of {head[:9]}. To release it:")
-    print(
-        f"  git tag -a v{VERSION} --cleanup=whitespace -F {out.relative_to(_ROOT)}/NOTES.md {head[:9]}"
-    )
+    where = out.relative_to(_ROOT)
+    print(f"\n{where}/ holds version {VERSION} of {head[:9]}. To release it:")
+    print(f"  git tag -a v{VERSION} --cleanup=whitespace -F {where}/NOTES.md {head[:9]}")
     print(f"  git push origin v{VERSION}, and upload the files")
     return 0
 

@@ -8,16 +8,15 @@ other fields are owned one by one. Controllers are played: a gateway accepts eac
 splits traffic, at once or when they are told to. It admits everything and watches nothing.
 """
 
-import asyncio
 import copy
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+from served import served
 
 Leaf = tuple[str, ...]
 APPLY = "application/apply-patch+yaml"
@@ -181,30 +180,10 @@ class KubeApi:
     @contextmanager
     def running(self) -> Iterator["KubeApi"]:
         """Serve until the end of the block; again on the same port, after a restart."""
-        loop = asyncio.new_event_loop()
-        ready = threading.Event()
-        thread = threading.Thread(target=self._serve, args=(loop, ready), daemon=True)
-        thread.start()
-        assert ready.wait(30)
-        try:
-            yield self
-        finally:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join(30)
-
-    def _serve(self, loop: asyncio.AbstractEventLoop, ready: threading.Event) -> None:
-        asyncio.set_event_loop(loop)
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._answer)
-        runner = web.AppRunner(app)
-        loop.run_until_complete(runner.setup())
-        site = web.TCPSite(runner, "127.0.0.1", self.port)
-        loop.run_until_complete(site.start())
-        self.port = runner.addresses[0][1]
-        ready.set()
-        loop.run_forever()
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
+        with served(app, self.port) as self.port:
+            yield self
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.asked.append((request.method, request.path))

@@ -7,13 +7,13 @@ authentication. It registers what it is given and checks no compatibility.
 
 import asyncio
 import base64
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+from served import served
 
 
 @dataclass
@@ -74,33 +74,12 @@ class RegistryServer:
     @contextmanager
     def running(self) -> Iterator["RegistryServer"]:
         """Serve until the end of the block; again on the same port, after a restart."""
-        loop = asyncio.new_event_loop()
-        ready = threading.Event()
-        thread = threading.Thread(target=self._serve, args=(loop, ready), daemon=True)
-        thread.start()
-        assert ready.wait(10)
-        try:
-            yield self
-        finally:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join(10)
-
-    def _serve(self, loop: asyncio.AbstractEventLoop, ready: threading.Event) -> None:
-        asyncio.set_event_loop(loop)
         app = web.Application(middlewares=[self._guard])
         app.router.add_get("/schemas/ids/{id}", self._by_id)
         app.router.add_get("/subjects/{subject}/versions/{version}", self._by_version)
         app.router.add_post("/subjects/{subject}/versions", self._post)
-        runner = web.AppRunner(app)
-        loop.run_until_complete(runner.setup())
-        site = web.TCPSite(runner, "127.0.0.1", self.port)
-        loop.run_until_complete(site.start())
-        assert site._server is not None
-        self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
-        ready.set()
-        loop.run_forever()
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
+        with served(app, self.port) as self.port:
+            yield self
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:

@@ -3,9 +3,7 @@
 Each is a handler of one request, ``(method, path with query, body) -> (status, answer)``.
 """
 
-import asyncio
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from aiohttp import web
+from served import served
 
 Answer = tuple[int, Any]
 Handler = Callable[[str, str, bytes], Answer]
@@ -95,29 +94,10 @@ class WeightServer:
 
     @contextmanager
     def running(self) -> Iterator["WeightServer"]:
-        loop = asyncio.new_event_loop()
-        ready = threading.Event()
-        thread = threading.Thread(target=self._serve, args=(loop, ready), daemon=True)
-        thread.start()
-        assert ready.wait(30)
-        try:
-            yield self
-        finally:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join(30)
-
-    def _serve(self, loop: asyncio.AbstractEventLoop, ready: threading.Event) -> None:
-        asyncio.set_event_loop(loop)
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._answer)
-        runner = web.AppRunner(app)
-        loop.run_until_complete(runner.setup())
-        loop.run_until_complete(web.TCPSite(runner, "127.0.0.1", 0).start())
-        self.port = runner.addresses[0][1]
-        ready.set()
-        loop.run_forever()
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
+        with served(app) as self.port:
+            yield self
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.headers.append(dict(request.headers))

@@ -13,6 +13,7 @@ __all__ = [
     "NEARBY_MISPLACED",
     "NEARBY_ORPHAN_LABELS",
     "OVER_QUOTA",
+    "OVER_QUOTA_LATELY_MS",
     "AgedCount",
     "ServedCount",
     "Traffic",
@@ -30,6 +31,8 @@ NEARBY_MISPLACED: Final = "nearby_misplaced_label"
 """Those of them that lie elsewhere."""
 OVER_QUOTA: Final = "over_quota"
 """Requests beyond what a route's settings count in a second."""
+OVER_QUOTA_LATELY_MS: Final = 600_000
+"""How long after the newest of them it is still told."""
 
 MOST: Final = 10**9
 """No worker sees more predictions in a second; sums of such counts stay whole numbers."""

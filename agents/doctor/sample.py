@@ -1,16 +1,13 @@
 """What the judgements need of a record; its value is not kept."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 
 from leverframe.agents.doctor.units import Served
-from leverframe.schemas.traffic import OVER_QUOTA
+from leverframe.schemas.traffic import OVER_QUOTA, OVER_QUOTA_LATELY_MS
 
 __all__ = ["Sample", "Sampled", "alarms_of", "names_of"]
-
-_QUOTA_LATELY_MS: Final = 600_000
 
 
 class Sampled(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,5 +130,5 @@ def alarms_of(value: bytes | None) -> tuple[str, ...] | None:
     cause, newest_ms = read.cause, read.cause.joins.over_quota_ms
     if cause.why != "heartbeat":
         return None
-    is_over = bool(newest_ms) and read.issued_at_ms - newest_ms < _QUOTA_LATELY_MS
+    is_over = bool(newest_ms) and read.issued_at_ms - newest_ms < OVER_QUOTA_LATELY_MS
     return tuple(sorted([*cause.following.alarms, *([OVER_QUOTA] if is_over else [])]))

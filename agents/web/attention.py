@@ -13,6 +13,7 @@ from leverframe.agents.operator.narrate import (
 from leverframe.agents.web.history import RouteHistory
 from leverframe.schemas.causes import cause_of
 from leverframe.schemas.control import ControlMessage
+from leverframe.schemas.traffic import OVER_QUOTA_LATELY_MS
 
 __all__ = ["Attention", "Level", "attention"]
 
@@ -21,7 +22,6 @@ _LATELY_MS: Final = 3_600_000
 _ENOUGH_PREDICTIONS: Final = 100
 _ENOUGH_DEFAULTS: Final = 1_000
 _POOR_COVERAGE: Final = 0.05
-_QUOTA_LATELY_MS: Final = 600_000
 
 
 class Level(IntEnum):
@@ -188,7 +188,7 @@ def _types(beat: Mapping[str, Any]) -> list[Attention]:
 def _quota(beat: Mapping[str, Any], now_ms: int) -> list[Attention]:
     join = beat.get("joins", {})
     newest_ms = join.get("over_quota_ms", 0)
-    if not newest_ms or now_ms - newest_ms > _QUOTA_LATELY_MS:
+    if not newest_ms or now_ms - newest_ms > OVER_QUOTA_LATELY_MS:
         return []
     many = f"{join.get('over_quota', 0):,} of {join.get('prediction', 0):,} requests"
     text = f"{many} were not counted, some of them lately: max_requests_per_s is too small"

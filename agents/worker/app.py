@@ -4,9 +4,6 @@
 command line can load is one line: ``app = build_app(load_settings(path))``.
 """
 
-import logging
-import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -28,6 +25,7 @@ from leverframe.agents.operator.actors import require_keys
 from leverframe.agents.settings import Settings
 from leverframe.agents.web.server import add_web
 from leverframe.agents.worker.attribution import AttributionShell
+from leverframe.agents.worker.endings import end_process
 from leverframe.agents.worker.in_their_words import InTheirWords
 from leverframe.agents.worker.inputs import Inputs
 from leverframe.agents.worker.learning import LearningShell
@@ -36,7 +34,7 @@ from leverframe.agents.worker.metrics import metrics_page
 from leverframe.agents.worker.notifier import SECTIONS, Notifier
 from leverframe.agents.worker.route_settings import SettingsFollower
 from leverframe.schemas.control import ControlMessage
-from leverframe.schemas.errors import GroupError, LeverframeError
+from leverframe.schemas.errors import GroupError
 from leverframe.serving.patches import (
     make_light_records,
     outlive_brokers,
@@ -63,27 +61,6 @@ __all__ = ["build_app"]
 log = make_logger()
 
 _BUFFERED_BATCHES: Final = 16
-
-
-def end_process(error: BaseException) -> None:
-    """Fail-stop: say what happened and leave at once; the platform starts the worker again.
-
-    An orderly shutdown would wait for micro-batches that will never be acknowledged.
-    """
-    if isinstance(error, LeverframeError):
-        log.critical("worker_failed", message=str(error))
-        code = error.exit_code
-    else:
-        log.critical(
-            "worker_failed",
-            message="unexpected error; nothing is lost, restart the worker",
-            exc_info=error,
-        )
-        code = 1
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def build_app(

@@ -20,6 +20,7 @@ log = make_logger()
 
 # More than a process takes that cannot end in order (agents/worker/run.py), and less than 20 s.
 _GRACE_S: Final = 18
+_ASKED_TO_END: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def fork_into(count: int) -> int:
@@ -30,10 +31,13 @@ def fork_into(count: int) -> int:
     """
     parents_end, _kept_open = os.pipe()
     pids: dict[int, int] = {}
+    # Whoever asks the parent to end meanwhile is heard when it can pass that on.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ASKED_TO_END)
     for number in range(count):
         pid = os.fork()
         if pid == 0:
             os.close(_kept_open)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKED_TO_END)
             # Ctrl-C reaches the parent alone, which passes it on once.
             os.setpgid(0, 0)
             threading.Thread(target=_end_with, args=(parents_end,), daemon=True).start()
@@ -66,18 +70,26 @@ def _wait(pids: dict[int, int]) -> int:
         _send(signal.SIGTERM, running)
         signal.alarm(_GRACE_S)
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    for asked in _ASKED_TO_END:
+        signal.signal(asked, stop)
     signal.signal(signal.SIGALRM, lambda *_: _send(signal.SIGKILL, running))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKED_TO_END)
     exit_code = 0
     while running:
         pid, status = os.wait()
         number = running.pop(pid)
         code = os.waitstatus_to_exitcode(status)
-        if is_stopping:
-            exit_code = exit_code or abs(code)
-            continue
         how = f"exit code {code}" if code >= 0 else f"by signal {-code}"
+        if is_stopping:
+            if code:
+                exit_code = exit_code or max(code, 1)
+                log.warning(
+                    "process_ended",
+                    message=f"process {number} of the worker did not end in order ({how}); "
+                    "nothing is lost, its partitions move when its session has passed",
+                    number=number,
+                )
+            continue
         log.critical(
             "process_ended",
             message=f"process {number} of the worker ended ({how}); the others are stopped, "
@@ -85,6 +97,6 @@ def _wait(pids: dict[int, int]) -> int:
             number=number,
         )
         # Also when it ended in peace: nobody asked it to, and its share of the work stands still.
-        exit_code = code if code > 0 else 1
+        exit_code = max(code, 1)
         stop()
     return exit_code

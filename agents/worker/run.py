@@ -1,9 +1,8 @@
 """Runs a worker in this process until a signal stops it."""
 
 import asyncio
+import faulthandler
 import gc
-import logging
-import os
 import signal
 import socket
 import sys
@@ -19,7 +18,8 @@ from msgspec import structs
 from leverframe.agents.datadir import claim
 from leverframe.agents.operator.preflight import existing_topics, other_applications
 from leverframe.agents.settings import Settings
-from leverframe.agents.worker.app import build_app, end_process
+from leverframe.agents.worker.app import build_app
+from leverframe.agents.worker.endings import LONGEST_END_S, end_late, end_process, leave
 from leverframe.agents.worker.in_their_words import in_their_words
 from leverframe.agents.worker.logs import set_up_logging
 from leverframe.agents.worker.processes import fork_into
@@ -32,8 +32,6 @@ __all__ = ["refuse_taken_ports", "run_worker"]
 log = make_logger()
 
 SWITCH_INTERVAL_S: Final = 0.0005
-# Kubernetes kills 30 s after it has asked. Most ends take one or two seconds.
-LONGEST_END_S: Final = 15.0
 LAST_WORDS_S: Final = 1.0
 
 
@@ -45,7 +43,7 @@ class Worker(faust.Worker):
 
     def _schedule_shutdown(self, signal: signal.Signals) -> None:
         """End in order; if that takes too long, as without a broker, end all the same."""
-        ending = threading.Timer(LONGEST_END_S, leave)
+        ending = threading.Timer(LONGEST_END_S, end_late)
         ending.daemon = True
         ending.start()
         super()._schedule_shutdown(signal)
@@ -71,20 +69,6 @@ class Worker(faust.Worker):
         super()._crash(reason)
 
 
-def leave() -> None:
-    """Leave at once, in the middle of an orderly end.
-
-    Nothing is lost: what was not committed was not acknowledged, and is read again.
-    """
-    log.warning(
-        "worker_left",
-        message=f"the orderly end took longer than {LONGEST_END_S:g} s, the worker leaves without; "
-        "nothing is lost, its partitions move when its session has passed",
-    )
-    logging.shutdown()
-    os._exit(1)
-
-
 def run_worker(settings: Settings) -> NoReturn:
     """Check the topics, then run until SIGTERM or SIGINT.
 
@@ -92,6 +76,8 @@ def run_worker(settings: Settings) -> NoReturn:
     count, and ``SettingsError`` if another worker has the data folder or the web port.
     """
     set_up_logging(settings.app.log_level, settings.app.log_format)
+    # Where each thread was, should a native library crash.
+    faulthandler.enable()
     asyncio.run(require_topics(settings))
     claim(Path(settings.app.datadir))
     refuse_taken_ports(settings)
@@ -115,7 +101,10 @@ def run_worker(settings: Settings) -> NoReturn:
         message=f"worker of {settings.app.id!r} on {settings.broker.servers}: "
         f"{settings.topics.partitions} + {settings.topics.route_partitions} partitions",
     )
-    worker.execute_from_commandline()
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as ended:
+        leave(ended.code if isinstance(ended.code, int) else 1)
 
 
 def refuse_taken_ports(settings: Settings) -> None:

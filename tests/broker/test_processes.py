@@ -68,7 +68,7 @@ def test_processes_share_the_work_and_end_in_peace(started: Callable[..., Any]) 
 
     asyncio.run(work())
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(timeout=PATIENCE_S) == 0
+    assert worker.wait(timeout=PATIENCE_S) == 0, deployment.log()[-4000:]
     assert not any(map(is_running, pids))
 
 

@@ -95,7 +95,7 @@ wheel: $(STAMP) ## Build the wheel; install it elsewhere, beside others, and the
 
 pins: ## Recompile requirements/*.txt from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -o requirements/dev.txt pyproject.toml
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra worker --extra gateway -o requirements/worker.txt pyproject.toml
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra worker --extra gateway --extra otel -o requirements/worker.txt pyproject.toml
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/worker.txt -o requirements/client.txt pyproject.toml
 	echo mlflow==3.17.2 | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/mlflow.txt -
 	echo openai-agents==0.3.3 | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-deps -o requirements/beside.txt -

@@ -23,6 +23,7 @@ from leverframe.agents.mlflow.settings import (
     mlflow_route_faults,
 )
 from leverframe.agents.settings_tree import Checks, convert, overlay, read_tree
+from leverframe.agents.telemetry.settings import TelemetrySettings
 from leverframe.schemas.errors import SettingsError
 from leverframe.streams.routes.authority import ActorSettings, actor_faults
 from leverframe.streams.routes.faults import detector_faults, field_faults
@@ -246,6 +247,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         The API server that actuators write to.
     actuate : ActuateSettings
         The process that writes.
+    telemetry : TelemetrySettings
+        Traces and metrics for OpenTelemetry (docs/telemetry.md).
     actors : dict of str to ActorSettings
         Who may command what; anybody anything without them (docs/authority.md).
     """
@@ -265,6 +268,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     actuators: dict[str, ActuatorSettings] = field(default_factory=dict)
     kubernetes: KubernetesSettings = KubernetesSettings()
     actuate: ActuateSettings = ActuateSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     actors: dict[str, ActorSettings] = field(default_factory=dict)
 
     @property

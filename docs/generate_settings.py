@@ -26,6 +26,7 @@ from leverframe.agents.actuate.settings import (
 from leverframe.agents.gateway.settings import GatewaySettings
 from leverframe.agents.mlflow.settings import MlflowRoute, MlflowSettings
 from leverframe.agents.settings import AppSettings, NotificationSettings, TopicSettings
+from leverframe.agents.telemetry.settings import TelemetrySettings
 from leverframe.streams.routes.delivery import ChangeWindow, HoldoutSettings, RampSettings
 from leverframe.streams.routes.metrics import MetricSettings
 from leverframe.streams.routes.settings import (
@@ -71,6 +72,7 @@ _SECTIONS: Final[tuple[tuple[str, type[Struct]], ...]] = (
     ("actuate", ActuateSettings),
     ("mlflow", MlflowSettings),
     ("mlflow.routes.NAME", MlflowRoute),
+    ("telemetry", TelemetrySettings),
 )
 
 _HEAD: Final = """\

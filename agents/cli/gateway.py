@@ -38,9 +38,11 @@ def gateway(config: Path | None) -> None:
             f"{error.name} is not installed: the gateway comes with pip install "
             "'leverframe[gateway]'"
         ) from error
+    from leverframe.agents.telemetry.settings import require_packages
     from leverframe.agents.worker.logs import set_up_logging
 
     check_exposure(settings.gateway)
+    require_packages(settings.telemetry)
 
     async def begin() -> None:
         # Not before: a broker that is away is one line, and aiokafka's log would add its own.

@@ -15,6 +15,7 @@ from leverframe.agents.gateway.notices import Notices
 from leverframe.agents.gateway.openapi import openapi_document
 from leverframe.agents.gateway.revision import Revision
 from leverframe.agents.gateway.writer import Writer
+from leverframe.schemas.trace_context import TRACE_PARENT, TRACE_STATE
 from leverframe.serving.subscriber import Subscriber
 from leverframe.streams.topology import Topics
 
@@ -126,7 +127,12 @@ class Calls:
     ) -> Answer:
         media = headers.get(b"content-type", b"").decode("latin-1")
         records = read(body, media, self._terms.limits)
-        await self._writer.write(topic, records)
+        traced = [
+            (name, value)
+            for name in (TRACE_PARENT, TRACE_STATE)
+            if (value := headers.get(name.encode())) is not None
+        ]
+        await self._writer.write(topic, records, traced)
         self._metrics.count_records(kind, len(records))
         return as_json(202, {"accepted": len(records)})
 

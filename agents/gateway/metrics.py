@@ -1,6 +1,6 @@
 """Prometheus' page of the gateway; names are public: docs/metrics.md."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -65,6 +65,10 @@ class GatewayMetrics:
     def count_records(self, kind: str, count: int) -> None:
         """Count what became durable."""
         self._records.labels(kind).inc(count)
+
+    def collect(self) -> Iterable[Metric]:
+        """Return all families, as they are now."""
+        return self._registry.collect()
 
     def render(self) -> bytes:
         """Return the page."""

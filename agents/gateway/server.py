@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
 import uvicorn
@@ -85,7 +85,7 @@ async def serve(settings: Settings) -> None:
     with contextlib.closing(listening):
         await writer.start()
         try:
-            async with following:
+            async with following, _pushed(settings, metrics):
                 _settle()
                 _on_signals(server, calls, notices)
                 place = "{}:{}".format(*listening.getsockname()[:2])
@@ -94,6 +94,23 @@ async def serve(settings: Settings) -> None:
         finally:
             await writer.stop()
     log.info("gateway_stopped", message="stopped")
+
+
+@contextlib.asynccontextmanager
+async def _pushed(settings: Settings, metrics: GatewayMetrics) -> AsyncIterator[None]:
+    """Send metrics to a collector of OpenTelemetry meanwhile, where that is wanted."""
+    if not settings.telemetry.metrics:
+        yield
+        return
+    from leverframe.agents.telemetry.metrics import MetricsPush
+
+    push = MetricsPush(metrics.collect)
+    following = asyncio.create_task(push.follow())
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
 
 
 class _Changes:

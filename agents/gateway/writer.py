@@ -62,8 +62,10 @@ class Writer:
                 told = "what waits for Kafka is given up; nobody was told 202"
                 log.warning("gateway_producer_ended", message=told)
 
-    async def write(self, topic: str, records: Sequence[Written]) -> None:
-        """Write records, and return once all of them are durable.
+    async def write(
+        self, topic: str, records: Sequence[Written], traced: Sequence[tuple[str, bytes]] = ()
+    ) -> None:
+        """Write records, and return once all of them are durable; ``traced`` are their headers.
 
         Raises ``Refused``: where too much waits already, or Kafka does not confirm.
         """
@@ -74,7 +76,7 @@ class Writer:
         if self.waiting_bytes and self.waiting_bytes + size > self._most_bytes:
             raise Refused(_too_much(self.waiting_bytes))
         self.waiting_bytes += size
-        writing = asyncio.ensure_future(_write(producer, topic, records))
+        writing = asyncio.ensure_future(_write(producer, topic, records, traced))
         writing.add_done_callback(self._release(size))
         # What was handed over goes on beyond our patience: it counts as waiting until it is done.
         done, _ = await asyncio.wait([writing], timeout=self._timeout_s)
@@ -132,8 +134,13 @@ class Writer:
         return producer
 
 
-async def _write(producer: Any, topic: str, records: Sequence[Written]) -> None:
-    written = [await producer.send(topic, value, key=key) for key, value in records]
+async def _write(
+    producer: Any, topic: str, records: Sequence[Written], traced: Sequence[tuple[str, bytes]]
+) -> None:
+    headers = list(traced) or None
+    written = [
+        await producer.send(topic, value, key=key, headers=headers) for key, value in records
+    ]
     for error in await asyncio.gather(*written, return_exceptions=True):
         if isinstance(error, BaseException):
             raise error

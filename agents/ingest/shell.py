@@ -52,11 +52,11 @@ class IngestShell:
         """Return what a micro-batch became, ready to be published."""
         topics = self.topics
         names = {"prediction": topics.predictions, "ground-truth": topics.ground_truth}
-        keys = [one.key for one, _ in done.records]
+        keys = [one.key for one, _, _ in done.records]
         homes = partitions_of(keys, self.partitions)
         made = [
-            Output(names[one.kind], home, key, one.value, [], time_ms)
-            for (one, time_ms), key, home in zip(done.records, keys, homes, strict=True)
+            Output(names[one.kind], home, key, one.value, traced, time_ms)
+            for (one, time_ms, traced), key, home in zip(done.records, keys, homes, strict=True)
         ]
         return made + [
             dead_letter_output(letter, topics.dead_letters, self.route_partitions)

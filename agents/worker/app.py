@@ -23,6 +23,7 @@ from leverframe.agents.ledgers import (
 )
 from leverframe.agents.operator.actors import require_keys
 from leverframe.agents.settings import Settings
+from leverframe.agents.telemetry.traces import ControlTraces, Opening, RewardTraces
 from leverframe.agents.web.server import add_web
 from leverframe.agents.worker.attribution import AttributionShell
 from leverframe.agents.worker.endings import end_process
@@ -30,7 +31,7 @@ from leverframe.agents.worker.in_their_words import InTheirWords
 from leverframe.agents.worker.inputs import Inputs
 from leverframe.agents.worker.learning import LearningShell
 from leverframe.agents.worker.membership import ConsumerFlow, Membership
-from leverframe.agents.worker.metrics import metrics_page
+from leverframe.agents.worker.metrics import RouteCollector, metrics_page
 from leverframe.agents.worker.notifier import SECTIONS, Notifier
 from leverframe.agents.worker.route_settings import SettingsFollower
 from leverframe.schemas.control import ControlMessage
@@ -67,10 +68,12 @@ def build_app(
     settings: Settings,
     on_failure: Callable[[BaseException], None] = end_process,
     told: InTheirWords | None = None,
+    spans: Opening | None = None,
 ) -> faust.App:
     """Wire a worker that is not yet running; ``on_failure`` gets the first unexpected error.
 
-    ``told`` writes rewards and control messages in the words of others too.
+    ``told`` writes rewards and control messages in the words of others too; ``spans`` are begun
+    for those with a trace.
 
     Raises ``LeverframeError`` if Faust's compiled parts are missing, or a route's settings are
     wrong.
@@ -88,8 +91,10 @@ def build_app(
     follower = SettingsFollower(settings, in_force, on_failure)
     app: faust.App = _faust_app(settings, _charge(settings, by_agent, on_failure))
     inputs = Inputs(app, settings, by_agent, on_failure)
-    attribution = AttributionShell(settings, in_force, inputs, told)
-    learning = LearningShell(settings, in_force, inputs, told)
+    of_rewards = None if spans is None else RewardTraces(spans)
+    of_control = None if spans is None else ControlTraces(spans)
+    attribution = AttributionShell(settings, in_force, inputs, told, of_rewards)
+    learning = LearningShell(settings, in_force, inputs, told, of_control)
     ingest = IngestShell(settings, inputs)
     memory = Memory(settings.app.block_cache_mb << 20, settings.app.memtable_mb << 20)
 
@@ -118,18 +123,19 @@ def build_app(
     membership.connect(settings.app.tick_s)
     app.task(inputs.watch)
     app.task(follower.follow)
+
+    def newest_heartbeats() -> list[ControlMessage]:
+        works = folding.works.values()
+        return [message for work in works for message in work.heartbeats.values()]
+
+    set_aside = [shell.set_aside.counts for shell in (attribution, learning, ingest)]
+    collector = RouteCollector(
+        newest_heartbeats, set_aside, inputs.lost, ingest.counts, learning.moved
+    )
+    _push(app, settings, collector)
     if settings.app.web_port > 0:
-
-        def newest_heartbeats() -> list[ControlMessage]:
-            works = folding.works.values()
-            return [message for work in works for message in work.heartbeats.values()]
-
-        shells = (attribution, learning, ingest)
-        set_aside = [shell.set_aside.counts for shell in shells]
-        render_metrics = metrics_page(
-            newest_heartbeats, set_aside, inputs.lost, ingest.counts, learning.moved
-        )
-        add_web(app, settings, render_metrics, membership.why_not_ready, inputs.lost)
+        page = metrics_page(collector)
+        add_web(app, settings, page, membership.why_not_ready, inputs.lost)
     for name in SECTIONS:
         notifier = Notifier(settings, name)
         if notifier.is_wanted:
@@ -184,6 +190,14 @@ async def _open(
         seconds=round(ledger.restore_seconds, 3),
     )
     return ledger
+
+
+def _push(app: Any, settings: Settings, collector: RouteCollector) -> None:
+    """Send metrics to a collector of OpenTelemetry, where that is wanted."""
+    if settings.telemetry.metrics:
+        from leverframe.agents.telemetry.metrics import MetricsPush
+
+        app.task(MetricsPush(collector.collect, settings.app.instance).follow)
 
 
 def _add_agent(

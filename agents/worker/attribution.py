@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from leverframe.agents.settings import Settings
+from leverframe.agents.telemetry.traces import RewardTraces, TracedRewards
 from leverframe.agents.worker.event_log import DeadLetterLog, QuotaLog
 from leverframe.agents.worker.in_their_words import InTheirWords
 from leverframe.agents.worker.inputs import Inputs
@@ -55,9 +56,11 @@ class AttributionShell:
         routes: RouteTable,
         inputs: Inputs,
         in_their_words: InTheirWords | None = None,
+        traces: RewardTraces | None = None,
     ) -> None:
         self.inputs = inputs
         self.in_their_words = in_their_words
+        self.traces = traces
         self.topics = settings.topic_names
         self.routes = routes
         self.max_value_bytes = settings.app.max_value_bytes
@@ -104,6 +107,7 @@ class AttributionWork:
             return None
         self._shell.inputs.note_gaps(self._ledger, fresh)
         topics = self._shell.topics
+        traced = self._traced(fresh)
         # No reward depends on it, and a label that finds its prediction costs one step, not two.
         fresh.sort(key=lambda run: run.topic != topics.predictions)
         keys = own_keys(fresh)
@@ -124,9 +128,11 @@ class AttributionWork:
         initial = b"p" if fresh[0].topic == topics.predictions else b"g"
         unique = _UNIQUE.pack(initial, fresh[0].records[0].offset)
         changes |= index_changes(outcome.expiring, unique)
-        outputs = [*self._measured(outcome.measured), *self._rewards(outcome.rewards)]
+        outputs = [*self._measured(outcome.measured), *self._rewards(outcome.rewards, traced)]
         outputs += self._letters(outcome.dead_letters)
         durable = await self._ledger.begin_commit(changes, outputs, positions)
+        if traced is not None:
+            traced.end_with(durable)
         self._buckets = quota.buckets
         self._shell.set_aside.note(outcome.dead_letters)
         self._shell.over_quota.note(outcome.counts)
@@ -135,12 +141,21 @@ class AttributionWork:
         self._note(outcome.counts, outcome.aged)
         return durable
 
-    def _rewards(self, rewards: Iterable[Reward]) -> list[Output]:
+    def _traced(self, fresh: Iterable[Run] = ()) -> TracedRewards | None:
+        traces = self._shell.traces
+        return None if traces is None else traces.begin(fresh, self._shell.topics.predictions)
+
+    def _rewards(self, rewards: Iterable[Reward], traced: TracedRewards | None) -> list[Output]:
         topic, target = self._shell.topics.rewards, self._shell.target
+        headers = None if traced is None else traced.headers
         told = self._shell.in_their_words
         if told is not None:
-            return told.rewards(rewards, target)
-        return [Output(topic, *target(reward.route), encode_reward(reward)) for reward in rewards]
+            return told.rewards(rewards, target, headers)
+        if headers is None:
+            return [Output(topic, *target(one.route), encode_reward(one)) for one in rewards]
+        return [
+            Output(topic, *target(one.route), encode_reward(one), headers(one)) for one in rewards
+        ]
 
     def _letters(self, letters: Iterable[DeadLetter]) -> list[Output]:
         topic, partitions = self._shell.topics.dead_letters, self._shell.route_partitions
@@ -192,8 +207,14 @@ class AttributionWork:
             request_id.encode(): encode_entry(entry) for request_id, entry in swept.changed.items()
         }
         changes |= index_changes(swept.expiring, portion.keys[0][2:])
-        outputs = [*self._measured(swept.measured), *self._rewards(swept.rewards), *traffic]
-        await self._ledger.commit(changes, outputs + self._letters(swept.dead_letters))
+        traced = self._traced()
+        rewards = self._rewards(swept.rewards, traced)
+        outputs = [*self._measured(swept.measured), *rewards, *traffic]
+        letters = self._letters(swept.dead_letters)
+        durable = await self._ledger.begin_commit(changes, outputs + letters)
+        if traced is not None:
+            traced.end_with(durable)
+        await durable
         self._shell.set_aside.note(swept.dead_letters)
         self._note(swept.counts, swept.aged)
 

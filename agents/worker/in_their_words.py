@@ -84,13 +84,21 @@ class InTheirWords:
         self._source = f"/leverframe/{topics.prefix}{settings.app.id}"
 
     def rewards(
-        self, rewards: Iterable[Reward], target: Callable[[str], tuple[int, bytes]]
+        self,
+        rewards: Iterable[Reward],
+        target: Callable[[str], tuple[int, bytes]],
+        more_headers: Callable[[Reward], list[tuple[str, bytes]]] | None = None,
     ) -> list[Output]:
-        """Return rewards as outputs, and their copies; ``target`` gives partition and key."""
+        """Return rewards as outputs, and their copies; ``target`` gives partition and key.
+
+        The headers of ``more_headers`` are theirs too.
+        """
         made: list[Output] = []
         for one in rewards:
             name = f"{one.request_id}/{one.arm}/{one.revision}"
             headers = self._headers("reward", name, one.route, one.attributed_at_ms)
+            if more_headers is not None:
+                headers += more_headers(one)
             output = Output(self._rewards, *target(one.route), encode_reward(one), headers)
             made += self.with_copy(output, one)
         return made

@@ -8,7 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Final
 
+from msgspec.structs import replace
+
 from leverframe.agents.settings import Settings
+from leverframe.agents.telemetry.traces import ControlTraces
 from leverframe.agents.worker.event_log import DeadLetterLog, log_decisions
 from leverframe.agents.worker.in_their_words import InTheirWords
 from leverframe.agents.worker.inputs import Inputs
@@ -74,9 +77,11 @@ class LearningShell:
         in_force: RoutesInForce,
         inputs: Inputs,
         in_their_words: InTheirWords | None = None,
+        traces: ControlTraces | None = None,
     ) -> None:
         self.inputs = inputs
         self.in_their_words = in_their_words
+        self.traces = traces
         self.topics = settings.topic_names
         self.kinds = input_kinds(settings)
         self.routes = in_force.written
@@ -130,6 +135,8 @@ class LearningWork:
         if not fresh:
             return None
         self._shell.inputs.note_gaps(self._ledger, fresh)
+        if self._shell.traces is not None:
+            self._shell.traces.read(fresh, self._shell.topics.rewards)
         keys = sorted(set(_state_keys(fresh)))
         states = {
             key.decode(): decode_route(raw)
@@ -260,8 +267,11 @@ class LearningWork:
     ) -> "asyncio.Future[None]":
         shell, ledger = self._shell, self._ledger
         outputs: list[Output] = []
+        traced = None if shell.traces is None else shell.traces.begin()
         for message in outcome.control:
             own = control_output(message, shell.topics.control, ledger.partition, shell.key)
+            if traced is not None:
+                own = replace(own, headers=[*own.headers, *traced.headers(message)])
             told = shell.in_their_words
             outputs += (own,) if told is None else told.control(own, message)
         outputs += [
@@ -281,6 +291,8 @@ class LearningWork:
             name.encode(): encode_route(state) for name, state in outcome.states.items()
         }
         durable = await ledger.begin_commit(changes, outputs, positions)
+        if traced is not None:
+            traced.end_with(durable)
         shell.set_aside.note(outcome.dead_letters)
         shell.moved.update(
             (message.kind, message.route, message.cause["why"])

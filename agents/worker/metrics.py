@@ -253,17 +253,8 @@ def _in_shadow(families: dict[str, Any], arm: list[str], told: dict[str, Any] | 
         families["difference"].add_metric(arm, told["difference"])
 
 
-def metrics_page(
-    newest: Callable[[], Iterable[ControlMessage]],
-    set_aside: Sequence[Mapping[str, int]] = (),
-    lost: Mapping[str, int] | None = None,
-    ingested: Mapping[tuple[str, str], int] | None = None,
-    moved: Mapping[tuple[str, str, str], int] | None = None,
-) -> Callable[[], bytes]:
-    """Return what renders the page in Prometheus' text format, anew each time.
-
-    The arguments are those of ``RouteCollector``.
-    """
+def metrics_page(collector: RouteCollector) -> Callable[[], bytes]:
+    """Return what renders the page in Prometheus' text format, anew each time."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(RouteCollector(newest, set_aside, lost, ingested, moved))
+    registry.register(collector)
     return lambda: generate_latest(registry)

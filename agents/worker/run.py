@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Collection
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import faust
 import uvloop
@@ -18,6 +18,7 @@ from msgspec import structs
 from leverframe.agents.datadir import claim
 from leverframe.agents.operator.preflight import existing_topics, other_applications
 from leverframe.agents.settings import Settings
+from leverframe.agents.telemetry.settings import require_packages
 from leverframe.agents.worker.app import build_app
 from leverframe.agents.worker.endings import LONGEST_END_S, end_late, end_process, leave
 from leverframe.agents.worker.in_their_words import in_their_words
@@ -26,6 +27,9 @@ from leverframe.agents.worker.processes import fork_into
 from leverframe.schemas.errors import BrokerError, SettingsError
 from leverframe.streams.runtime.logger import make_logger
 from leverframe.streams.runtime.topic_admin import check_topics
+
+if TYPE_CHECKING:
+    from leverframe.agents.telemetry.spans import Spans
 
 __all__ = ["refuse_taken_ports", "run_worker"]
 
@@ -78,6 +82,7 @@ def run_worker(settings: Settings) -> NoReturn:
     set_up_logging(settings.app.log_level, settings.app.log_format)
     # Where each thread was, should a native library crash.
     faulthandler.enable()
+    require_packages(settings.telemetry)
     asyncio.run(require_topics(settings))
     claim(Path(settings.app.datadir))
     refuse_taken_ports(settings)
@@ -87,7 +92,8 @@ def run_worker(settings: Settings) -> NoReturn:
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    app = build_app(settings, told=told)
+    spans = _spans(settings)
+    app = build_app(settings, told=told, spans=spans)
     # Thousands of records live for one micro-batch: collect less often, and never what is loaded.
     gc.collect()
     gc.freeze()
@@ -104,7 +110,18 @@ def run_worker(settings: Settings) -> NoReturn:
     try:
         worker.execute_from_commandline()
     except SystemExit as ended:
+        if spans is not None:
+            spans.close(LAST_WORDS_S)
         leave(ended.code if isinstance(ended.code, int) else 1)
+
+
+def _spans(settings: Settings) -> "Spans | None":
+    """Return what begins spans where they are wanted: what it needs is loaded only then."""
+    if not settings.telemetry.traces:
+        return None
+    from leverframe.agents.telemetry.spans import Spans
+
+    return Spans(settings.app.instance)
 
 
 def refuse_taken_ports(settings: Settings) -> None:

@@ -16,6 +16,7 @@ from leverframe.schemas.prediction import Prediction
 from leverframe.streams.runtime.kafka import partition_of
 
 Keyed = tuple[bytes, bytes]
+Headers = list[tuple[str, bytes]]
 LAG: Final = 100
 """Pairs between a prediction and its label, in an open-loop load."""
 _BATCH_BYTES: Final = 256 << 10
@@ -74,6 +75,7 @@ async def preload(
     partitions: int,
     records: Iterable[Keyed],
     times_ms: Iterable[int] | None = None,
+    headers: Iterable[Headers] | None = None,
 ) -> int:
     """Write records to a topic, partitioned as Kafka's default partitioner does."""
     producer = AIOKafkaProducer(bootstrap_servers=servers, max_batch_size=_BATCH_BYTES, acks=1)
@@ -81,7 +83,7 @@ async def preload(
     try:
         pending: list[Any] = []
         count = 0
-        for at, batch in built(producer, partitions, records, times_ms):
+        for at, batch in built(producer, partitions, records, times_ms, headers):
             pending.append(await producer.send_batch(batch, topic, partition=at))
             count += batch.record_count()
         await asyncio.gather(*pending)
@@ -95,16 +97,18 @@ def built(
     partitions: int,
     records: Iterable[Keyed],
     times_ms: Iterable[int] | None = None,
+    headers: Iterable[Headers] | None = None,
 ) -> Iterator[tuple[int, Any]]:
     """Yield batches for sending, each as soon as it is full and the rest at the end."""
     building: dict[int, Any] = defaultdict(producer.create_batch)
     times: Iterable[int | None] = repeat(None) if times_ms is None else times_ms
-    for (key, value), time_ms in zip(records, times, strict=False):
+    own: Iterable[Headers] = repeat([]) if headers is None else headers
+    for (key, value), time_ms, more in zip(records, times, own, strict=False):
         at = partition_of(key, partitions)
-        if building[at].append(key=key, value=value, timestamp=time_ms) is None:
+        if building[at].append(key=key, value=value, timestamp=time_ms, headers=more) is None:
             yield at, building[at]
             building[at] = producer.create_batch()
-            building[at].append(key=key, value=value, timestamp=time_ms)
+            building[at].append(key=key, value=value, timestamp=time_ms, headers=more)
     yield from building.items()
 
 

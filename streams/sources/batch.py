@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from leverframe.schemas.dead_letter import DeadLetter
+from leverframe.schemas.trace_context import trace_headers
 from leverframe.streams.sources.compiled import TopicSources
 from leverframe.streams.sources.documents import Schemas
 from leverframe.streams.sources.mapping import Canonical, Fault, Mapped
@@ -19,15 +20,16 @@ class Ingested(Struct):
 
     Attributes
     ----------
-    records : list of (Canonical, int)
-        Each with the record time of what it was made of, ms since the epoch, in order.
+    records : list of (Canonical, int, list of (str, bytes))
+        Each with the record time of what it was made of, ms since the epoch, and the headers that
+        say its trace, in order.
     dead_letters : list of DeadLetter
         What could not be mapped.
     counts : Counter of (str, str)
         By source and ``mapped``, ``passed_over`` or ``faulty``: records, not what they became.
     """
 
-    records: list[tuple[Canonical, int]] = field(default_factory=list)
+    records: list[tuple[Canonical, int, list[tuple[str, bytes]]]] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
@@ -48,7 +50,8 @@ def ingest(
         elif mapped:
             time_ms = record.timestamp
             time_ms = time_ms if 0 <= time_ms <= now_ms else now_ms
-            made += [(one, time_ms) for one in mapped]
+            traced = trace_headers(record.headers) if record.headers else []
+            made += [(one, time_ms, traced) for one in mapped]
             counts[name, "mapped"] += 1
         else:
             counts[name, "passed_over"] += 1

@@ -80,7 +80,8 @@ def test_takes_predictions_and_labels(deploy: Callable[..., Any]) -> None:
             assert taken == (202, {"accepted": 25})
             kind = {"content-type": "application/x-ndjson"}
             assert (await post(session, "/v1/labels", b"\n".join(labels[25:]), **kind))[0] == 202
-            assert (await post(session, "/v1/predictions", prediction))[0] == 202
+            of = {"traceparent": f"00-{7:032x}-{8:016x}-01"}
+            assert (await post(session, "/v1/predictions", prediction, **of))[0] == 202
             status, told = await post(session, "/v1/labels", b"[%s,{}]" % labels[0])
             assert (status, told["faults"][0]["record"]) == (400, 1)
         settings, topics = deployment.settings, deployment.settings.topic_names
@@ -91,6 +92,7 @@ def test_takes_predictions_and_labels(deploy: Callable[..., Any]) -> None:
         assert {record.key.decode() for record in found} == {f"q{n}" for n in range(50)}
         (one,) = await read_all(servers, topics.predictions, count)
         assert (one.key, orjson.loads(one.value)) == (b"q1", prediction)
+        assert dict(one.headers) == {name: value.encode() for name, value in of.items()}
 
     asyncio.run(scenario())
 

@@ -11,7 +11,7 @@ from leverframe.agents.operator.explain import explain, sentences
 from leverframe.agents.operator.in_measured import measured_lines
 from leverframe.agents.web.history import History
 from leverframe.agents.web.summary import detail, summary
-from leverframe.agents.worker.metrics import metrics_page
+from leverframe.agents.worker.metrics import RouteCollector, metrics_page
 from leverframe.streams.learning.messages import heartbeat
 from leverframe.streams.routes.metrics import MetricSettings
 
@@ -59,7 +59,7 @@ def test_page_and_prometheus_tell_them() -> None:
     history.note(beat(0.9))
     worse = summary(history.routes["r"], T0)["reasons"]
     assert {"level": "notice", "text": "a has traffic, and is worse by its cost"} in worse
-    page = metrics_page(lambda: [told])().decode()
+    page = metrics_page(RouteCollector(lambda: [told]))().decode()
     for line in (
         'leverframe_arm_metric_mean{arm="b",metric="latency_ms",route="r"} 49.5',
         'leverframe_arm_metric_quantile{arm="b",metric="latency_ms",route="r"} 92.0',

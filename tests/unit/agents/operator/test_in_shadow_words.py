@@ -12,7 +12,7 @@ from leverframe.agents.operator.explain import explain, sentences
 from leverframe.agents.operator.in_shadow import in_shadow, shadow_lines
 from leverframe.agents.web.history import History
 from leverframe.agents.web.summary import detail
-from leverframe.agents.worker.metrics import metrics_page
+from leverframe.agents.worker.metrics import RouteCollector, metrics_page
 
 PAIRS = {"labels": 1204, "mean": 0.9, "compared_with": "a", "pairs": 1204}
 BETTER = PAIRS | {"difference": 0.012, "bounds": [0.004, 0.02]}
@@ -70,7 +70,7 @@ def test_page_status_explain_and_metrics_tell_it() -> None:
     with console.capture() as capture:
         console.print(routes_table({"r": told}, T0))
     assert re.search(r"b +0\.000 +1,204 +0\.9000 .* shadow +inconclusive", capture.get())
-    page = metrics_page(lambda: [told])().decode()
+    page = metrics_page(RouteCollector(lambda: [told]))().decode()
     assert 'leverframe_arm_pair_difference{arm="b",route="r"} 0.012' in page
     assert 'leverframe_arm_pairs{arm="b",route="r"} 1204.0' in page
     assert 'leverframe_arm_labels_in_shadow{arm="c",route="r"} 0.0' in page

@@ -7,7 +7,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 from records import MAX_VALUE_BYTES, T0, learning_runs, reward_record, routes
 
-from leverframe.agents.worker.metrics import metrics_page
+from leverframe.agents.worker.metrics import RouteCollector, metrics_page
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.dead_letter import REASONS
 from leverframe.schemas.traffic import NEARBY_ORPHAN_LABELS, Traffic
@@ -33,7 +33,7 @@ def beat() -> ControlMessage:
 
 def test_every_metric_is_documented_and_every_documented_one_is_there() -> None:
     """Names on the page of the worker are those of docs/metrics.md."""
-    text = metrics_page(lambda: [beat()])().decode()
+    text = metrics_page(RouteCollector(lambda: [beat()]))().decode()
     served = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
     documented = set(re.findall(r"`(leverframe_\w+)`", PAGE.read_text(encoding="utf-8")))
     assert served == documented
@@ -42,7 +42,7 @@ def test_every_metric_is_documented_and_every_documented_one_is_there() -> None:
 
 def test_metrics_say_what_the_heartbeat_says() -> None:
     """Values by labels; nothing is invented for an arm without counts."""
-    text = metrics_page(lambda: [beat()])().decode()
+    text = metrics_page(RouteCollector(lambda: [beat()]))().decode()
     samples = {
         (sample.name, *sorted(sample.labels.values())): sample.value
         for family in text_string_to_metric_families(text)
@@ -60,7 +60,9 @@ def test_metrics_say_what_the_heartbeat_says() -> None:
 
 def test_dead_letters_are_counted_by_reason_of_all_agents() -> None:
     """Each reason has a series from the start, so that a first dead letter is an increase."""
-    text = metrics_page(list, [Counter(invalid=2), Counter(invalid=1, refused=1)])().decode()
+    text = metrics_page(
+        RouteCollector(list, [Counter(invalid=2), Counter(invalid=1, refused=1)])
+    )().decode()
     counts = {
         sample.labels["reason"]: sample.value
         for family in text_string_to_metric_families(text)
@@ -78,7 +80,7 @@ def test_metrics_escape_hostile_names() -> None:
         **{name: getattr(message, name) for name in message.__struct_fields__ if name != "route"},
         route=hostile,
     )
-    text = metrics_page(lambda: [told])().decode()
+    text = metrics_page(RouteCollector(lambda: [told]))().decode()
     names = {
         sample.labels.get("route")
         for family in text_string_to_metric_families(text)

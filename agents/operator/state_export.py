@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -12,12 +13,14 @@ from msgspec import Struct, field, structs
 import leverframe
 from leverframe.agents.ledgers import AGENTS, AgentName, ledger_settings, partitions_of
 from leverframe.agents.operator.restart import require_no_member
+from leverframe.agents.operator.source_state import read_sources
 from leverframe.agents.operator.state_file import (
     FORM,
     Entry,
     Frame,
     Header,
     Kept,
+    SourceRead,
     Unread,
     write_state,
 )
@@ -80,7 +83,8 @@ async def export_state(settings: Settings, path: Path, report: Report) -> Conten
         ledgers = await _open_all(settings, Path(folder), report)
         try:
             unread = await _unread(settings, [one for agent, one in ledgers if agent == "learning"])
-            frames = _frames(ledgers, unread, settings.topics.prefix)
+            sources = await read_sources(settings)
+            frames = chain(sources, _frames(ledgers, unread, settings.topics.prefix))
             write_state(path, header, counted_in(frames, contents))
         finally:
             for _, ledger in ledgers:
@@ -126,7 +130,9 @@ def _frames(
 def counted_in(frames: Iterable[Frame], contents: Contents) -> Iterator[Frame]:
     """Pass frames on, and note what they are."""
     for frame in frames:
-        if isinstance(frame, Unread):
+        if isinstance(frame, SourceRead):
+            pass
+        elif isinstance(frame, Unread):
             contents.unread += 1
         elif isinstance(frame, Entry) and frame.agent == "learning":
             state = decode_route(frame.value)

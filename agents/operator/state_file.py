@@ -20,9 +20,19 @@ from msgspec import Struct
 from leverframe.schemas.errors import LeverframeError
 from leverframe.streams.runtime.ledger import Loss
 
-__all__ = ["FORM", "Entry", "Frame", "Header", "Kept", "Unread", "read_state", "write_state"]
+__all__ = [
+    "FORM",
+    "Entry",
+    "Frame",
+    "Header",
+    "Kept",
+    "SourceRead",
+    "Unread",
+    "read_state",
+    "write_state",
+]
 
-FORM: Final = 1
+FORM: Final = 2
 _LENGTH: Final = 4
 _LARGEST: Final = 64 << 20
 _LEVEL: Final = 1
@@ -74,6 +84,22 @@ class Kept(Struct, frozen=True, array_like=True, tag="p"):
     lost: dict[str, Loss]
 
 
+class SourceRead(Struct, frozen=True, array_like=True, tag="s"):
+    """How far a partition of a topic of others had been read; these frames come first.
+
+    Attributes
+    ----------
+    topic, partition
+        Of a source.
+    newest_ms : int
+        Newest record time that was read, ms since the epoch.
+    """
+
+    topic: str
+    partition: int
+    newest_ms: int
+
+
 class Entry(Struct, frozen=True, array_like=True, tag="e", gc=False):
     """An entry of a partition's ledger."""
 
@@ -104,10 +130,10 @@ class End(Struct, frozen=True, array_like=True, tag="z"):
     digest: str
 
 
-Frame: TypeAlias = Kept | Entry | Unread
+Frame: TypeAlias = Kept | SourceRead | Entry | Unread
 
 _decode_header: Final = msgspec.msgpack.Decoder(Header).decode
-_decode: Final = msgspec.msgpack.Decoder(Kept | Entry | Unread | End).decode
+_decode: Final = msgspec.msgpack.Decoder(Kept | SourceRead | Entry | Unread | End).decode
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 

@@ -7,8 +7,9 @@ not counted is; requests that were counted are known by their entries, and count
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias, cast
 
 from msgspec import Struct, field, structs
 
@@ -17,11 +18,14 @@ from leverframe.agents.datadir import claim
 from leverframe.agents.ledgers import AGENTS, inputs_of, ledger_settings, partitions_of
 from leverframe.agents.operator.control import newest_messages
 from leverframe.agents.operator.restart import CountFrom, audit_of, require_no_member
+from leverframe.agents.operator.source_state import refuse_sources, take_over_sources
 from leverframe.agents.operator.state_export import Contents, Report, counted_in
 from leverframe.agents.operator.state_file import (
+    Entry,
     Frame,
     Header,
     Kept,
+    SourceRead,
     Unread,
     read_state,
 )
@@ -36,6 +40,9 @@ from leverframe.streams.runtime.open_ledger import open_ledger
 from leverframe.streams.runtime.store import Memory
 
 __all__ = ["import_state", "look_at_state", "start_times_ms"]
+
+Rest: TypeAlias = Kept | Entry | Unread
+"""Frames but for those of sources."""
 
 _CACHE_BYTES: Final = 64 << 20
 _STEP_ENTRIES: Final = 5_000
@@ -82,10 +89,11 @@ async def import_state(
     Raises ``LeverframeError`` as ``look_at_state`` does, if a worker is in the group, or if these
     topics have been counted before.
     """
-    _refuse_sources(settings)
+    header, all_frames = _fitting(settings, path)
+    read, frames = _sources_first(all_frames)
+    refuse_sources(settings, {one.topic for one in read}, count_from)
     claim(Path(settings.app.datadir))
     await require_no_member(settings, report)
-    header, frames = _fitting(settings, path)
     newest = await newest_messages(settings)
     now_ms = time.time_ns() // 1_000_000
     reader = InputReader(settings.broker, settings.topic_names.prefix + settings.app.id)
@@ -113,6 +121,8 @@ async def import_state(
             ends = {topic: fact.end for topic, fact in facts.items()}
             await ledgers["learning", partition].commit(*commit, Positions(ends, {}, ids_of(facts)))
             report(f"learning {partition}: begins with what was counted")
+        kept_ms = [ms for kept in taken.kept.values() for ms in kept.times_ms.values()]
+        await take_over_sources(settings, reader, read, max(kept_ms, default=0), count_from)
         for partition in reversed(range(partitions_of(settings, "attribution"))):
             facts = await reader.facts(inputs_of(settings, "attribution"), partition)
             kept, prefix = taken.kept["attribution", partition], settings.topics.prefix
@@ -128,15 +138,14 @@ async def import_state(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _refuse_sources(settings: Settings) -> None:
-    """How far topics of others were read is not in the file."""
-    early = [name for name, source in settings.sources.items() if source.begin == "earliest"]
-    if early:
-        raise LeverframeError(
-            f"[sources] {', '.join(early)}: would be read from its topic's begin, and requests "
-            'whose window is over would count again: set begin = "latest" for each until the '
-            "first worker has started, and send what came after the export once more"
-        )
+def _sources_first(frames: Iterator[Frame]) -> tuple[list[SourceRead], Iterator[Rest]]:
+    """Part what comes first in a file from all the rest, which may be large."""
+    read: list[SourceRead] = []
+    for frame in frames:
+        if not isinstance(frame, SourceRead):
+            return read, chain([frame], cast("Iterator[Rest]", frames))
+        read.append(frame)
+    return read, iter(())
 
 
 def _require_new(ledger: Ledger) -> None:
@@ -156,7 +165,7 @@ class _Taken(Struct):
     unread: dict[int, list[Unread]] = field(default_factory=dict)
 
 
-async def _take_over(frames: Iterable[Frame], ledgers: Mapping[tuple[str, int], Ledger]) -> _Taken:
+async def _take_over(frames: Iterable[Rest], ledgers: Mapping[tuple[str, int], Ledger]) -> _Taken:
     """Write entries of requests in steps; return the rest."""
     taken = _Taken()
     steps: dict[int, dict[bytes, bytes]] = {}

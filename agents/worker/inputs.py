@@ -114,7 +114,8 @@ class Inputs:
             # What lies in a partition that was added came after reading began.
             begins_latest=sources.begins_latest and not ledger.was_added,
         )
-        after = Positions({topic: offset}, {}, {topic: fact.topic_id}, dict(before.lost))
+        ids, times_ms = {topic: fact.topic_id}, dict(before.times_ms)
+        after = Positions({topic: offset}, times_ms, ids, dict(before.lost))
         if what == "lost":
             count = offset - before.offsets[topic]
             after.note_lost(topic, count, time.time_ns() // 1_000_000)

@@ -25,7 +25,7 @@ from leverframe.streams.runtime.ledger import Output, Positions
 from leverframe.streams.runtime.open_ledger import outlast
 from leverframe.streams.runtime.transactions import Transaction
 
-__all__ = ["PositionLedger", "open_positions"]
+__all__ = ["PositionLedger", "open_positions", "read_newest_ms"]
 
 _GRACE_S: Final = 15.0
 RENEW_S: Final = 3600.0
@@ -38,6 +38,7 @@ class _Note(msgspec.Struct, omit_defaults=True):
     lost: int = 0
     lost_ms: int = 0
     partitions: int = 0
+    newest_ms: int = 0
 
 
 class PositionLedger:
@@ -115,7 +116,8 @@ class PositionLedger:
         positions = self.positions
         lost = positions.lost.get(self.topic)
         topic_id = positions.topic_ids.get(self.topic, "")
-        note = _Note(topic_id, partitions=self.first_partitions)
+        newest_ms = positions.times_ms.get(self.topic, 0)
+        note = _Note(topic_id, partitions=self.first_partitions, newest_ms=newest_ms)
         if lost is not None:
             note.lost, note.lost_ms = lost.count, lost.newest_ms
         return {
@@ -174,6 +176,15 @@ async def open_positions(settings: HopSettings, topic: str, partition: int) -> P
     return ledger
 
 
+async def read_newest_ms(settings: HopSettings, topic: str) -> dict[int, int]:
+    """Return the newest record time that was counted, of each partition that has a position.
+
+    0 where an older version kept none.
+    """
+    found, _ = await _read(settings, topic, 0)
+    return {partition: note.newest_ms for partition, (_, note) in found.items()}
+
+
 async def _read(
     settings: HopSettings, topic: str, partition: int
 ) -> tuple[dict[int, tuple[int, _Note]], int]:
@@ -203,6 +214,8 @@ def _positions(topic: str, found: tuple[int, _Note] | None) -> Positions:
         return Positions()
     offset, note = found
     positions = Positions({topic: offset}, topic_ids={topic: note.topic_id})
+    if note.newest_ms:
+        positions.times_ms[topic] = note.newest_ms
     if note.lost:
         positions.note_lost(topic, note.lost, note.lost_ms)
     return positions

@@ -9,16 +9,15 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from estate import pairs, run, send, steer, stop
+from estate import pairs, rewards_of, run, send, steer, stop
 from harness import Deployment, control_messages, wait_for_count
 from patience import PATIENCE_S
 
-from leverframe.schemas.codec import decode, encode
+from leverframe.schemas.codec import encode
 from leverframe.schemas.control import ControlMessage
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
 from leverframe.schemas.reward import Reward
-from leverframe.streams.learning.restart import RESTART_KEY
 from leverframe.streams.runtime.kafka import partition_of
 
 pytestmark = pytest.mark.broker
@@ -63,26 +62,6 @@ async def halves(deployment: Deployment, names: list[str], *, labels: bool) -> N
         topic = topics.ground_truth if labels else topics.predictions
         place = partition_of(name.encode(), deployment.settings.topics.partitions)
         await put(deployment, topic, name, record, place)
-
-
-async def rewards_of(deployment: Deployment) -> list[Reward]:
-    """All rewards of an application, its marks left out."""
-    topic = deployment.settings.topic_names.rewards
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=deployment.settings.broker.servers,
-        isolation_level="read_committed",
-        enable_auto_commit=False,
-    )
-    await consumer.start()
-    tps = [TopicPartition(topic, p) for p in range(deployment.settings.topics.route_partitions)]
-    consumer.assign(tps)
-    await consumer.seek_to_beginning(*tps)
-    ends, found = await consumer.end_offsets(tps), []
-    while any([await consumer.position(tp) < ends[tp] for tp in tps]):
-        for records in (await consumer.getmany(timeout_ms=100)).values():
-            found += [decode(Reward, one.value) for one in records if one.key != RESTART_KEY]
-    await consumer.stop()
-    return found
 
 
 async def left_behind(old: Deployment, file: Path) -> ControlMessage:

@@ -8,16 +8,18 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from harness import Deployment
 from patience import PATIENCE_S
 
 from leverframe.agents.doctor.facts import topic_configs
-from leverframe.schemas.codec import encode
+from leverframe.schemas.codec import decode, encode
 from leverframe.schemas.ground_truth import GroundTruth
 from leverframe.schemas.prediction import Prediction
+from leverframe.schemas.reward import Reward
+from leverframe.streams.learning.restart import RESTART_KEY
 from leverframe.streams.runtime.topic_admin import create_topics
 
 
@@ -47,6 +49,26 @@ def pairs(letter: str, count: int = 10) -> list[str]:
 async def stop(worker: Any) -> None:
     worker.terminate()
     await asyncio.to_thread(worker.wait, PATIENCE_S)
+
+
+async def rewards_of(deployment: Deployment) -> list[Reward]:
+    """All rewards of an application, its marks left out."""
+    topic = deployment.settings.topic_names.rewards
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=deployment.settings.broker.servers,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    tps = [TopicPartition(topic, p) for p in range(deployment.settings.topics.route_partitions)]
+    consumer.assign(tps)
+    await consumer.seek_to_beginning(*tps)
+    ends, found = await consumer.end_offsets(tps), []
+    while any([await consumer.position(tp) < ends[tp] for tp in tps]):
+        for records in (await consumer.getmany(timeout_ms=100)).values():
+            found += [decode(Reward, one.value) for one in records if one.key != RESTART_KEY]
+    await consumer.stop()
+    return found
 
 
 async def delete(deployment: Deployment, *topics: str) -> None:

@@ -14,6 +14,7 @@ from leverframe.agents.operator.state_file import (
     Frame,
     Header,
     Kept,
+    SourceRead,
     Unread,
     read_state,
     write_state,
@@ -30,6 +31,7 @@ HEADER = Header(
     partitions={"attribution": 4, "learning": 2},
 )
 FRAMES: list[Frame] = [
+    SourceRead("clicks", 3, 1_700_000_000_000),
     Kept("attribution", 0, {"predictions": 99}, {"predictions": Loss(3, 7)}),
     Entry("attribution", 0, b"x", b"\x00" * 300),
     Entry("learning", 1, b"r", b""),

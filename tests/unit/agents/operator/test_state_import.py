@@ -7,7 +7,15 @@ import pytest
 from msgspec import structs
 
 import leverframe
-from leverframe.agents.operator.state_file import FORM, Entry, Header, Kept, Unread, write_state
+from leverframe.agents.operator.state_file import (
+    FORM,
+    Entry,
+    Header,
+    Kept,
+    SourceRead,
+    Unread,
+    write_state,
+)
 from leverframe.agents.operator.state_import import import_state, look_at_state, start_times_ms
 from leverframe.agents.settings import load_settings
 from leverframe.schemas.errors import LeverframeError
@@ -58,18 +66,21 @@ def test_a_newer_layout_is_refused(tmp_path: Path) -> None:
         look_at_state(SETTINGS, path)
 
 
-def test_topics_of_others_must_be_read_from_their_end(tmp_path: Path) -> None:
-    """Else requests whose window is over would count again."""
+def test_topics_of_others_that_the_file_does_not_know_are_refused(tmp_path: Path) -> None:
+    """Requests whose window is over would count again; one of them is known."""
     config = tmp_path / "leverframe.toml"
     config.write_text(
         '[routes.checkout]\nreward = "accuracy"\n'
         '[sources.clicks]\ntopic = "clicks"\nkind = "ground-truth"\nrequest_id = "id"\n'
+        'label = "clicked"\n'
+        '[sources.known]\ntopic = "known"\nkind = "ground-truth"\nrequest_id = "id"\n'
         'label = "clicked"\n',
         encoding="utf-8",
     )
     settings = load_settings(config, {})
     path = tmp_path / "x.state"
-    with pytest.raises(LeverframeError, match=r"\[sources\] clicks.*begin = \"latest\""):
+    write_state(path, HEADER, [SourceRead("known", 0, 1), Kept("learning", 0, {}, {})])
+    with pytest.raises(LeverframeError, match=r"\[sources\] clicks: .*--from.*begin = \"latest\""):
         asyncio.run(import_state(settings, path, None, "ada", print))
 
 

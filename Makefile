@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: release chart sbom ratios experiment regret guard help setup fmt lint types test drills soak fuzz bench docs site demo ci schemas pins wheel clean
+.PHONY: release chart sbom ratios experiment regret guard help setup fmt lint types test drills soak kafka-versions fuzz bench docs site demo ci schemas pins wheel clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ test: $(STAMP) ## All tests, on a real broker (started and stopped by the tests)
 
 drills: $(STAMP) ## Failure drills, their table and verdict (minutes; FULL=1: hours, over 5 million labels; ARGS="zombie --seed 2")
 	PYTHONPATH=.:tests/support $(BIN)/python -m drills --json drills-output/drills.json $(ARGS)
+
+kafka-versions: $(STAMP) ## The job on Kafka 3.7 to 4.3: the tests that meet the broker most, short drills (ARGS="3.7.2 4.0.1")
+	PYTHONPATH=.:tests/support $(BIN)/python -m drills.kafka_versions $(ARGS)
 
 soak: $(STAMP) ## An hour at a fixed rate: memory, descriptors, disk and lag stay flat (ARGS="--minutes 5")
 	PYTHONPATH=.:tests/support $(BIN)/python -m drills.soak $(ARGS)

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from leverframe.devbroker.assets import version_of
 from leverframe.devbroker.configuration import (
     LOG_SETTINGS,
     Listener,
     server_properties,
     write_properties,
 )
-from leverframe.devbroker.jars import KAFKA_VERSION
 from leverframe.devbroker.ports import kafka_answers
 from leverframe.devbroker.processes import is_running, spawn, start_mark, terminate, wait_until
 from leverframe.devbroker.state import BrokerState
@@ -94,7 +94,7 @@ class Launch:
             start_mark=mark,
             port=port,
             log=str(self.log),
-            kafka_version=KAFKA_VERSION,
+            kafka_version=version_of(self.classpath),
             started_at_ms=time.time_ns() // 1_000_000,
         )
 

@@ -1,8 +1,9 @@
-"""The job on other versions of Apache Kafka: ``python -m drills.kafka_versions 3.7.2 4.0.0``.
+"""The job on other versions of Apache Kafka: ``python -m drills.kafka_versions 3.7.2 4.0.1``.
 
 Of each version the broker's jars are brought once, without pins: it is for trying, not for use.
 Before 4.0 Kafka needs a Java before 24 for SASL: name one in ``LEVERFRAME_JAVA``. On it run the
-tests that meet the broker most, then short drills of kills, zombies and rebalances. The exit code is 1 where any of that failed; ``--folder`` keeps what each said.
+tests that meet the broker most, then short drills of kills, zombies and rebalances. The exit code
+is 1 where any of that failed; ``--folder`` keeps what each said.
 """
 
 import argparse

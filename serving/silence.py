@@ -1,6 +1,7 @@
 """Which routes may have fallen silent: asked many times a second, whatever the number of routes."""
 
 import heapq
+from collections.abc import Iterator
 
 __all__ = ["Deadlines"]
 
@@ -15,8 +16,8 @@ class Deadlines:
     --------
     >>> deadlines = Deadlines()
     >>> deadlines.note("checkout", 15.0)
-    >>> deadlines.due(15.0), deadlines.due(15.1), deadlines.due(99.0)
-    ([], ['checkout'], [])
+    >>> [[*deadlines.due(now_s)] for now_s in (15.0, 15.1, 99.0)]
+    [[], ['checkout'], []]
     """
 
     def __init__(self) -> None:
@@ -38,23 +39,23 @@ class Deadlines:
             self._earliest_s[route] = deadline_s
             heapq.heappush(self._queue, (deadline_s, route))
 
-    def due(self, now_s: float) -> list[str]:
-        """Take out the routes whose deadline is over, to be looked at.
+    def due(self, now_s: float) -> Iterator[str]:
+        """Take out the routes whose deadline is over, to be looked at, as they are asked for.
 
         Parameters
         ----------
         now_s : float
             Monotonic seconds.
 
-        Returns
-        -------
-        list of str
-            Each once; it is watched again from the next ``note`` on.
+        Yields
+        ------
+        str
+            A route; it is watched again from the next ``note`` on.
         """
-        found = []
-        while self._queue and self._queue[0][0] < now_s:
+        for _ in range(len(self._queue)):
+            if not self._queue or self._queue[0][0] >= now_s:
+                return
             deadline_s, route = heapq.heappop(self._queue)
             if self._earliest_s.get(route) == deadline_s:  # else an earlier one stood for it
                 del self._earliest_s[route]
-                found.append(route)
-        return found
+                yield route

@@ -14,6 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 _RECORDS_AT_ONCE: Final = 500
 # With thousands of routes heartbeats come by the thousand; whoever shares the loop has its turn.
 _RECORDS_A_TURN: Final = 32
+_ROUTES_A_TURN: Final = 16
 # A topic that is made anew has other partitions, of which the client hears when it asks again;
 # aiokafka asks every 5 minutes.
 _METADATA_AGE_MS: Final = 3_000
@@ -212,7 +214,7 @@ class Subscriber:
             try:
                 return await self._connected()
             except Exception as error:  # noqa: BLE001 - whatever it is, it may be over soon
-                self._look()
+                await self._look()
                 await self._complain(error)
 
     async def _read(self, consumer: Any) -> None:
@@ -228,7 +230,7 @@ class Subscriber:
                             self._take(record)
                         if at % _RECORDS_A_TURN == 0:
                             await asyncio.sleep(0)
-                self._look()
+                await self._look()
                 if not self._ready.is_set() and all(
                     [await consumer.position(tp) >= ends[tp] for tp in tps]
                 ):
@@ -296,29 +298,38 @@ class Subscriber:
         if self._acknowledger is not None:
             self._acknowledger.put(message)
 
-    def _look(self) -> None:
-        """Notice changed weights; the safe ones come by silence, which no message announces."""
-        looked_at = {*self._heard, *self._deadlines.due(time.monotonic())}
+    async def _look(self) -> None:
+        """Notice changed weights; the safe ones come by silence, which no message announces.
+
+        When the job ends all routes fall silent at once: requests are answered in between.
+        """
+        heard = [*self._heard]
         self._heard.clear()
-        for route in looked_at:
-            state, before = self.in_force(route), self._held.get(route)
-            if state is None:
-                continue
-            if not state.is_fallback:
-                self._deadlines.note(route, self.table.silent_from_s(route))
-            if before == (state.is_fallback, state.weights):
-                continue
-            self._held[route] = (state.is_fallback, state.weights)
-            if state.is_fallback:
-                silent_s = state.message.ttl_ms / 1000
-                told = {"event": "safe_weights", "route": route, "silent_s": silent_s}
-                text = "%s: silent for %g s, safe weights %s"
-                log.warning(text, route, silent_s, state.weights, extra=told)
-            elif before is not None and before[0]:
-                told = {"event": "heard_again", "route": route}
-                log.warning("%s: heard again, weights %s", route, state.weights, extra=told)
-            if self._on_weights is not None:
-                _call(self._on_weights, state, f"{route} weights")
+        due = self._deadlines.due(time.monotonic())
+        for at, route in enumerate(chain(heard, due), 1):
+            self._look_at(route)
+            if at % _ROUTES_A_TURN == 0:
+                await asyncio.sleep(0)
+
+    def _look_at(self, route: str) -> None:
+        state, before = self.in_force(route), self._held.get(route)
+        if state is None:
+            return
+        if not state.is_fallback:
+            self._deadlines.note(route, self.table.silent_from_s(route))
+        if before == (state.is_fallback, state.weights):
+            return
+        self._held[route] = (state.is_fallback, state.weights)
+        if state.is_fallback:
+            silent_s = state.message.ttl_ms / 1000
+            told = {"event": "safe_weights", "route": route, "silent_s": silent_s}
+            text = "%s: silent for %g s, safe weights %s"
+            log.warning(text, route, silent_s, state.weights, extra=told)
+        elif before is not None and before[0]:
+            told = {"event": "heard_again", "route": route}
+            log.warning("%s: heard again, weights %s", route, state.weights, extra=told)
+        if self._on_weights is not None:
+            _call(self._on_weights, state, f"{route} weights")
 
 
 def _call(callback: Callable[[Told], None], told: Told, what: str) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import socket
@@ -13,6 +12,7 @@ import uvicorn
 
 from leverframe.agents.gateway.app import EVENTS, GatewayApp
 from leverframe.agents.gateway.calls import Calls, Terms
+from leverframe.agents.gateway.collecting import keep_settled, settle
 from leverframe.agents.gateway.feedback import Limits
 from leverframe.agents.gateway.guarding import Guard
 from leverframe.agents.gateway.metrics import GatewayMetrics
@@ -85,8 +85,8 @@ async def serve(settings: Settings) -> None:
     with contextlib.closing(listening):
         await writer.start()
         try:
-            async with following, _pushed(settings, metrics):
-                _settle()
+            async with following, _beside(settings, metrics):
+                settle()
                 _on_signals(server, calls, notices)
                 place = "{}:{}".format(*listening.getsockname()[:2])
                 log.info("gateway_listens", message=f"answering on {place}", address=place)
@@ -97,20 +97,19 @@ async def serve(settings: Settings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _pushed(settings: Settings, metrics: GatewayMetrics) -> AsyncIterator[None]:
-    """Send metrics to a collector of OpenTelemetry meanwhile, where that is wanted."""
-    if not settings.telemetry.metrics:
-        yield
-        return
-    from leverframe.agents.telemetry.metrics import MetricsPush
+async def _beside(settings: Settings, metrics: GatewayMetrics) -> AsyncIterator[None]:
+    """Do what goes on beside answering, until the end of the block."""
+    tasks = [asyncio.create_task(keep_settled())]
+    if settings.telemetry.metrics:
+        from leverframe.agents.telemetry.metrics import MetricsPush
 
-    push = MetricsPush(metrics.collect)
-    following = asyncio.create_task(push.follow())
+        tasks.append(asyncio.create_task(MetricsPush(metrics.collect).follow()))
     try:
         yield
     finally:
-        following.cancel()
-        await asyncio.wait([following])
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 class _Changes:
@@ -192,10 +191,3 @@ def _on_signals(server: _Server, calls: Calls, notices: Notices) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-
-
-def _settle() -> None:
-    """What is known by now stays: collections that walk over it would delay answers."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ import uvloop
 
 from bench.gateway.beating import control, publish, settings_of
 from bench.gateway.http import Connection, closed_loop, open_loop, request
-from bench.rig.servers import bench_broker
+from bench.rig.servers import looked_at_broker
 from leverframe.agents.settings import Settings
 from leverframe.schemas.control import ControlMessage
 from leverframe.serving.subscriber import Subscriber
@@ -35,6 +35,7 @@ _FLAGS: Final = "/ofrep/v1/evaluate/flags"
 _CONNECTIONS: Final = 16
 _LABELS_A_REQUEST: Final = 20
 _A_PART: Final = 500
+_BEHIND: Final = 10
 
 
 @contextmanager
@@ -42,6 +43,8 @@ def beating(servers: str, prefix: str, routes: int) -> Iterator[None]:
     """Keep every route heard meanwhile, from a process beside."""
     words = [sys.executable, "-m", "bench.gateway.beating", servers, prefix, str(routes)]
     with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
+        # It shares a core with this client, which must not wait for it.
+        os.setpriority(os.PRIO_PROCESS, process.pid, _BEHIND)
         try:
             yield
         finally:
@@ -73,6 +76,15 @@ def gateway(servers: str, prefix: str, folder: Path) -> Iterator[tuple[int, int]
     finally:
         process.terminate()
         process.wait()
+
+
+def keep_off(pid: int, niceness: int = 0) -> None:
+    """Keep a process off the gateway's core, and behind others on its own."""
+    others = os.sched_getaffinity(pid) - {0}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(int(task.name), others)
+            os.setpriority(os.PRIO_PROCESS, int(task.name), niceness)
 
 
 def cpu_s(pid: int) -> float:
@@ -241,12 +253,17 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2000, help="evaluations a second")
     parser.add_argument("--labels", type=float, default=3000, help="labels a second")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each part")
+    parser.add_argument(
+        "--apart", action="store_true", help="the broker, too, is kept off the gateway's core"
+    )
     parser.add_argument("--pushes", type=int, default=50, help="rollbacks")
     options = parser.parse_args()
-    with bench_broker() as servers, tempfile.TemporaryDirectory() as folder:
+    with looked_at_broker() as broker, tempfile.TemporaryDirectory() as folder:
         if len(os.sched_getaffinity(0)) > 1:
-            os.sched_setaffinity(0, os.sched_getaffinity(0) - {0})
-        found = uvloop.run(measure(servers, options, Path(folder)))
+            keep_off(os.getpid())
+            if options.apart and broker.pid is not None:
+                keep_off(broker.pid, niceness=_BEHIND)
+        found = uvloop.run(measure(broker.servers, options, Path(folder)))
     for name, figures in found.items():
         print(f"{name:24}", json.dumps(figures))
 

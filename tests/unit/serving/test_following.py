@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
+from patience import PATIENCE_S
 
 from leverframe.schemas.codec import encode
 from leverframe.schemas.control import ControlMessage
@@ -30,22 +31,24 @@ class Record:
     timestamp: int = 0
 
 
-def record(offset: int, seq: int, **weights: float) -> Record:
+def record(
+    offset: int, seq: int, route: str = "r", ttl_ms: int = 60_000, **weights: float
+) -> Record:
     made = ControlMessage(
-        route="r",
+        route=route,
         epoch=0,
         seq=seq,
         kind="routing",
         weights=weights or {"a": 1.0},
         champion="a",
         safe_weights={"a": 1.0},
-        ttl_ms=60_000,
+        ttl_ms=ttl_ms,
         issued_at_ms=0,
         salt="",
         cause={},
         state_digest="",
     )
-    return Record(offset, encode(made))
+    return Record(offset, encode(made), route.encode())
 
 
 class Consumer:
@@ -124,6 +127,40 @@ def test_records_that_cannot_be_used_are_counted(caplog: pytest.LogCaptureFixtur
     assert routing.interrupted == 0
     assert routing.refused >= 2
     assert any(getattr(r, "event", "") == "control_refused" for r in caplog.records)
+
+
+def test_others_have_their_turn_while_all_routes_fall_silent() -> None:
+    """As when the job ends: a server that shares the loop goes on answering."""
+    routes, silent, most = 1_000, list[str](), 0
+    records = [record(at, 1, f"r{at}", ttl_ms=50, a=0.5, b=0.5) for at in range(routes)]
+
+    async def answer() -> None:
+        nonlocal most
+        while len(silent) < routes:
+            before = len(silent)
+            await asyncio.sleep(0)
+            most = max(most, len(silent) - before)
+
+    async def play() -> None:
+        routing = Subscriber(
+            "nowhere",
+            on_weights=lambda state: (
+                silent.append(state.message.route) if state.is_fallback else None
+            ),
+        )
+
+        async def connected() -> Any:
+            return Consumer(records)
+
+        routing._connected = connected  # type: ignore[method-assign]
+        await routing.start()
+        async with asyncio.timeout(PATIENCE_S):
+            await answer()
+        await routing.stop()
+
+    asyncio.run(play())
+    assert len(set(silent)) == routes
+    assert 0 < most <= 64
 
 
 def test_callbacks_that_fail_end_nothing() -> None:

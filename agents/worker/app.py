@@ -62,6 +62,9 @@ __all__ = ["build_app"]
 log = make_logger()
 
 _BUFFERED_BATCHES: Final = 16
+# A process with more partitions, or lanes, than this has its transactions wait for each other.
+_UNPACED: Final = 6
+_TRANSACTION_S: Final = 0.003
 
 
 def build_app(
@@ -98,15 +101,18 @@ def build_app(
     ingest = IngestShell(settings, inputs)
     memory = Memory(settings.app.block_cache_mb << 20, settings.app.memtable_mb << 20)
 
+    agents: dict[str, Partitions[Any]] = {}
+    pace = partial(_pace_s, settings, agents)
+
     def partitions(name: AgentName, begin: Callable[[Ledger], WorkT]) -> Partitions[WorkT]:
         ledgers = ledger_settings(settings, name, memory)
         flow = ConsumerFlow(app, by_agent[name])
         opening = partial(_open, ledgers, Lanes(ledgers), inputs, follower)
-        return Partitions(Agent(opening, begin, flow), on_failure)
+        return Partitions(Agent(opening, begin, flow, pace), on_failure)
 
     attributing = partitions("attribution", attribution.begin)
     folding = partitions("learning", learning.begin)
-    agents: dict[str, Partitions[Any]] = {"attribution": attributing, "learning": folding}
+    agents |= {"attribution": attributing, "learning": folding}
     for name, own_sources in sources.items():
         hop = hop_settings(settings, name)
         agents[name] = Partitions(
@@ -114,6 +120,7 @@ def build_app(
                 partial(open_source, hop, own_sources, inputs),
                 partial(ingest.begin, own_sources),
                 ConsumerFlow(app, by_agent[name]),
+                pace,
             ),
             on_failure,
         )
@@ -190,6 +197,15 @@ async def _open(
         seconds=round(ledger.restore_seconds, 3),
     )
     return ledger
+
+
+def _pace_s(settings: Settings, agents: Mapping[str, Partitions[Any]]) -> float:
+    """How long a partition waits between two transactions that hold little; see ``Agent``."""
+    streams = 0
+    for name, own in agents.items():
+        lanes = lanes_of(settings, name) if name in AGENTS else 0
+        streams += min(len(own.works), lanes or len(own.works))
+    return max(0, streams - _UNPACED) * _TRANSACTION_S
 
 
 def _push(app: Any, settings: Settings, collector: RouteCollector) -> None:

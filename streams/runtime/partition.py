@@ -109,11 +109,17 @@ class OpenLedger(Protocol):
 
 
 class Agent(Struct, Generic[WorkT], frozen=True):
-    """What the partitions of one agent share: how a ledger is opened, and work begun on it."""
+    """What the partitions of one agent share: how a ledger is opened, and work begun on it.
+
+    ``pace`` says how many seconds lie between the begins of two transactions of a partition at
+    least, unless there is enough for one already: each costs the process and the broker a few
+    milliseconds, however little it holds.
+    """
 
     open_ledger: Callable[[int], Awaitable[OpenLedger]]
     begin: Callable[[Any], WorkT]
     flow: Flow
+    pace: Callable[[], float] = float
 
 
 class State(Enum):
@@ -171,6 +177,7 @@ class Partition(Generic[WorkT]):
         self._readings: Mapping[str, Reading] = {}
         self._last_arrival_s: dict[str, float] = {}
         self._opened_s = 0.0
+        self._taken_s = 0.0
         self._wake = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"partition-{number}")
         self._task.add_done_callback(self._note_end)
@@ -252,6 +259,8 @@ class Partition(Generic[WorkT]):
                     await self._settle()
                     self._is_tick_due = False
                     self._is_tick_due = await work.tick(self._idleness(time.monotonic()))
+            if self._waiting and not self._under_way:
+                asyncio.get_running_loop().call_later(self._early_s, self._wake.set)
 
     @property
     def _has_something_to_do(self) -> bool:
@@ -259,12 +268,20 @@ class Partition(Generic[WorkT]):
 
     @property
     def _is_batch_due(self) -> bool:
-        if not self._under_way:
-            return bool(self._waiting)
+        if not self._waiting:
+            return False
+        if not self._under_way and (self.state is State.LEAVING or self._early_s <= 0):
+            return True
         return sum(len(batch.records) for batch in self._waiting) >= _PREPARED_RECORDS
+
+    @property
+    def _early_s(self) -> float:
+        """How long the next transaction has to wait for others to have their turn."""
+        return self._taken_s + self._agent.pace() - time.monotonic()
 
     async def _take(self, work: WorkT) -> None:
         batches = self._next_batches()
+        self._taken_s = time.monotonic()
         if self._is_held_back and len(self._waiting) < _WAITING_BATCHES:
             self._is_held_back = False
             self._agent.flow.let_go_on(self.number)

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from patience import eventually
+
 from leverframe.streams.runtime.partition import Agent, Batch, Idle, Partition, State
 from leverframe.streams.runtime.partitions import Partitions
 from leverframe.streams.runtime.runs import Run
@@ -15,7 +17,7 @@ FEW = [object()]
 class Scene:
     """A partition whose transactions end when the test says so; it plays ledger, work and flow."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace_s: float = 0.0) -> None:
         self.taken: list[int] = []
         self.under_way: list[asyncio.Future[None]] = []
         self.acknowledged: list[str] = []
@@ -25,7 +27,7 @@ class Scene:
         self.may_open.set()
         self.is_closed = False
         self.flow: list[str] = []
-        agent = Agent(self.open_ledger, lambda _: self, self)
+        agent = Agent(self.open_ledger, lambda _: self, self, lambda: pace_s)
         self.partitions: Partitions[Scene] = Partitions(agent, self.failures.append)
 
     async def open_ledger(self, _: int) -> Any:
@@ -103,6 +105,44 @@ def test_few_records_wait_for_the_transaction_before_and_many_do_not() -> None:
         assert scene.acknowledged == ["a", "b", "c", "d"]
         await scene.partitions.close()
         assert scene.failures == []
+
+    asyncio.run(play())
+
+
+def test_few_records_wait_for_the_pace_and_many_do_not() -> None:
+    """What leaves does not, either; and what waited is taken when its time has come."""
+
+    async def play() -> None:
+        slow = Scene(pace_s=3600)
+        await slow.submit("a", FEW)
+        slow.under_way[0].set_result(None)
+        await slow.submit("b", FEW)
+        assert slow.taken == [1]
+        await slow.submit("c", MANY)
+        assert slow.taken == [1, 1001]
+        slow.under_way[1].set_result(None)
+        await slow.submit("d", FEW)
+        assert slow.taken == [1, 1001]
+        closing = asyncio.ensure_future(slow.partitions.close())
+        await turns()
+        assert slow.taken == [1, 1001, 1]
+        slow.under_way[2].set_result(None)
+        await closing
+        assert slow.acknowledged == ["a", "b", "c", "d"]
+
+        paced = Scene(pace_s=0.02)
+        for name in "ab":
+            await paced.submit(name, FEW)
+            await eventually(lambda: done(paced), "it is taken")
+        assert paced.taken == [1, 1]
+        await paced.partitions.close()
+        assert slow.failures == paced.failures == []
+
+    async def done(scene: Scene) -> bool:
+        under_way = scene.under_way and not scene.under_way[-1].done()
+        if under_way:
+            scene.under_way[-1].set_result(None)
+        return bool(under_way)
 
     asyncio.run(play())
 

@@ -222,9 +222,10 @@ def report(options: argparse.Namespace) -> str:
         f"Equal arms, `thompson`, promotions on, in a world that moves, {routes:,} such routes:",
         drift_rows(np.random.default_rng(options.seed + 2), routes, labels),
     )
+    broken = f"it is the second arm with 90 % of the traffic, margin 0.02, good for {GOOD:,} labels"
     parts = [
         (
-            f"Labels of the broken arm until its rollback, {few:,} routes, {GOOD:,} good ones:",
+            f"Labels of the broken arm until its rollback, {few:,} routes: {broken}:",
             wait_rows(rng, few),
         ),
         (f"What probation costs where no arm is worse, {few:,} routes:", cost_rows(rng, few)),

@@ -17,7 +17,7 @@ from drills.launcher_points import NAMED, Point
 
 __all__ = ["DRILLS", "harm_disks", "kill_at_points"]
 
-_RESUMED_S: Final = 3.0
+_RESUMED_S: Final = 4.0
 _ROLLED_S: Final = 5.0
 _SETTLED_S: Final = 8.0
 HARMS: Final = (*DAMAGES, "disk full")
@@ -166,7 +166,7 @@ async def measure_takeover(stage: Stage, times: int) -> None:
 
 
 async def stop_gently(stage: Stage, times: int) -> None:
-    """One of two is told to end: its partitions go on within 2 s; it resumes within 3 s."""
+    """One of two is told to end: its partitions go on within 2 s; it resumes within 4 s."""
     stage.limit_s = 2.0
     pauses: list[float] = []
     resumed: list[float] = []

@@ -62,6 +62,8 @@ __all__ = ["build_app"]
 log = make_logger()
 
 _BUFFERED_BATCHES: Final = 16
+# A member hears of a rebalance with its next heartbeat, and whoever joins waits for it.
+_HEARTBEAT_S: Final = 0.3
 # A process with more partitions, or lanes, than this has its transactions wait for each other.
 _UNPACED: Final = 6
 _TRANSACTION_S: Final = 0.003
@@ -259,7 +261,7 @@ def _faust_app(settings: Settings, charge: Charge) -> Any:
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=settings.app.instance or None,
         broker_session_timeout=settings.app.session_timeout_s,
-        broker_heartbeat_interval=settings.app.session_timeout_s / 5,
+        broker_heartbeat_interval=min(_HEARTBEAT_S, settings.app.session_timeout_s / 5),
         broker_request_timeout=max(40.0, settings.app.session_timeout_s),
         broker_rebalance_timeout=60.0,
         broker_commit_interval=1.0,

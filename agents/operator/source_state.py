@@ -16,7 +16,13 @@ from leverframe.streams.runtime.ledger import Positions
 from leverframe.streams.runtime.positions import open_positions, read_newest_ms
 from leverframe.streams.sources.compiled import TopicSources
 
-__all__ = ["read_sources", "refuse_sources", "start_ms", "take_over_sources"]
+__all__ = [
+    "read_sources",
+    "refuse_sources",
+    "shortest_window_ms",
+    "start_ms",
+    "take_over_sources",
+]
 
 _PREDICTION: Final = "prediction"
 
@@ -30,28 +36,31 @@ async def read_sources(settings: Settings) -> list[SourceRead]:
     return found
 
 
-def refuse_sources(
-    settings: Settings, known: Collection[str], count_from: CountFrom | None
-) -> None:
+def refuse_sources(settings: Settings, known: Collection[str]) -> None:
     """Refuse to read a topic from its begin that is not ``known``; raises ``LeverframeError``."""
     early = [
         name
         for name, source in settings.sources.items()
-        if source.begin == "earliest" and source.topic not in known and count_from is None
+        if source.begin == "earliest" and source.topic not in known
     ]
     if early:
         raise LeverframeError(
             f"[sources] {', '.join(early)}: the file does not say how far the topic was read, so "
             "it would be read from its begin, and requests whose window is over would count again: "
-            'say from when to count (--from), or set begin = "latest" for it until the first '
-            "worker has started"
+            'set begin = "latest" for it until the first worker has started, and send what came '
+            "after the export once more"
         )
 
 
-def start_ms(source_ms: int, counted_ms: int, window_ms: int, *, has_predictions: bool) -> int:
-    """Return from which record time a partition is read elsewhere, ms since the epoch; pure.
+def shortest_window_ms(settings: Settings) -> int:
+    """Return for how long entries of every route surely live; 0 without any route."""
+    return round(min((one.window_s for one in settings.routes.values()), default=0.0) * 1000)
 
-    ``source_ms`` is the newest that was read of it, ``counted_ms`` the newest that the join had
+
+def start_ms(read_ms: int, counted_ms: int, window_ms: int, *, has_predictions: bool) -> int:
+    """Return from which record time a topic is read elsewhere, ms since the epoch; pure.
+
+    ``read_ms`` is the newest that was read of it, ``counted_ms`` the newest that the join had
     counted of any topic. Records come a little out of order, so as much is read once more as
     entries surely know: the shortest window of a route. A prediction from before that may have been
     forgotten, and would count again.
@@ -66,8 +75,8 @@ def start_ms(source_ms: int, counted_ms: int, window_ms: int, *, has_predictions
     1000
     """
     if has_predictions:
-        return max(0, min(source_ms, counted_ms - window_ms))
-    return max(0, source_ms - window_ms)
+        return max(0, min(read_ms, counted_ms - window_ms))
+    return max(0, read_ms - window_ms)
 
 
 async def take_over_sources(
@@ -81,8 +90,7 @@ async def take_over_sources(
 
     Raises ``LeverframeError`` where a topic has fewer partitions than were read.
     """
-    windows = [route.window_s for route in settings.routes.values()]
-    window_ms = round(min(windows, default=0.0) * 1000)
+    window_ms = shortest_window_ms(settings)
     by_topic: dict[str, dict[int, int]] = {}
     for one in read:
         by_topic.setdefault(one.topic, {})[one.partition] = one.newest_ms
@@ -94,9 +102,10 @@ async def take_over_sources(
             elif count_from == "beginning":
                 offset = fact.begin
             else:
-                at_ms = count_from or start_ms(
+                own_ms = start_ms(
                     newest_ms, counted_ms, window_ms, has_predictions=_has_predictions(own)
                 )
+                at_ms = own_ms if count_from is None else count_from
                 found = await reader.offsets_at(own.topic, partition + 1, at_ms)
                 offset = found[partition]
             positions = Positions({own.topic: offset}, {}, {own.topic: fact.topic_id})

@@ -18,7 +18,12 @@ from leverframe.agents.datadir import claim
 from leverframe.agents.ledgers import AGENTS, inputs_of, ledger_settings, partitions_of
 from leverframe.agents.operator.control import newest_messages
 from leverframe.agents.operator.restart import CountFrom, audit_of, require_no_member
-from leverframe.agents.operator.source_state import refuse_sources, take_over_sources
+from leverframe.agents.operator.source_state import (
+    refuse_sources,
+    shortest_window_ms,
+    start_ms,
+    take_over_sources,
+)
 from leverframe.agents.operator.state_export import Contents, Report, counted_in
 from leverframe.agents.operator.state_file import (
     Entry,
@@ -91,7 +96,7 @@ async def import_state(
     """
     header, all_frames = _fitting(settings, path)
     read, frames = _sources_first(all_frames)
-    refuse_sources(settings, {one.topic for one in read}, count_from)
+    refuse_sources(settings, {one.topic for one in read})
     claim(Path(settings.app.datadir))
     await require_no_member(settings, report)
     newest = await newest_messages(settings)
@@ -186,21 +191,14 @@ async def _take_over(frames: Iterable[Rest], ledgers: Mapping[tuple[str, int], L
     return taken
 
 
-def start_times_ms(times_ms: Mapping[str, int], shortest_window_ms: int) -> dict[str, int]:
-    """Return from which record time on each input is read elsewhere; pure.
+def start_times_ms(times_ms: Mapping[str, int], window_ms: int) -> dict[str, int]:
+    """Return from which record time on each input is read elsewhere, by ``start_ms``; pure.
 
-    ``times_ms`` are the newest that were counted, by topic without prefix. Records come a little
-    out of order, so each topic is read once more for as long as entries surely live: the shortest
-    window of a route. A prediction from before that may have been forgotten, and would count again.
+    ``times_ms`` are the newest that were counted, by topic without prefix.
     """
     newest_ms = max(times_ms.values(), default=0)
     return {
-        topic: max(
-            0,
-            min(at_ms, newest_ms - shortest_window_ms)
-            if topic == "predictions"
-            else at_ms - shortest_window_ms,
-        )
+        topic: start_ms(at_ms, newest_ms, window_ms, has_predictions=topic == "predictions")
         for topic, at_ms in times_ms.items()
     }
 
@@ -221,8 +219,7 @@ async def _starts(
     if isinstance(count_from, int):
         wanted = dict.fromkeys(facts, count_from)
     elif count_from is None:
-        windows = [route.window_s for route in settings.routes.values()]
-        times_ms = start_times_ms(kept.times_ms, round(min(windows, default=0.0) * 1000))
+        times_ms = start_times_ms(kept.times_ms, shortest_window_ms(settings))
         wanted = {settings.topics.prefix + topic: at_ms for topic, at_ms in times_ms.items()}
     for topic, at_ms in wanted.items():
         found = await reader.offsets_at(topic, settings.topics.partitions, at_ms)

@@ -80,7 +80,7 @@ def test_topics_of_others_that_the_file_does_not_know_are_refused(tmp_path: Path
     settings = load_settings(config, {})
     path = tmp_path / "x.state"
     write_state(path, HEADER, [SourceRead("known", 0, 1), Kept("learning", 0, {}, {})])
-    with pytest.raises(LeverframeError, match=r"\[sources\] clicks: .*--from.*begin = \"latest\""):
+    with pytest.raises(LeverframeError, match=r"\[sources\] clicks: .*begin = \"latest\""):
         asyncio.run(import_state(settings, path, None, "ada", print))
 
 

@@ -6,6 +6,7 @@ It prints their pins for ``jars.py``, or puts them into a folder for ``LEVERFRAM
 import hashlib
 import shutil
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -13,8 +14,8 @@ from leverframe.devbroker.assets import cache_root
 
 __all__ = ["pin", "resolve"]
 
-_LOG4J2: tuple[str, str] = ("log4j-core", "org.apache.logging.log4j:log4j-slf4j-impl")
-_RELOAD4J: tuple[str, str] = ("slf4j-api", "org.slf4j:slf4j-reload4j")
+_LOG4J2: Final = ("log4j-core", "org.apache.logging.log4j:log4j-slf4j-impl")
+_RELOAD4J: Final = ("slf4j-api", "org.slf4j:slf4j-reload4j")
 
 
 def resolve(version: str) -> list[tuple[str, Path]]:

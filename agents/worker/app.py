@@ -205,8 +205,8 @@ def _pace_s(settings: Settings, agents: Mapping[str, Partitions[Any]]) -> float:
     """How long a partition waits between two transactions that hold little; see ``Agent``."""
     streams = 0
     for name, own in agents.items():
-        lanes = lanes_of(settings, name) if name in AGENTS else 0
-        streams += min(len(own.works), lanes or len(own.works))
+        lanes, count = lanes_of(settings, name) if name in AGENTS else 0, len(own.works)
+        streams += min(count, lanes or count)
     return max(0, streams - _UNPACED) * _TRANSACTION_S
 
 
